@@ -1,0 +1,1 @@
+//! Wire front ends, sessions, statement analysis, relay, dual writes, merged reads.

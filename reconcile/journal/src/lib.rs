@@ -1,0 +1,1 @@
+//! What must survive: intents, dirty keys, effective phases, checkpoints.

@@ -1,0 +1,172 @@
+//! The mapping as meant: what the file says, completed by the catalogs of both stores.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use crossfade_config::QualifiedName;
+use crossfade_phase::Side;
+
+/// Index of a mapped table in [`Mapping::tables`]; stable for the life of one mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub usize);
+
+/// All mapped tables.
+#[derive(Debug, Clone, Default)]
+pub struct Mapping {
+    /// The tables, indexed by [`TableId`].
+    pub tables: Vec<TableMap>,
+    /// Names that reach a mapped table of the old store without being it.
+    pub old_aliases: Aliases,
+    /// Names that reach a mapped table of the new store without being it.
+    pub new_aliases: Aliases,
+}
+
+/// Names through which SQL can reach a mapped table without naming it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aliases {
+    /// Views (and their kin) that read mapped tables, by their unqualified name.
+    pub views: BTreeMap<String, Vec<TableId>>,
+    /// Partitions and inheritance children of mapped tables.
+    pub children: BTreeMap<String, Vec<TableId>>,
+    /// Functions whose body names a mapped table together with a word that writes.
+    pub writing_functions: BTreeMap<String, Vec<TableId>>,
+}
+
+/// One mapped table with both of its ends.
+#[derive(Debug, Clone)]
+pub struct TableMap {
+    /// Its index.
+    pub id: TableId,
+    /// Toggle it belongs to.
+    pub toggle: String,
+    /// The table in the old store.
+    pub old: Relation,
+    /// The table in the new store. In phase 1 the new store is not contacted and this is what the file says of it.
+    pub new: Relation,
+    /// Carried columns, in the old table's order.
+    pub columns: Vec<ColumnMap>,
+    /// Key columns as indexes into `columns`, in key order.
+    pub key: Vec<usize>,
+    /// Version column as an index into `columns`; `None` is an immutable table.
+    pub version: Option<usize>,
+    /// Names of old columns that are not carried.
+    pub dropped: Vec<String>,
+}
+
+/// A table as one store's catalog has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// Schema and name.
+    pub name: QualifiedName,
+    /// `pg_class.oid`; 0 where the store has none or was not asked.
+    pub oid: u32,
+    /// Columns in order, without dropped ones.
+    pub columns: Vec<Column>,
+    /// Unique indexes that are valid, immediate, and without predicate or expression; the primary key first.
+    pub unique: Vec<UniqueIndex>,
+    /// Names of unique indexes that have a predicate or an expression.
+    pub partial_unique: Vec<String>,
+}
+
+/// A unique index over plain columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueIndex {
+    /// Name of the index.
+    pub name: String,
+    /// Its columns, in index order.
+    pub columns: Vec<String>,
+    /// Whether it is the primary key.
+    pub primary: bool,
+}
+
+/// One column as a catalog has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// `pg_type.oid`, of the base type where the type is a domain.
+    pub type_oid: u32,
+    /// The type as `format_type` writes it with its schema where needed: fit for a cast.
+    pub type_name: String,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// Computed by the store from other columns (`GENERATED ALWAYS AS (…) STORED`): never written.
+    pub generated: bool,
+    /// `GENERATED ALWAYS AS IDENTITY`: an explicit value needs OVERRIDING SYSTEM VALUE.
+    pub identity_always: bool,
+    /// Sequence that feeds it (owned, identity, or named in its default).
+    pub sequence: Option<QualifiedName>,
+    /// Has a default, an identity or a generation expression.
+    pub has_default: bool,
+}
+
+/// One carried column with both of its ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnMap {
+    /// In the old store.
+    pub old: Column,
+    /// In the new store.
+    pub new: Column,
+}
+
+impl ColumnMap {
+    /// This column in the store of `side`.
+    #[must_use]
+    pub fn on(&self, side: Side) -> &Column {
+        match side {
+            Side::Old => &self.old,
+            Side::New => &self.new,
+        }
+    }
+}
+
+impl TableMap {
+    /// The table in the store of `side`.
+    #[must_use]
+    pub fn on(&self, side: Side) -> &Relation {
+        match side {
+            Side::Old => &self.old,
+            Side::New => &self.new,
+        }
+    }
+
+    /// Whether SQL written for the old table means the same on the new one as it stands:
+    /// the same schema and name, and every column under its own name, type and place.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.old.name == self.new.name
+            && self.dropped.is_empty()
+            && self.old.columns.len() == self.new.columns.len()
+            && std::iter::zip(&self.old.columns, &self.new.columns)
+                .all(|(old, new)| old.name == new.name && old.type_name == new.type_name)
+    }
+}
+
+/// The carried columns of one row as the primary stored them, in the order of [`TableMap::columns`].
+///
+/// Each value is in *canonical text*: what the column's own cast to `text` gives, or, for types whose text depends
+/// on session settings (dates and times, floats, money, `bytea`), the hex digits of its binary form. So an image means the same
+/// in every session and both stores. `None` is NULL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Row(pub Vec<Option<Bytes>>);
+
+/// The key of one row, in canonical text, in key order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub Vec<Bytes>);
+
+/// What the secondary is told of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The row is now this.
+    Upsert(Row),
+    /// The row is gone.
+    Delete(Key),
+}
+
+impl TableMap {
+    /// The key of `row`. `None` when a key column is NULL, which a primary key does not allow.
+    #[must_use]
+    pub fn key_of(&self, row: &Row) -> Option<Key> {
+        self.key.iter().map(|&column| row.0[column].clone()).collect::<Option<Vec<_>>>().map(Key)
+    }
+}

@@ -1,0 +1,65 @@
+//! What can go wrong with a store.
+
+use std::{io, time::Duration};
+
+/// A failed call on a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or it broke: what was under way may or may not have happened.
+    #[error("store \"{store}\" cannot be reached: {reason}")]
+    Unreachable {
+        /// The store's URL without its password.
+        store: String,
+        /// What the network or the server said.
+        reason: String,
+    },
+    /// No answer within the time given.
+    #[error("store \"{store}\" gave no answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// The store's URL without its password.
+        store: String,
+        /// The time given.
+        after: Duration,
+    },
+    /// The store answered with an error.
+    #[error("store \"{store}\" says {sqlstate}: {message}")]
+    Rejected {
+        /// The store's URL without its password.
+        store: String,
+        /// SQLSTATE, or the engine's own code.
+        sqlstate: String,
+        /// The message, with its detail.
+        message: String,
+        /// Constraint the error names, if it does.
+        constraint: Option<String>,
+    },
+    /// The store answered something that its protocol or its catalog does not allow.
+    #[error("store \"{store}\" answered something unexpected: {what}")]
+    Unexpected {
+        /// The store's URL without its password.
+        store: String,
+        /// What was wrong with it.
+        what: String,
+    },
+    /// The store's settings cannot be used (certificates, for one).
+    #[error("store \"{store}\" cannot be set up: {reason}")]
+    Setup {
+        /// The store's URL without its password.
+        store: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// A broken or refused connection to `store`.
+    pub fn unreachable(store: impl ToString, error: &io::Error) -> StoreError {
+        StoreError::Unreachable { store: store.to_string(), reason: error.to_string() }
+    }
+
+    /// Whether it is unknown if the call took effect.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, StoreError::Unreachable { .. } | StoreError::TimedOut { .. })
+    }
+}

@@ -1,0 +1,147 @@
+//! What a store can do.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crossfade_config::QualifiedName;
+use crossfade_phase::Side;
+use futures::future::BoxFuture;
+
+use crate::{Aliases, Change, Key, Mapping, Relation, Row, StoreError, TableId, TableMap};
+
+/// Outcome of a call on a store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A store as the reconciler, the preflight and the repairer use it: with the proxy's own account, from a small pool.
+///
+/// Every call is one trip or one transaction of its own and may be dropped at any point: a dropped call leaves the
+/// store as before it or as after it, never half way.
+pub trait Store: Send + Sync + 'static {
+    /// Which end of the migration this is.
+    fn side(&self) -> Side;
+
+    /// One cheap round trip.
+    fn ping(&self) -> BoxFuture<'_, StoreResult<()>>;
+
+    /// What the catalog says of a table; `None` where there is none.
+    fn relation<'a>(&'a self, name: &'a QualifiedName) -> BoxFuture<'a, StoreResult<Option<Relation>>>;
+
+    /// Names that reach the tables without being them.
+    fn aliases<'a>(&'a self, tables: &'a [QualifiedName]) -> BoxFuture<'a, StoreResult<Vec<(QualifiedName, Alias)>>>;
+
+    /// Everything about one table that the preflight has to weigh.
+    fn findings<'a>(&'a self, table: &'a TableMap, mapping: &'a Mapping) -> BoxFuture<'a, StoreResult<Vec<Finding>>>;
+
+    /// An estimate of the number of rows, from statistics.
+    fn estimate_rows<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<u64>>;
+
+    /// Up to `limit` rows of `range` in key order.
+    fn scan<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange, limit: u32, form: Form) -> BoxFuture<'a, StoreResult<Vec<Row>>>;
+
+    /// The rows with these keys, in the order of `keys`.
+    fn fetch<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], form: Form) -> BoxFuture<'a, StoreResult<Vec<Option<Row>>>>;
+
+    /// Number and checksum of the rows of `range`, computed inside the store over [`Form::Comparable`].
+    fn digest<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange) -> BoxFuture<'a, StoreResult<Digest>>;
+
+    /// Inserts those rows whose key is absent; says how many were inserted. One transaction.
+    fn insert_absent<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>>;
+
+    /// Applies changes in one transaction.
+    fn apply<'a>(&'a self, table: &'a TableMap, changes: &'a [Change]) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Reads a row ([`Form::Own`]) and keeps it locked against writers until the guard is released or dropped.
+    fn lock_row<'a>(&'a self, table: &'a TableMap, key: &'a Key) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>>;
+
+    /// For each carried column that a sequence feeds (by its old name): a value that every value handed out or stored
+    /// so far is at most.
+    fn sequence_positions<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
+
+    /// Moves the sequences past these positions; never back. Returns where each stands now.
+    fn advance_sequences<'a>(&'a self, table: &'a TableMap, floor: &'a BTreeMap<String, i64>) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
+
+    /// Opens a connection for the secondary part of transactions.
+    fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>>;
+}
+
+/// The secondary's part of transactions, one at a time (DESIGN 3): stage, then commit or roll back.
+///
+/// A `Secondary` that answered an error, or whose call was dropped half way, says so in `is_usable` and is thrown away; the
+/// store rolls its transaction back.
+pub trait Secondary: Send {
+    /// Sends the whole batch in one trip and waits until the store holds it, uncommitted. The caller has sorted the batch by
+    /// (table, key), one change a key.
+    fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Commits what was staged. An error of kind [`StoreError::Unreachable`] means that the outcome is unknown.
+    fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>>;
+
+    /// Drops what was staged.
+    fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>>;
+
+    /// Whether another transaction may use this connection.
+    fn is_usable(&self) -> bool;
+}
+
+/// A row held under its lock.
+pub trait LockedRow: Send {
+    /// The row, or `None` where there is none (then nothing is locked).
+    fn row(&self) -> Option<&Row>;
+
+    /// Lets go of the lock.
+    fn release(self: Box<Self>) -> BoxFuture<'static, StoreResult<()>>;
+}
+
+/// How a name reaches a mapped table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alias {
+    /// The view (unqualified name) reads the table.
+    View(String),
+    /// The partition or inheritance child (unqualified name).
+    Child(String),
+    /// The function (unqualified name) whose body names the table together with a word that writes.
+    WritingFunction(String),
+}
+
+/// Which form the values of a scan take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Canonical text of this store's own column types: what [`Store::apply`] of the other store takes.
+    Own,
+    /// Each value cast to the new column's type first, then canonical text: the same on both sides when the rows are alike.
+    Comparable,
+}
+
+/// The keys greater than `after` and not greater than `upto`, in key order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyRange {
+    /// Exclusive lower end; `None` from the first key on.
+    pub after: Option<Key>,
+    /// Inclusive upper end; `None` to the last key.
+    pub upto: Option<Key>,
+}
+
+/// A checksum over a range of rows that does not depend on their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// Number of rows.
+    pub rows: u64,
+    /// The checksum, as the stores write it.
+    pub sum: String,
+    /// The greatest key of the range, `None` when it is empty.
+    pub last: Option<Key>,
+}
+
+/// One fact that the preflight weighs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Table the finding is about (its old name, as in the file).
+    pub table: QualifiedName,
+    /// Name by which the operator can acknowledge it; `None` where it cannot be.
+    pub name: Option<String>,
+    /// Whether it stands in the way of phase 3.
+    pub blocks: bool,
+    /// What is so, and what it would do.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}

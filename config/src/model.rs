@@ -105,6 +105,21 @@ pub enum TlsMode {
     VerifyFull,
 }
 
+impl StoreUrl {
+    /// Whether both lead to one database of one server, as far as the text tells: two names of one host other than
+    /// `localhost` are not recognised, the preflight asks the servers. In MySQL every schema is a database, so the
+    /// server decides alone.
+    #[must_use]
+    pub fn same_database(&self, other: &StoreUrl) -> bool {
+        let host = |url: &StoreUrl| match url.host.to_ascii_lowercase().as_str() {
+            "localhost" | "127.0.0.1" | "::1" => "localhost".to_owned(),
+            host => host.to_owned(),
+        };
+        let database = self.kind == StoreKind::MySql || self.database == other.database;
+        self.kind == other.kind && host(self) == host(other) && self.port == other.port && database
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.kind {
@@ -112,7 +127,15 @@ impl fmt::Display for StoreUrl {
             StoreKind::Mongo => "mongodb",
             StoreKind::MySql => "mysql",
         };
-        write!(f, "{scheme}://{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+        write!(f, "{scheme}://")?;
+        if !self.user.is_empty() {
+            write!(f, "{}@", self.user)?;
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}/{}", self.host, self.port, self.database)
+        } else {
+            write!(f, "{}:{}/{}", self.host, self.port, self.database)
+        }
     }
 }
 

@@ -1,1 +1,20 @@
-//! Wire front ends, sessions, statement analysis, relay, dual writes, merged reads.
+//! The PostgreSQL front end: sessions, relay, statement analysis, dual writes, merged reads.
+//!
+//! Data runs one way: wire → session → statement facts → route (phase, facts → plan) → execute → store.
+
+mod cancel;
+pub mod errors;
+pub mod listener;
+mod login;
+pub mod metrics;
+mod pins;
+mod relay;
+mod route;
+pub mod secondary;
+mod session;
+pub mod shared;
+pub mod sql;
+mod unnamed;
+pub mod wire;
+
+pub use route::Lookup;

@@ -1,1 +1,34 @@
-//! Backfill, verify, repair.
+//! Backfill, verify, repair: what brings two stores in step, and proves it.
+//!
+//! Every job is bound to the epoch it was started in ([`Gates`], trap 28), may be dropped or killed at any point, and goes on where it ended.
+
+mod backfill;
+mod compare;
+mod direction;
+mod display;
+mod engine;
+mod error;
+mod fix;
+mod gates;
+mod job;
+mod ledger;
+mod pace;
+mod progress;
+mod repair;
+mod repairer;
+mod verify;
+
+pub use backfill::BackfillReport;
+pub use compare::Comparison;
+pub use direction::{Direction, NotNow, Role};
+pub use display::ShowKey;
+pub use engine::{Engine, Settings, Stores};
+pub use error::Error;
+pub use fix::Fixed;
+pub use gates::{Gates, Pin};
+pub use job::EpochChanged;
+pub use ledger::{Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why};
+pub use progress::{OnProgress, Progress};
+pub use repair::{Repaired, repair_key};
+pub use repairer::{FailedKey, RepairReport};
+pub use verify::{Difference, Values, VerifyOptions, VerifyReport};

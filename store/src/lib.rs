@@ -2,8 +2,13 @@
 
 mod error;
 mod mapping;
+mod order;
+pub mod postgres;
+mod resolve;
 mod store;
 
 pub use error::StoreError;
 pub use mapping::*;
+pub use order::WriteOrder;
+pub use resolve::{MappingMistake, ResolveError, resolve};
 pub use store::*;

@@ -26,7 +26,7 @@ pub struct Mapping {
 pub struct Aliases {
     /// Views (and their kin) that read mapped tables, by their unqualified name.
     pub views: BTreeMap<String, Vec<TableId>>,
-    /// Partitions and inheritance children of mapped tables.
+    /// Partitions and inheritance children of mapped tables, and tables that mapped ones are partitions or children of.
     pub children: BTreeMap<String, Vec<TableId>>,
     /// Functions whose body names a mapped table together with a word that writes.
     pub writing_functions: BTreeMap<String, Vec<TableId>>,
@@ -66,6 +66,91 @@ pub struct Relation {
     pub unique: Vec<UniqueIndex>,
     /// Names of unique indexes that have a predicate or an expression.
     pub partial_unique: Vec<String>,
+    /// Foreign keys of this table.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Foreign keys of other tables (or this one) that point here.
+    pub referenced_by: Vec<ForeignKey>,
+    /// The server that the table is in.
+    pub server: ServerFacts,
+}
+
+impl Relation {
+    /// A relation of which nothing but the name is known.
+    #[must_use]
+    pub fn named(name: QualifiedName) -> Relation {
+        Relation {
+            name,
+            oid: 0,
+            columns: Vec::new(),
+            unique: Vec::new(),
+            partial_unique: Vec::new(),
+            foreign_keys: Vec::new(),
+            referenced_by: Vec::new(),
+            server: ServerFacts::default(),
+        }
+    }
+
+    /// The column of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `server_version_num`; 0 where it was not asked.
+    pub version: u32,
+    /// `server_encoding`; empty where it was not asked.
+    pub encoding: String,
+}
+
+/// A foreign key as one store's catalog has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Name of the constraint.
+    pub name: String,
+    /// The table that it constrains.
+    pub child: QualifiedName,
+    /// Its columns there.
+    pub columns: Vec<String>,
+    /// The table it points to.
+    pub parent: QualifiedName,
+    /// The columns it points to, in the order of `columns`.
+    pub parent_columns: Vec<String>,
+    /// What a DELETE of the parent does to the child.
+    pub on_delete: FkAction,
+    /// What an UPDATE of the parent's columns does to the child.
+    pub on_update: FkAction,
+    /// `SET CONSTRAINTS … DEFERRED` moves its check to COMMIT.
+    pub deferrable: bool,
+}
+
+/// A referential action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FkAction {
+    /// NO ACTION or RESTRICT: the parent's change is refused, no child row changes.
+    Refuse,
+    /// CASCADE.
+    Cascade,
+    /// SET NULL.
+    SetNull,
+    /// SET DEFAULT.
+    SetDefault,
+}
+
+impl FkAction {
+    /// The words of SQL.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            FkAction::Refuse => "NO ACTION",
+            FkAction::Cascade => "CASCADE",
+            FkAction::SetNull => "SET NULL",
+            FkAction::SetDefault => "SET DEFAULT",
+        }
+    }
 }
 
 /// A unique index over plain columns.
@@ -80,7 +165,7 @@ pub struct UniqueIndex {
 }
 
 /// One column as a catalog has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Column {
     /// Name.
     pub name: String,
@@ -88,6 +173,19 @@ pub struct Column {
     pub type_oid: u32,
     /// The type as `format_type` writes it with its schema where needed: fit for a cast.
     pub type_name: String,
+    /// As `type_name`, of the base type where the type is a domain.
+    pub base_type: String,
+    /// The collation with its provider and version, the same text only where both stores sort alike. `None` where the
+    /// type has none, or where nobody can tell.
+    pub collation: Option<String>,
+    /// Whether the type can be collated.
+    pub collatable: bool,
+    /// Schema of the operators of the type's default order where that is not `pg_catalog`: a session whose
+    /// `search_path` is empty finds them by no other way.
+    pub operator_schema: Option<String>,
+    /// A type made by users whose text depends on session settings, because a part of it does: its canonical text
+    /// does not mean the same in every session.
+    pub text_varies: bool,
     /// NOT NULL.
     pub not_null: bool,
     /// Computed by the store from other columns (`GENERATED ALWAYS AS (…) STORED`): never written.

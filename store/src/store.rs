@@ -6,7 +6,7 @@ use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use futures::future::BoxFuture;
 
-use crate::{Aliases, Change, Key, Mapping, Relation, Row, StoreError, TableId, TableMap};
+use crate::{Change, Key, Mapping, Relation, Row, StoreError, TableId, TableMap};
 
 /// Outcome of a call on a store.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -46,6 +46,29 @@ pub trait Store: Send + Sync + 'static {
     /// Inserts those rows whose key is absent; says how many were inserted. One transaction.
     fn insert_absent<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>>;
 
+    /// As [`Store::insert_absent`], for rows of a key range in which this store has no row: it may copy them straight into the table.
+    /// Right also where the range is not empty after all, only slower.
+    fn copy_into_empty<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>> {
+        self.insert_absent(table, rows)
+    }
+
+    /// As [`Store::insert_absent`] into a store that is the primary (phases 5 to 7): inserts those rows whose key is absent *and that no
+    /// tombstone hides*, looked up under the lock that a DELETE's tombstone takes, in the same transaction (trap 27). A store that keeps no
+    /// tombstones may leave this as it is as long as no row of an incomplete table can be deleted in phases 5 to 7.
+    fn copy_up<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>> {
+        self.insert_absent(table, rows)
+    }
+
+    /// The key of the `nth` row of `range` (counted from 1) in key order; `None` where the range has fewer rows. Where chunks end: worth an
+    /// index-only read in a store that has one.
+    fn nth_key<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange, nth: u32) -> BoxFuture<'a, StoreResult<Option<Key>>> {
+        Box::pin(async move {
+            let rows = self.scan(table, range, nth, Form::Own).await?;
+            let enough = u32::try_from(rows.len()).is_ok_and(|found| found >= nth);
+            Ok(rows.last().filter(|_| enough).and_then(|row| table.key_of(row)))
+        })
+    }
+
     /// Applies changes in one transaction.
     fn apply<'a>(&'a self, table: &'a TableMap, changes: &'a [Change]) -> BoxFuture<'a, StoreResult<()>>;
 
@@ -70,6 +93,10 @@ pub trait Store: Send + Sync + 'static {
 pub trait Secondary: Send {
     /// Sends the whole batch in one trip and waits until the store holds it, uncommitted. The caller has sorted the batch by
     /// (table, key), one change a key.
+    ///
+    /// Two batches that name one key are never both staged, here or in [`Store::apply`]: the second waits until the first has
+    /// ended, *also where the row is not there*. A DELETE that sees no row waits for nobody, so an INSERT staged before it and committed after
+    /// it would stay for ever (trap 1): it takes a lock on the key itself.
     fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>>;
 
     /// Commits what was staged. An error of kind [`StoreError::Unreachable`] means that the outcome is unknown.

@@ -1,1 +1,36 @@
-//! Harness of the end-to-end tests.
+//! Harness of the end-to-end tests: real PostgreSQL servers, the real binary, and clients of every kind.
+//!
+//! A test usually takes a pair of databases on the two servers that the whole run shares ([`Stores::create`]), starts the
+//! proxy in front of them ([`Proxy::start`]) and speaks to it through a driver ([`Endpoint::connect`]), through `psql`
+//! ([`Endpoint::psql`]) or frame by frame ([`Wire`]). Whatever a test starts ends with it, also when it panics or is killed.
+
+// A harness may panic: that is how a test fails.
+#![allow(clippy::unwrap_used)]
+
+pub mod compare;
+mod config;
+mod database;
+mod endpoint;
+mod eventually;
+mod folders;
+mod identity;
+mod port;
+mod postgres;
+mod proxy;
+mod shared;
+mod stores;
+pub mod traffic;
+pub mod wire;
+
+pub use config::ConfigBuilder;
+pub use database::Database;
+pub use endpoint::{Account, Endpoint};
+pub use eventually::{eventually, within};
+pub use folders::Folder;
+pub use port::Port;
+pub use postgres::{Postgres, PostgresBuilder, Tls};
+pub use proxy::{CliOutput, Metrics, Proxy, binary};
+pub use stores::{SHOP, SHOP_TABLES, Stores};
+pub use wire::Wire;
+
+pub(crate) use postgres::tail;

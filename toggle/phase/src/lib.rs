@@ -96,7 +96,11 @@ impl Phase {
     /// The store whose answer decides.
     #[must_use]
     pub fn primary(self) -> Side {
-        if self <= Phase::DualRead { Side::Old } else { Side::New }
+        if self <= Phase::DualRead {
+            Side::Old
+        } else {
+            Side::New
+        }
     }
 
     /// The store that receives images of the primary's writes, if any does.
@@ -105,7 +109,11 @@ impl Phase {
         match self {
             Phase::DualWrite | Phase::DualRead => Some(Side::New),
             Phase::NewPrimary => Some(Side::Old),
-            Phase::DeployNew | Phase::UseOld | Phase::NewWrites | Phase::Backfill | Phase::NewOnly => None,
+            Phase::DeployNew
+            | Phase::UseOld
+            | Phase::NewWrites
+            | Phase::Backfill
+            | Phase::NewOnly => None,
         }
     }
 }
@@ -118,7 +126,9 @@ impl fmt::Display for Phase {
 
 /// Text that is neither the name nor the number of a phase.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a phase; a phase is a number from 1 to 8 or one of deploy-new, use-old, dual-write, dual-read, new-primary, new-writes, backfill, new-only")]
+#[error(
+    "\"{0}\" is not a phase; a phase is a number from 1 to 8 or one of deploy-new, use-old, dual-write, dual-read, new-primary, new-writes, backfill, new-only"
+)]
 pub struct UnknownPhase(pub String);
 
 impl FromStr for Phase {

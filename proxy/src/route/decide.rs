@@ -1,0 +1,212 @@
+//! The rules.
+
+use crossfade_phase::{Phase, Side};
+use crossfade_store::{TableId, TableMap};
+
+use super::{Deallocated, Router};
+use crate::{
+    errors::ClientError,
+    session::Effect,
+    shared::Completeness,
+    sql::{AliasKind, DiscardTarget, Kind, Role, SelectFacts, StatementFacts, Target},
+};
+
+/// What is to be done with a statement; the text is made from it.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) side: Side,
+    /// What the text is rewritten for; `None` leaves it as it is.
+    pub(crate) target: Option<Target>,
+    /// The table whose images its answer carries.
+    pub(crate) capture: Option<TableId>,
+    pub(crate) returns_rows: bool,
+    pub(crate) effect: Option<Effect>,
+    pub(crate) session_state: bool,
+    pub(crate) deallocates: Option<Deallocated>,
+    /// Compare what it looks up.
+    pub(crate) compare: bool,
+}
+
+impl Decision {
+    fn pass(side: Side) -> Decision {
+        Decision {
+            side,
+            target: None,
+            capture: None,
+            returns_rows: true,
+            effect: None,
+            session_state: false,
+            deallocates: None,
+            compare: false,
+        }
+    }
+}
+
+const HINT_CAPTURE: &str = "use INSERT, UPDATE or DELETE of one table, or run it in a phase that writes one store (use-old, new-only)";
+const HINT_COMPLETE: &str = "look rows up by their key, or complete the table first: crossfade backfill, then crossfade verify";
+const HINT_TOGGLE: &str = "put tables that are used together into one toggle";
+
+/// Decides on one statement.
+///
+/// # Errors
+/// What the client is told when the statement is refused.
+pub(crate) fn decide(router: &Router, complete: &dyn Completeness, statement: &StatementFacts) -> Result<Decision, ClientError> {
+    let mut decision = if statement.touches_mapped() {
+        on_mapped(router, complete, statement)?
+    } else {
+        on_others(router, statement)?
+    };
+    decision.effect = effect(&statement.kind);
+    decision.session_state = changes_session(statement);
+    decision.deallocates = match &statement.kind {
+        Kind::Deallocate(None) | Kind::Discard(DiscardTarget::All) => Some(Deallocated::All),
+        Kind::Deallocate(Some(name)) => Some(Deallocated::Named(name.clone())),
+        _ => None,
+    };
+    Ok(decision)
+}
+
+fn effect(kind: &Kind) -> Option<Effect> {
+    Some(match kind {
+        Kind::Begin { .. } => Effect::Begin,
+        Kind::Commit { chain } => Effect::Commit { chain: *chain },
+        Kind::Rollback { chain } => Effect::Rollback { chain: *chain },
+        Kind::Savepoint(name) => Effect::Savepoint(name.clone()),
+        Kind::RollbackTo(name) => Effect::RollbackTo(name.clone()),
+        Kind::Release(name) => Effect::Release(name.clone()),
+        _ => return None,
+    })
+}
+
+fn changes_session(statement: &StatementFacts) -> bool {
+    let setting = match &statement.kind {
+        Kind::Set(set) => !set.local,
+        Kind::SetTransaction { session, .. } => *session,
+        Kind::Discard(_) => true,
+        _ => false,
+    };
+    setting || statement.traits.set_config
+}
+
+fn on_others(router: &Router, statement: &StatementFacts) -> Result<Decision, ClientError> {
+    match &statement.kind {
+        Kind::PrepareTransaction(_) if router.dual => Err(router.refusal(
+            statement,
+            "PREPARE TRANSACTION while a toggle writes both stores",
+            "commit in one phase; two-phase commit cannot take the other store along",
+        )),
+        Kind::Do { names_mapped: true } if !router.one_store() => {
+            Err(router.refusal(statement, "a DO block that names a mapped table", HINT_CAPTURE))
+        }
+        _ if router.home == Side::New && statement.other_tables && !router.done => Ok(Decision::pass(Side::Old)),
+        _ => Ok(Decision::pass(router.home)),
+    }
+}
+
+fn on_mapped(router: &Router, complete: &dyn Completeness, statement: &StatementFacts) -> Result<Decision, ClientError> {
+    let tables = statement.tables();
+    let Some(&first) = tables.first() else { return Ok(Decision::pass(router.home)) };
+    let phase = router.phase(first);
+    if tables.iter().any(|table| router.phase(*table).primary() != phase.primary()) {
+        return Err(router.refusal(statement, "one statement over tables with different primaries", HINT_TOGGLE));
+    }
+    if statement.writes_mapped() && tables.iter().any(|table| router.phase(*table).secondary() != phase.secondary()) {
+        return Err(router.refusal(statement, "one write over tables that are in different phases", HINT_TOGGLE));
+    }
+    match phase.primary() {
+        Side::Old => on_old(router, statement, phase),
+        Side::New => on_new(router, complete, statement, phase, &tables),
+    }
+}
+
+/// Phases 1 to 4.
+fn on_old(router: &Router, statement: &StatementFacts, phase: Phase) -> Result<Decision, ClientError> {
+    if phase.secondary().is_none() {
+        return Ok(Decision::pass(Side::Old));
+    }
+    if let Some((table, returns_rows)) = captured(router, statement)? {
+        return Ok(Decision { target: Some(Target::OldCapture), capture: Some(table), returns_rows, ..Decision::pass(Side::Old) });
+    }
+    Ok(Decision { compare: phase == Phase::DualRead, ..Decision::pass(Side::Old) })
+}
+
+/// Phases 5 to 8.
+fn on_new(
+    router: &Router,
+    complete: &dyn Completeness,
+    statement: &StatementFacts,
+    phase: Phase,
+    tables: &[TableId],
+) -> Result<Decision, ClientError> {
+    if phase != Phase::NewOnly {
+        if statement.other_tables {
+            return Err(router.refusal(statement, "a statement over mapped tables and others that are still in the old store", HINT_TOGGLE));
+        }
+        let map = |table: &TableId| &router.mapping.tables[table.0];
+        if let Some(partial) = tables.iter().map(map).find(|table| !complete.is_complete(table)) {
+            return Err(incomplete(router, statement, partial));
+        }
+    }
+    let capture = if phase.secondary().is_some() { captured(router, statement)? } else { None };
+    let identity = tables.iter().all(|table| router.mapping.tables[table.0].is_identity());
+    Ok(match capture {
+        Some((table, returns_rows)) => {
+            Decision { target: Some(Target::NewCapture), capture: Some(table), returns_rows, ..Decision::pass(Side::New) }
+        }
+        None => Decision { target: (!identity).then_some(Target::New), ..Decision::pass(Side::New) },
+    })
+}
+
+fn incomplete(router: &Router, statement: &StatementFacts, table: &TableMap) -> ClientError {
+    let what = if statement.writes_mapped() { "a write" } else { "a read" };
+    router
+        .refusal(statement, what, HINT_COMPLETE)
+        .detail(format!("not every row of \"{}\" is in the new store yet, so the answer could be wrong", table.old.name))
+}
+
+/// The table whose images a write has to carry, and whether the client asked for rows. `None` for what writes no mapped table.
+fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<(TableId, bool)>, ClientError> {
+    if let Some(alias) = statement.aliases.iter().find(|alias| alias.kind == AliasKind::WritingFunction) {
+        let what = format!("a call of function \"{}\", which may write,", alias.name);
+        return Err(router.refusal(statement, &what, HINT_CAPTURE));
+    }
+    if !statement.writes_mapped() {
+        return Ok(None);
+    }
+    if let Some(alias) = statement.aliases.iter().find(|alias| alias.role == Role::Write) {
+        let what = format!("a write through \"{}\"", alias.name);
+        return Err(router.refusal(statement, &what, "write the mapped table itself"));
+    }
+    let (table, returning) = match &statement.kind {
+        Kind::Insert(facts) => (facts.table, facts.returning),
+        Kind::Update(facts) => (facts.table, facts.returning),
+        Kind::Delete(facts) => (facts.table, facts.returning),
+        other => return Err(router.refusal(statement, uncaptured(other), HINT_CAPTURE)),
+    };
+    match table {
+        Some(table) => Ok(Some((table, returning))),
+        None => Err(router.refusal(statement, "a write that cannot be followed", HINT_CAPTURE)),
+    }
+}
+
+fn uncaptured(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Merge => "MERGE",
+        Kind::Copy(_) => "COPY FROM",
+        Kind::Truncate { .. } => "TRUNCATE",
+        Kind::Ddl(_) | Kind::CreateAs => "a change of the table's definition",
+        Kind::Prepare { .. } => "PREPARE of a write",
+        Kind::Explain { .. } => "EXPLAIN ANALYZE of a write",
+        Kind::Lock => "LOCK TABLE",
+        Kind::Maintenance => "a maintenance command",
+        Kind::Select(SelectFacts { into: true, .. }) => "SELECT INTO",
+        _ => "a write that is not a plain INSERT, UPDATE or DELETE",
+    }
+}
+
+impl Router {
+    /// No toggle needs a second look at what is written or read.
+    fn one_store(&self) -> bool {
+        self.done || self.phases.iter().all(|phase| *phase <= Phase::UseOld)
+    }
+}

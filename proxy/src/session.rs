@@ -1,0 +1,123 @@
+//! One client's session: relayed where the phases allow it, managed statement by statement where they do not.
+
+mod backend;
+mod capture;
+mod client;
+mod commit;
+mod extended;
+mod handover;
+mod managed;
+mod plan;
+mod pump;
+mod simple;
+mod statements;
+mod transaction;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use crossfade_phase::Side;
+use crossfade_store::postgres::conn::Stream;
+
+pub(crate) use capture::Capture;
+pub(crate) use managed::Managed;
+pub(crate) use transaction::Effect;
+
+use crate::{
+    cancel::CancelEntry,
+    errors::ClientError,
+    login::LoggedIn,
+    pins::Pins,
+    relay::{Exit, Relay, RelayState},
+    shared::{Mode, Shared},
+    wire::ProtocolError,
+};
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The client closed its connection or said Terminate.
+    #[error("the client is gone")]
+    ClientGone,
+    /// A server closed its connection.
+    #[error("the {0} store closed the connection")]
+    ServerGone(Side),
+    /// Somebody broke the protocol.
+    #[error(transparent)]
+    Malformed(#[from] ProtocolError),
+    /// The session cannot go on.
+    #[error("{0}")]
+    Fatal(ClientError),
+}
+
+/// Serves a client from the end of its login to its end.
+pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, logged_in: LoggedIn) {
+    let LoggedIn { client, server, side, parameters, status, key, mapped } = logged_in;
+    if !mapped {
+        return relay_only(client, server).await;
+    }
+    let value = |name: &str| parameters.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    let label = format!("user {} application {} pid {}", value("user"), value("application_name"), pid(key.as_deref()));
+    let cancel = key.map(|key| CancelEntry::new(shared.clone(), side, key));
+    let pins = Pins::new(&shared, &label);
+    let mut managed = Box::new(Managed::new(shared, worker, client, server, side, parameters, status, cancel, pins));
+    let end = run(&mut managed).await;
+    managed.end(end, &label).await;
+}
+
+fn pid(key: Option<&[u8]>) -> i32 {
+    key.and_then(|key| key.first_chunk()).map_or(0, |pid| i32::from_be_bytes(*pid))
+}
+
+async fn relay_only(mut client: Stream, mut server: Stream) {
+    let mut state = RelayState::default();
+    let relay = Relay { client: &mut client, server: &mut server, state: &mut state, pins: None };
+    let exit = relay.run(BytesMut::new()).await;
+    if let Exit::Malformed(error) = exit {
+        tell_malformed(&mut client, &error).await;
+    }
+}
+
+async fn run(managed: &mut Managed) -> End {
+    loop {
+        let outcome = match managed.enter().await {
+            Ok(Mode::Relay(side)) => relay(managed, side).await,
+            Ok(Mode::Managed) => managed.run().await,
+            Err(end) => Err(end),
+        };
+        if let Err(end) = outcome {
+            return end;
+        }
+    }
+}
+
+/// Relays until a toggle moves.
+async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
+    let input = std::mem::take(&mut managed.client.inbound);
+    let Some(backend) = managed.backends.get_mut(side) else { return Err(End::ServerGone(side)) };
+    let relay = Relay {
+        client: &mut managed.client.stream,
+        server: &mut backend.stream,
+        state: &mut managed.relay,
+        pins: Some(&mut managed.pins),
+    };
+    match relay.run(input).await {
+        Exit::Changed(input) => {
+            managed.client.inbound = input;
+            Ok(())
+        }
+        Exit::ClientGone => Err(End::ClientGone),
+        Exit::ServerGone => Err(End::ServerGone(side)),
+        Exit::Malformed(error) => Err(End::Malformed(error)),
+    }
+}
+
+pub(crate) async fn tell_malformed(client: &mut Stream, error: &ProtocolError) {
+    use tokio::io::AsyncWriteExt as _;
+    let mut out = BytesMut::new();
+    ClientError::new("08P01", error.to_string()).write(&mut out, "FATAL");
+    // The client may be gone already; the error is in the log either way.
+    if client.write_all(&out).await.is_ok() && client.shutdown().await.is_ok() {
+        tracing::debug!(%error, "told the client that it broke the protocol");
+    }
+}

@@ -1,0 +1,224 @@
+//! A server's end of a managed session: the connection, and what it still owes an answer to.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use crossfade_phase::Side;
+use crossfade_store::postgres::conn::Stream;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+
+use super::{capture::Capture, client::Frame, transaction::Effect};
+use crate::{
+    login::header,
+    route::Variant,
+    wire::{HEADER, ProtocolError, backend::Status},
+};
+
+/// A message of this size or more is passed on in pieces where nobody has to look inside.
+const STREAM_FROM: usize = 64 * 1024;
+
+/// What the server was sent and has not answered yet, in order.
+#[derive(Debug)]
+pub(crate) enum Expect {
+    /// Parse.
+    Parse {
+        /// Whether the client sees the answer.
+        show: bool,
+    },
+    /// Bind.
+    Bind {
+        /// Whether the client sees the answer.
+        show: bool,
+    },
+    /// Close.
+    Close {
+        /// Whether the client sees the answer.
+        show: bool,
+    },
+    /// Describe of a statement or portal.
+    Describe {
+        /// Columns at the end that the client did not ask for.
+        strip: usize,
+        /// Whether the client sees `NoData` (it does not where a Query was taken apart).
+        show_none: bool,
+    },
+    /// Execute.
+    Execute(Execute),
+    /// Sync.
+    Sync {
+        /// Whether the client sees the `ReadyForQuery`.
+        show: bool,
+    },
+    /// A Query passed on whole.
+    Query {
+        /// What its completion does to the transaction.
+        effect: Option<Effect>,
+    },
+    /// `FunctionCall`.
+    Function,
+}
+
+/// An Execute and what is done with its rows.
+#[derive(Debug, Default)]
+pub(crate) struct Execute {
+    /// Rows carry images at their end.
+    pub(crate) capture: Option<Arc<Capture>>,
+    /// The client asked for the rows (otherwise all there is of them is the image).
+    pub(crate) show_rows: bool,
+    /// The client sees the completion.
+    pub(crate) show_complete: bool,
+    /// What its completion does to the transaction.
+    pub(crate) effect: Option<Effect>,
+    /// The client wants at most this many rows at once of a captured write: the rest waits in the portal of this name.
+    pub(crate) portion: Option<(Bytes, usize)>,
+}
+
+/// Something that came from the server.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A whole message.
+    Message(Frame),
+    /// A piece of a large message that only passes through.
+    Piece(Bytes),
+}
+
+/// One server connection of a session.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    /// Which store's.
+    pub(crate) side: Side,
+    pub(crate) stream: Stream,
+    pub(crate) inbound: BytesMut,
+    pub(crate) out: BytesMut,
+    pub(crate) expect: VecDeque<Expect>,
+    /// State of its transaction by the last `ReadyForQuery`.
+    pub(crate) status: Status,
+    /// An error came, and no Sync was sent since: the server ignores what it gets.
+    pub(crate) skipping: bool,
+    /// Extended-protocol messages went out and no Sync after them: an implicit transaction may be open.
+    pub(crate) batch: bool,
+    /// The server takes `CopyData`.
+    pub(crate) copy_in: bool,
+    /// Prepared statements it has, by the client's name and the variant of the text; the value is the name they have there.
+    pub(crate) prepared: HashMap<(Bytes, Variant), Bytes>,
+    piece_left: usize,
+}
+
+impl Backend {
+    pub(crate) fn new(side: Side, stream: Stream) -> Backend {
+        Backend {
+            side,
+            stream,
+            inbound: BytesMut::new(),
+            out: BytesMut::new(),
+            expect: VecDeque::new(),
+            status: Status::Idle,
+            skipping: false,
+            batch: false,
+            copy_in: false,
+            prepared: HashMap::new(),
+            piece_left: 0,
+        }
+    }
+
+    /// Whether the server owes nothing.
+    pub(crate) fn settled(&self) -> bool {
+        self.expect.is_empty() && self.piece_left == 0
+    }
+
+    /// The next thing the server sent, as far as it has been read.
+    pub(crate) fn next(&mut self) -> Result<Option<Received>, ProtocolError> {
+        if self.piece_left > 0 {
+            let here = self.piece_left.min(self.inbound.len());
+            if here == 0 {
+                return Ok(None);
+            }
+            self.piece_left -= here;
+            return Ok(Some(Received::Piece(self.inbound.split_to(here).freeze())));
+        }
+        let Some((kind, length)) = header(&self.inbound)? else { return Ok(None) };
+        let whole = HEADER + length;
+        if self.inbound.len() >= whole {
+            return Ok(Some(Received::Message(Frame { kind, whole: self.inbound.split_to(whole).freeze() })));
+        }
+        if length >= STREAM_FROM && matches!(kind, b'D' | b'd') && self.passes_rows() {
+            let here = self.inbound.split().freeze();
+            self.piece_left = whole - here.len();
+            return Ok(Some(Received::Piece(here)));
+        }
+        Ok(None)
+    }
+
+    fn passes_rows(&self) -> bool {
+        match self.expect.front() {
+            Some(Expect::Query { .. }) => true,
+            Some(Expect::Execute(execute)) => execute.capture.is_none() && execute.show_rows,
+            _ => false,
+        }
+    }
+
+    /// Writes what is kept for the server as far as it takes it, and reads what it sends: until something was read or, when
+    /// nothing is `wanted`, all is written. `false` when the server has closed. Cancel-safe.
+    pub(crate) async fn exchange(&mut self, wanted: bool) -> io::Result<bool> {
+        let Backend { stream, inbound, out, .. } = self;
+        poll_fn(|cx| {
+            let mut wrote = false;
+            while !out.is_empty() {
+                match Pin::new(&mut *stream).poll_write(cx, out) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => {
+                        out.advance(count);
+                        wrote = true;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+            }
+            if wrote && let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if out.is_empty() {
+                out.clear();
+                if !wanted {
+                    return Poll::Ready(Ok(true));
+                }
+            }
+            poll_fill(cx, stream, inbound)
+        })
+        .await
+    }
+
+    /// Waits until the server sends something. `false` when it has closed. Cancel-safe.
+    pub(crate) async fn fill(&mut self) -> io::Result<bool> {
+        let Backend { stream, inbound, .. } = self;
+        poll_fn(|cx| poll_fill(cx, stream, inbound)).await
+    }
+
+    /// Frees what an idle session need not hold.
+    pub(crate) fn shrink(&mut self) {
+        if self.inbound.is_empty() {
+            self.inbound = BytesMut::new();
+        }
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
+    }
+}
+
+fn poll_fill(cx: &mut std::task::Context<'_>, stream: &mut Stream, inbound: &mut BytesMut) -> Poll<io::Result<bool>> {
+    const CHUNK: usize = 16 * 1024;
+    inbound.reserve(CHUNK / 4);
+    let before = inbound.len();
+    // Reading into initialised memory costs a memset; `read_buf` of tokio does the same without one.
+    let mut read = std::pin::pin!(stream.read_buf(inbound));
+    let count = ready!(std::future::Future::poll(read.as_mut(), cx))?;
+    debug_assert_eq!(before + count, inbound.len());
+    Poll::Ready(Ok(count > 0))
+}

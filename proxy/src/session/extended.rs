@@ -1,0 +1,405 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
+//!
+//! The text a server gets is chosen at Bind, by the phase the transaction is pinned to: what was prepared in one phase is executed rightly
+//! in another (trap 34).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use crossfade_phase::Side;
+
+use super::{
+    End,
+    backend::{Execute, Expect},
+    client::Frame,
+    commit::{self, Outcome},
+    managed::Managed,
+    statements::{Portal, Statement},
+    transaction::{Effect, Transaction},
+};
+use crate::{
+    errors::ClientError,
+    route::{Plan, Variant},
+    wire::frontend::{self, Bind, Parse, Target},
+};
+
+impl Managed {
+    /// Whether messages are skipped up to the next Sync, as the server does after an error.
+    pub(super) fn skips(&mut self) -> bool {
+        let active = self.active;
+        self.backends.get_mut(active).is_some_and(|backend| backend.skipping)
+    }
+
+    /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
+    /// their order.
+    async fn activate(&mut self, side: Side) -> Result<(), End> {
+        if self.active != side {
+            self.settle_batch(self.active).await?;
+            self.active = side;
+        }
+        Ok(())
+    }
+
+    /// A refusal within a batch.
+    fn refuse(&mut self, error: &ClientError) -> Result<(), End> {
+        self.note_refusal(error);
+        self.refuse_in_batch(error)
+    }
+
+    pub(super) async fn parse(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips() {
+            return Ok(());
+        }
+        let body = frame.body();
+        let Parse { name, sql, types } = Parse::read(&body)?;
+        let name = body.slice_ref(name);
+        if !name.is_empty() && self.prepared.statements.contains_key(&name) {
+            let told = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(&name));
+            return self.refuse_in_batch(&ClientError::new("42P05", told));
+        }
+        let statement = Statement { sql: String::from_utf8_lossy(sql).into(), types: types.into(), planned: None };
+        self.forget_variants(&name);
+        self.prepared.statements.insert(name.clone(), statement);
+        self.ensure_path(sql).await?;
+        let plan = match self.plan_of(&name) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.prepared.statements.remove(&name);
+                return self.refuse(&error);
+            }
+        };
+        self.activate_for(&plan).await?;
+        self.prepare_on(&name, &plan, true)
+    }
+
+    /// Forgets what servers have of a statement that is about to be replaced: only the unnamed one can be, and a Parse replaces it there too.
+    fn forget_variants(&mut self, name: &Bytes) {
+        for side in [Side::Old, Side::New] {
+            if let Some(backend) = self.backends.get_mut(side) {
+                backend.prepared.retain(|(known, _), _| known != name);
+            }
+        }
+    }
+
+    /// What the named statement does in the pinned phases.
+    fn plan_of(&mut self, name: &Bytes) -> Result<Arc<Plan>, ClientError> {
+        let epoch = self.pins.stamp();
+        let Some(statement) = self.prepared.statements.get(name) else {
+            return Ok(Arc::new(Plan::pass(self.home)));
+        };
+        if let Some((planned, plan)) = &statement.planned
+            && *planned == epoch
+        {
+            return self.check_block(plan.clone());
+        }
+        let sql = statement.sql.clone();
+        let plan = Arc::new(self.plan_single(&sql)?);
+        if let Some(statement) = self.prepared.statements.get_mut(name) {
+            statement.planned = Some((epoch, plan.clone()));
+        }
+        self.check_block(plan)
+    }
+
+    /// Goes to the plan's server. The first statement of an implicit transaction decides where the transaction is.
+    pub(super) async fn activate_for(&mut self, plan: &Plan) -> Result<(), End> {
+        self.need(plan.side).await?;
+        self.activate(plan.side).await
+    }
+
+    /// Sees to it that the plan's server has the statement in the plan's variant.
+    fn prepare_on(&mut self, name: &Bytes, plan: &Plan, show: bool) -> Result<(), End> {
+        let key = (name.clone(), plan.variant);
+        if self.backend(plan.side)?.prepared.contains_key(&key) {
+            return Ok(());
+        }
+        let Some(statement) = self.prepared.statements.get(name).cloned() else { return Ok(()) };
+        let there = if name.is_empty() || plan.variant == Variant::Original { name.clone() } else { self.fresh_name() };
+        let sql = plan.sql.as_ref().unwrap_or(&statement.sql).clone();
+        let backend = self.backend(plan.side)?;
+        if name.is_empty() {
+            // One unnamed statement a server, whatever its variant.
+            backend.prepared.retain(|(known, _), _| !known.is_empty());
+        }
+        frontend::parse(&mut backend.out, &there, sql.as_bytes(), &types_for(plan.side, &statement.types));
+        backend.batch = true;
+        backend.expect.push_back(Expect::Parse { show });
+        backend.prepared.insert(key, there);
+        Ok(())
+    }
+
+    pub(super) async fn bind(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips() {
+            return Ok(());
+        }
+        let body = frame.body();
+        let bind = Bind::read(&body)?;
+        let (portal, name) = (body.slice_ref(bind.portal), body.slice_ref(bind.statement));
+        if let Some(statement) = self.prepared.statements.get(&name) {
+            let sql = statement.sql.clone();
+            self.ensure_path(sql.as_bytes()).await?;
+        }
+        let plan = match self.plan_of(&name) {
+            Ok(plan) => plan,
+            Err(error) => return self.refuse(&error),
+        };
+        self.activate_for(&plan).await?;
+        self.prepare_on(&name, &plan, false)?;
+        let compare = plan.compare.as_ref().and_then(|compare| compare.lookup(Some(&bind)));
+        let backend = self.backend(plan.side)?;
+        let there = backend.prepared.get(&(name.clone(), plan.variant)).unwrap_or(&name);
+        let mut results = bind.results;
+        // No code means text for all, one code counts for all; only codes for each column have to be made more. The appended columns
+        // are of type text, whose two formats are the same bytes.
+        if results.len() > 1 {
+            results.resize(results.len() + plan.appended(), 0);
+        }
+        let there = there.clone();
+        frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
+        backend.batch = true;
+        backend.expect.push_back(Expect::Bind { show: true });
+        let entry = Portal { side: plan.side, plan, held: VecDeque::new(), completion: None, compare };
+        self.prepared.portals.insert(portal, entry);
+        Ok(())
+    }
+
+    pub(super) async fn describe(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips() {
+            return Ok(());
+        }
+        let body = frame.body();
+        let (target, name) = frontend::read_target(b'D', &body)?;
+        let name = body.slice_ref(name);
+        let (side, strip, there) = match target {
+            Target::Portal => match self.prepared.portals.get(&name) {
+                Some(portal) => (portal.side, portal.plan.appended(), name),
+                None => (self.active, 0, name),
+            },
+            Target::Statement => {
+                let plan = match self.plan_of(&name) {
+                    Ok(plan) => plan,
+                    Err(error) => return self.refuse(&error),
+                };
+                self.activate_for(&plan).await?;
+                self.prepare_on(&name, &plan, false)?;
+                let there = self.backend(plan.side)?.prepared.get(&(name.clone(), plan.variant)).cloned().unwrap_or(name);
+                (plan.side, plan.appended(), there)
+            }
+        };
+        self.activate(side).await?;
+        let backend = self.backend(side)?;
+        frontend::target(&mut backend.out, b'D', target, &there);
+        backend.batch = true;
+        backend.expect.push_back(Expect::Describe { strip, show_none: true });
+        Ok(())
+    }
+
+    pub(super) async fn execute(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips() {
+            return Ok(());
+        }
+        let body = frame.body();
+        let (name, rows) = frontend::read_execute(&body)?;
+        let name = body.slice_ref(name);
+        let rows = usize::try_from(rows).unwrap_or(0);
+        let Some(portal) = self.prepared.portals.get_mut(&name) else {
+            let side = self.active;
+            self.backend(side)?.batch = true;
+            return self.push(side, &frame.whole, Expect::Execute(shown()));
+        };
+        let (side, plan, compare) = (portal.side, portal.plan.clone(), portal.compare.take());
+        if portal.completion.is_some() {
+            self.hand_out(&name, rows, None);
+            return Ok(());
+        }
+        self.activate(side).await?;
+        if let Some(compare) = compare {
+            self.compares.push(compare);
+        }
+        if matches!(plan.effect, Some(Effect::Commit { .. })) && self.captures_pending(side) {
+            return self.execute_commit(side, &name, &plan).await;
+        }
+        let capture = plan.capture.clone();
+        let captured = capture.is_some();
+        let backend = self.backend(side)?;
+        frontend::execute(&mut backend.out, &name, if captured { 0 } else { i32::try_from(rows).unwrap_or(0) });
+        backend.batch = true;
+        backend.expect.push_back(Expect::Execute(Execute {
+            show_rows: !captured || plan.returns_rows,
+            show_complete: true,
+            effect: plan.effect.clone(),
+            portion: (captured && plan.returns_rows && rows > 0).then_some((name, rows)),
+            capture,
+        }));
+        self.note_statement(&plan);
+        Ok(())
+    }
+
+    /// COMMIT by Execute: the images are all there before the sandwich begins.
+    async fn execute_commit(&mut self, side: Side, name: &Bytes, plan: &Plan) -> Result<(), End> {
+        self.settle_batch(side).await?;
+        if self.skips() {
+            return Ok(());
+        }
+        let prepared = match self.prepare_commit().await {
+            Ok(prepared) => prepared,
+            Err(error) => return self.abort_block(side, &error).await,
+        };
+        self.failed = false;
+        let backend = self.backend(side)?;
+        frontend::execute(&mut backend.out, name, 0);
+        backend.expect.push_back(Expect::Execute(Execute { effect: plan.effect.clone(), ..shown() }));
+        let settled = self.settle_batch(side).await;
+        self.conclude(prepared, settled).await
+    }
+
+    /// Ends the sandwich once the primary has answered, or has not.
+    pub(super) async fn conclude(&mut self, prepared: Option<commit::Prepared>, settled: Result<(), End>) -> Result<(), End> {
+        let outcome = match &settled {
+            Ok(()) if self.failed => Outcome::RolledBack,
+            Ok(()) => Outcome::Committed,
+            Err(_) => Outcome::Unknown,
+        };
+        if let Some(prepared) = prepared {
+            prepared.conclude(outcome).await;
+        }
+        settled
+    }
+
+    /// The commit is refused: the block is rolled back and the client gets the error in its place.
+    pub(super) async fn abort_block(&mut self, side: Side, error: &ClientError) -> Result<(), End> {
+        self.note_refusal(error);
+        const NAME: &[u8] = b"crossfade_rollback";
+        let backend = self.backend(side)?;
+        frontend::target(&mut backend.out, b'C', Target::Statement, NAME);
+        frontend::parse(&mut backend.out, NAME, b"ROLLBACK", &[]);
+        frontend::bind(&mut backend.out, NAME, NAME, &[0, 0, 0, 0], &[]);
+        frontend::execute(&mut backend.out, NAME, 0);
+        backend.expect.extend([
+            Expect::Close { show: false },
+            Expect::Parse { show: false },
+            Expect::Bind { show: false },
+            Expect::Execute(Execute { effect: Some(Effect::Rollback { chain: false }), ..Execute::default() }),
+        ]);
+        // A warning about a missing block is no business of the client's.
+        self.quiet = true;
+        let settled = self.settle_batch(side).await;
+        self.quiet = false;
+        settled?;
+        self.transaction = Transaction::default();
+        self.client.error(error);
+        self.failed = true;
+        self.backend(side)?.skipping = true;
+        Ok(())
+    }
+
+    pub(super) async fn close(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips() {
+            return Ok(());
+        }
+        let body = frame.body();
+        let (target, name) = frontend::read_target(b'C', &body)?;
+        let name = body.slice_ref(name);
+        let active = self.active;
+        match target {
+            Target::Portal => {
+                let side = self.prepared.portals.remove(&name).map_or(active, |portal| portal.side);
+                self.activate(side).await?;
+                self.backend(side)?.batch = true;
+                self.push(side, &frame.whole, Expect::Close { show: true })
+            }
+            Target::Statement => {
+                self.prepared.statements.remove(&name);
+                for side in [active, active.other()] {
+                    self.close_variants(side, &name);
+                }
+                // Closing what is not there is no error, so the client's own message serves as well where we have no such statement.
+                self.backend(active)?.batch = true;
+                self.push(active, &frame.whole, Expect::Close { show: true })
+            }
+        }
+    }
+
+    fn close_variants(&mut self, side: Side, name: &Bytes) {
+        let active = self.active;
+        let Some(backend) = self.backends.get_mut(side) else { return };
+        let gone: Vec<Bytes> = backend.prepared.iter().filter(|((known, _), _)| known == name).map(|(_, there)| there.clone()).collect();
+        backend.prepared.retain(|(known, _), _| known != name);
+        if side != active {
+            // The other server is not part of this batch; what it keeps goes with its connection.
+            return;
+        }
+        for there in gone.iter().filter(|there| *there != name) {
+            frontend::target(&mut backend.out, b'C', Target::Statement, there);
+            backend.expect.push_back(Expect::Close { show: false });
+        }
+    }
+
+    /// Flush.
+    pub(super) async fn flush_message(&mut self) -> Result<(), End> {
+        let side = self.active;
+        frontend::flush(&mut self.backend(side)?.out);
+        self.send_all().await
+    }
+
+    /// Sync: ends the batch, and commits what it did outside of a block.
+    pub(super) async fn sync(&mut self) -> Result<(), End> {
+        let side = self.active;
+        if self.copying == Some(side) {
+            // Ignored by a server in copy-in mode.
+            frontend::sync(&mut self.backend(side)?.out);
+            return Ok(());
+        }
+        if self.captures_pending(side) {
+            self.settle_batch(side).await?;
+            if !self.transaction.in_block && !self.transaction.is_empty() && !self.skips() {
+                return self.sync_commit(side).await;
+            }
+        }
+        self.push_sync(side)
+    }
+
+    /// Whether an implicit transaction has, or may yet come to have, images.
+    pub(super) fn captures_pending(&mut self, side: Side) -> bool {
+        let owed = self.backends.get_mut(side).is_some_and(|backend| {
+            backend.expect.iter().any(|expect| matches!(expect, Expect::Execute(execute) if execute.capture.is_some()))
+        });
+        owed || !self.transaction.is_empty() || !self.upserts.is_empty()
+    }
+
+    pub(super) fn push_sync(&mut self, side: Side) -> Result<(), End> {
+        self.failed = false;
+        let backend = self.backend(side)?;
+        frontend::sync(&mut backend.out);
+        backend.batch = false;
+        backend.expect.push_back(Expect::Sync { show: true });
+        self.active = self.home;
+        Ok(())
+    }
+
+    /// The sandwich around the Sync that commits an implicit transaction.
+    pub(super) async fn sync_commit(&mut self, side: Side) -> Result<(), End> {
+        match self.prepare_commit().await {
+            Ok(prepared) => {
+                self.push_sync(side)?;
+                let settled = self.settle(side).await;
+                self.conclude(prepared, settled).await
+            }
+            Err(error) => {
+                self.abort_block(side, &error).await?;
+                self.push_sync(side)
+            }
+        }
+    }
+}
+
+/// An Execute of which the client sees everything.
+pub(super) fn shown() -> Execute {
+    Execute { show_rows: true, show_complete: true, ..Execute::default() }
+}
+
+/// Types of the user's own have other OIDs in the new store; left open, the server infers them.
+fn types_for(side: Side, types: &[u32]) -> Vec<u32> {
+    const FIRST_USER_OID: u32 = 16_384;
+    let open = |&oid: &u32| if side == Side::New && oid >= FIRST_USER_OID { 0 } else { oid };
+    types.iter().map(open).collect()
+}

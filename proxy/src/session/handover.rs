@@ -1,0 +1,290 @@
+//! Between two transactions: how a session follows the toggles into another mode or to another store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossfade_phase::{Phase, Side};
+use crossfade_store::postgres::sql::quote_literal;
+
+use super::{
+    End,
+    backend::{Backend, Expect},
+    managed::Managed,
+    statements::{Prepared, Statement},
+};
+use crate::{
+    errors::ClientError,
+    route::{Router, Variant},
+    shared::{Mode, home},
+    wire::{backend, frontend, take_i32, take_u16},
+};
+
+/// A row of text.
+type TextRow = Vec<Option<String>>;
+
+/// Settings that a client's startup packet may hold and that are not session settings of a server.
+const NOT_SETTINGS: &[&str] = &["user", "database", "replication"];
+
+/// The named statements of a session, protocol-level ones only.
+const STATEMENTS: &str = "SELECT name, statement, (parameter_types::oid[])::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
+
+/// What a session has set, as calls that set it again. `role` is in no list of settings.
+const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
+     UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
+
+/// What lives in one server's session and cannot be carried to another (trap 32).
+const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() \
+     UNION SELECT 'temporary tables' FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v') \
+     UNION SELECT 'cursors WITH HOLD' FROM pg_catalog.pg_cursors WHERE is_holdable \
+     UNION SELECT 'statements of SQL-level PREPARE' FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+
+impl Managed {
+    /// Waits at closed barriers, takes note of the phases, and makes the session fit for them.
+    ///
+    /// # Errors
+    /// When a store that the phases need cannot be reached, or the session is over.
+    pub(crate) async fn enter(&mut self) -> Result<Mode, End> {
+        self.pins.refresh().await;
+        self.mapping = self.shared.mapping.load_full();
+        let phases: Vec<Phase> = self.pins.phases().collect();
+        self.router = Router::new(&self.shared, self.worker, self.mapping.clone(), &phases);
+        self.path = None;
+        let mode = self.shared.mode(phases.iter().copied());
+        let home = home(phases.iter().copied());
+        let relayed = self.relayed.take();
+        if let Some(side) = relayed
+            && mode != Mode::Relay(side)
+            && !std::mem::take(&mut self.fresh)
+        {
+            self.learn_statements(side).await?;
+        }
+        if home != self.home {
+            self.move_home(home).await?;
+        }
+        self.active = home;
+        if let Mode::Relay(side) = mode {
+            if relayed != Some(side) {
+                self.teach_statements(side).await?;
+            }
+            self.relayed = Some(side);
+        }
+        self.fresh = false;
+        if phases.iter().all(|phase| *phase == Phase::NewOnly) {
+            self.drop_backend(Side::Old);
+        } else if phases.iter().all(|phase| *phase <= Phase::UseOld) {
+            self.drop_backend(Side::New);
+        }
+        Ok(mode)
+    }
+
+    /// After a relay: the statements that the client has prepared meanwhile (trap 34). The server knows the named ones, the relay the unnamed.
+    async fn learn_statements(&mut self, side: Side) -> Result<(), End> {
+        self.prepared = Prepared::default();
+        let rows = self.ask(side, STATEMENTS).await?;
+        let backend = self.backends.get_mut(side).ok_or(End::ServerGone(side))?;
+        backend.prepared.clear();
+        for row in rows {
+            let [Some(name), Some(sql), types] = &row[..] else { continue };
+            let name = Bytes::copy_from_slice(name.as_bytes());
+            backend.prepared.insert((name.clone(), Variant::Original), name.clone());
+            let statement = Statement { sql: sql.as_str().into(), types: oids(types.as_deref()), planned: None };
+            self.prepared.statements.insert(name, statement);
+        }
+        if let Some(parse) = self.relay.unnamed.parse() {
+            backend.prepared.insert((Bytes::new(), Variant::Original), Bytes::new());
+            let statement = Statement { sql: String::from_utf8_lossy(parse.sql).into(), types: parse.types.into(), planned: None };
+            self.prepared.statements.insert(Bytes::new(), statement);
+        }
+        Ok(())
+    }
+
+    /// Before a relay: the server must have every statement under the client's own name and as the client sent it.
+    async fn teach_statements(&mut self, side: Side) -> Result<(), End> {
+        self.relay = crate::relay::RelayState::default();
+        let statements = std::mem::take(&mut self.prepared.statements);
+        for (name, statement) in statements {
+            let key = (name.clone(), Variant::Original);
+            let backend = self.backend(side)?;
+            if backend.prepared.contains_key(&key) && !name.is_empty() {
+                continue;
+            }
+            frontend::parse(&mut backend.out, &name, statement.sql.as_bytes(), &statement.types);
+            frontend::sync(&mut backend.out);
+            backend.expect.extend([Expect::Parse { show: false }, Expect::Sync { show: false }]);
+            let shown = self.client.out.len();
+            self.settle(side).await?;
+            if std::mem::take(&mut self.failed) {
+                // The client learns of it when it uses the statement: the server will say that it does not exist.
+                self.client.out.truncate(shown);
+                tracing::warn!(%side, statement = %String::from_utf8_lossy(&name), "a prepared statement could not be carried over");
+            }
+            if name.is_empty() {
+                self.relay.unnamed.know(&statement.sql, &statement.types);
+            }
+        }
+        self.backend(side)?.prepared.clear();
+        Ok(())
+    }
+
+    /// The session's statements go to another store from now on: its settings and channels move along.
+    async fn move_home(&mut self, to: Side) -> Result<(), End> {
+        let from = self.home;
+        self.need(to).await?;
+        if self.backends.get_mut(from).is_some() {
+            self.copy_settings(from, to).await?;
+            self.copy_channels(from, to).await?;
+            let bound = self.ask(from, BOUND).await?;
+            if !bound.is_empty() {
+                let what: Vec<String> = bound.into_iter().flatten().flatten().collect();
+                tracing::warn!(
+                    what = what.join(", "), %from, %to,
+                    "a session moves to the other store and leaves behind what cannot be carried; it ends with its connection"
+                );
+                self.tell_left_behind(&what.join(", "), to);
+            }
+        }
+        self.home = to;
+        self.shared.metrics.handovers.inc();
+        Ok(())
+    }
+
+    fn tell_left_behind(&mut self, what: &str, to: Side) {
+        let text = format!("crossfade moved this session to the {to} store; {what} stayed behind and are not seen any more");
+        let mut notice = bytes::BytesMut::new();
+        backend::error(&mut notice, "WARNING", "01000", &text, None, Some("connect again to begin with a clean session"));
+        notice[0] = b'N';
+        self.client.out.extend_from_slice(&notice);
+    }
+
+    /// Sees to it that there is a connection to the store of `side`.
+    pub(super) async fn need(&mut self, side: Side) -> Result<(), End> {
+        if self.backends.get_mut(side).is_some() {
+            return Ok(());
+        }
+        let endpoint = self.shared.endpoint(side);
+        let user = self.parameters.iter().find(|(name, _)| name == "user").map_or("", |(_, value)| value.as_str()).to_owned();
+        let mut settings: Vec<(&str, &str)> = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with("_pq_."))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        // Our account opens the connection, the client's role works on it: what the client may do in the one store is not widened
+        // in the other. As a startup parameter the role survives RESET ALL and DISCARD ALL.
+        if user != endpoint.config.url.user {
+            settings.push(("role", &user));
+        }
+        let login = endpoint.login(&settings).await.map_err(|error| {
+            End::Fatal(
+                ClientError::new("08001", format!("the {side} store cannot be used for this session"))
+                    .detail(error.to_string())
+                    .hint(format!("the role \"{user}\" must exist in the {side} store, and crossfade's account must be a member of it")),
+            )
+        })?;
+        let mut key = bytes::BytesMut::new();
+        bytes::BufMut::put_i32(&mut key, login.key.process_id);
+        bytes::BufMut::put_i32(&mut key, login.key.secret);
+        if let Some(cancel) = &self.cancel {
+            cancel.set(side, Some(key.freeze()));
+        }
+        for (name, value) in &login.parameters {
+            self.tell_parameter(name, value);
+        }
+        *self.backends.slot(side) = Some(Backend::new(side, login.stream));
+        Ok(())
+    }
+
+    /// What the client was told of the server's settings is kept true.
+    fn tell_parameter(&mut self, name: &str, value: &str) {
+        if self.status.iter().any(|(known, now)| known == name && now == value) {
+            return;
+        }
+        self.status.retain(|(known, _)| known != name);
+        self.status.push((name.to_owned(), value.to_owned()));
+        backend::parameter_status(&mut self.client.out, name, value);
+    }
+
+    /// After statements that may have changed settings: the other connection is told as well.
+    pub(super) async fn spread_settings(&mut self) -> Result<(), End> {
+        let (from, to) = (self.home, self.home.other());
+        if self.backends.get_mut(to).is_some() { self.copy_settings(from, to).await } else { Ok(()) }
+    }
+
+    async fn copy_settings(&mut self, from: Side, to: Side) -> Result<(), End> {
+        let rows = self.ask(from, SETTINGS).await?;
+        let mut sql = String::from("RESET ALL");
+        for row in &rows {
+            if let [Some(name), Some(value)] = &row[..] {
+                sql.push_str(&format!("; SELECT pg_catalog.set_config({}, {}, false)", quote_literal(name), quote_literal(value)));
+            }
+        }
+        self.ask(to, &sql).await.map(drop)
+    }
+
+    async fn copy_channels(&mut self, from: Side, to: Side) -> Result<(), End> {
+        let rows = self.ask(from, "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c").await?;
+        let listen: String = rows.into_iter().flatten().flatten().map(|channel| format!("LISTEN {channel};")).collect();
+        if listen.is_empty() { Ok(()) } else { self.ask(to, &listen).await.map(drop) }
+    }
+
+    /// A question of the session's own, between two transactions. The client sees nothing of it.
+    pub(crate) async fn ask(&mut self, side: Side, sql: &str) -> Result<Vec<TextRow>, End> {
+        let backend = self.backend(side)?;
+        frontend::query(&mut backend.out, sql.as_bytes());
+        let mut rows = Vec::new();
+        let mut refused = None;
+        loop {
+            while let Some(received) = self.backend(side)?.next()? {
+                let super::backend::Received::Message(frame) = received else { return Err(End::ServerGone(side)) };
+                match frame.kind {
+                    b'D' => rows.push(text_row(&frame.body()).ok_or(crate::wire::ProtocolError::Body { kind: b'D' })?),
+                    b'E' => refused = Some(backend::error_field(&frame.body(), b'M').unwrap_or_default()),
+                    b'Z' => return self.asked(side, sql, rows, refused),
+                    b'A' => self.client.out.extend_from_slice(&frame.whole),
+                    _ => {}
+                }
+            }
+            if !self.backend(side)?.exchange(true).await.unwrap_or(false) {
+                return Err(End::ServerGone(side));
+            }
+        }
+    }
+
+    fn asked(&mut self, side: Side, sql: &str, rows: Vec<TextRow>, refused: Option<String>) -> Result<Vec<TextRow>, End> {
+        let Some(error) = refused else { return Ok(rows) };
+        tracing::warn!(%side, sql, error, "a question about the session was refused");
+        Err(End::Fatal(
+            ClientError::new("58000", format!("this session cannot be carried to the {side} store")).detail(error).hint("connect again"),
+        ))
+    }
+}
+
+fn text_row(mut body: &[u8]) -> Option<TextRow> {
+    let count = take_u16(&mut body)?;
+    (0..count)
+        .map(|_| {
+            let length = take_i32(&mut body)?;
+            let Ok(length) = usize::try_from(length) else { return Some(None) };
+            let (value, rest) = body.split_at_checked(length)?;
+            body = rest;
+            Some(Some(String::from_utf8_lossy(value).into_owned()))
+        })
+        .collect()
+}
+
+/// Reads an array of OIDs in text form, `{23,25}`.
+fn oids(text: Option<&str>) -> Arc<[u32]> {
+    text.unwrap_or_default().trim_matches(['{', '}']).split(',').filter_map(|oid| oid.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_of_types_is_read() {
+        assert_eq!(&oids(Some("{23,1043}"))[..], [23, 1043]);
+        assert!(oids(Some("{}")).is_empty() && oids(None).is_empty());
+    }
+}

@@ -1,0 +1,375 @@
+//! A session whose every statement is looked at.
+//!
+//! The client's messages are handled one after the other. Most of them are passed on at once, with a note of what the server owes for
+//! them ([`Expect`](super::backend::Expect)); the session only waits for the server where a decision needs the answers: before a
+//! commit that takes images along.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use crossfade_phase::Side;
+use crossfade_store::{Mapping, postgres::conn::Stream};
+
+use super::{
+    End,
+    backend::{Backend, Expect},
+    client::{Client, Frame},
+    commit,
+    statements::Prepared,
+    tell_malformed,
+    transaction::Transaction,
+};
+use crate::{
+    cancel::CancelEntry,
+    errors::ClientError,
+    pins::Pins,
+    relay::RelayState,
+    route::{Lookup, Router},
+    shared::Shared,
+    sql::PathId,
+    wire::{backend::Status, frontend},
+};
+
+/// The session's server connections.
+#[derive(Debug, Default)]
+pub(crate) struct Backends {
+    old: Option<Backend>,
+    new: Option<Backend>,
+}
+
+impl Backends {
+    pub(crate) fn get_mut(&mut self, side: Side) -> Option<&mut Backend> {
+        self.slot(side).as_mut()
+    }
+
+    pub(crate) fn slot(&mut self, side: Side) -> &mut Option<Backend> {
+        match side {
+            Side::Old => &mut self.old,
+            Side::New => &mut self.new,
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Managed {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: usize,
+    pub(crate) client: Client,
+    pub(crate) backends: Backends,
+    pub(crate) relay: RelayState,
+    pub(crate) pins: Pins,
+    pub(super) mapping: Arc<Mapping>,
+    pub(crate) router: Router,
+    /// The effective search path, as long as nothing may have changed it.
+    pub(crate) path: Option<PathId>,
+    /// Startup parameters as the client sent them.
+    pub(super) parameters: Vec<(String, String)>,
+    /// `ParameterStatus` values as the client knows them.
+    pub(crate) status: Vec<(String, String)>,
+    pub(super) cancel: Option<CancelEntry>,
+    /// Where statements go that name no table.
+    pub(crate) home: Side,
+    /// How the session worked last, for the way into another mode.
+    pub(super) relayed: Option<Side>,
+    /// The server that the present batch of messages goes to.
+    pub(super) active: Side,
+    pub(super) prepared: Prepared,
+    pub(crate) transaction: Transaction,
+    /// Upserts of the statement under way: they go behind its deletes, as a key may be left and taken in one UPDATE.
+    pub(super) upserts: Vec<(crossfade_store::TableId, crossfade_store::Key, crossfade_store::Change)>,
+    /// An error came since the last look; what a commit waits for.
+    pub(super) failed: bool,
+    /// Waits for a copy's data: the client's messages go to this server.
+    pub(super) copying: Option<Side>,
+    /// Where the last `CommandComplete` stands in the client's output.
+    pub(super) completion_at: Option<usize>,
+    /// A `CommandComplete` that the client gets once the commit has succeeded.
+    pub(super) held_completion: BytesMut,
+    /// Notices are kept from the client: they are about what the session does by itself.
+    pub(super) quiet: bool,
+    /// A statement may have changed session settings: other connections have to be told.
+    pub(super) settings_moved: bool,
+    /// Lookups of the present transaction, compared once it is over.
+    pub(super) compares: Vec<Lookup>,
+    /// No message of the client has been handled yet.
+    pub(super) fresh: bool,
+    /// Names for variants of the client's statements.
+    pub(super) names: u64,
+}
+
+impl Managed {
+    #[allow(clippy::too_many_arguments)] // one call, at the composition of a session
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        worker: usize,
+        client: Stream,
+        server: Stream,
+        side: Side,
+        parameters: Vec<(String, String)>,
+        status: Vec<(String, String)>,
+        cancel: Option<CancelEntry>,
+        pins: Pins,
+    ) -> Managed {
+        let mut backends = Backends::default();
+        *backends.slot(side) = Some(Backend::new(side, server));
+        let mapping = shared.mapping.load_full();
+        Managed {
+            router: Router::new(&shared, worker, mapping.clone(), &[]),
+            mapping,
+            shared,
+            worker,
+            client: Client::new(client),
+            backends,
+            relay: RelayState::default(),
+            pins,
+            parameters,
+            status,
+            cancel,
+            home: side,
+            relayed: Some(side),
+            active: side,
+            prepared: Prepared::default(),
+            transaction: Transaction::default(),
+            upserts: Vec::new(),
+            failed: false,
+            copying: None,
+            completion_at: None,
+            held_completion: BytesMut::new(),
+            quiet: false,
+            settings_moved: false,
+            compares: Vec::new(),
+            fresh: true,
+            path: None,
+            names: 0,
+        }
+    }
+
+    /// Handles the client's messages until, between two transactions, a toggle moves.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(crate) async fn run(&mut self) -> Result<(), End> {
+        let flips = self.pins.flips();
+        loop {
+            if self.is_idle() {
+                self.between_transactions().await?;
+                if self.pins.changed() {
+                    return Ok(());
+                }
+            }
+            // Before the message is taken out of the buffer: should the barrier be closed, it waits there.
+            if self.client.has_message() && !self.pins.pinned() && !self.pins.try_pin_unchanged() {
+                return Ok(());
+            }
+            if let Some(frame) = self.client.next()? {
+                self.handle(frame).await?;
+                continue;
+            }
+            self.send_all().await?;
+            self.flush_client().await?;
+            self.wait(&flips).await?;
+        }
+    }
+
+    async fn between_transactions(&mut self) -> Result<(), End> {
+        self.pins.unpin();
+        self.prepared.portals.clear();
+        for lookup in self.compares.drain(..) {
+            self.shared.compare(lookup);
+        }
+        self.flush_client().await?;
+        if std::mem::take(&mut self.settings_moved) {
+            self.spread_settings().await?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, flips: &tokio::sync::Notify) -> Result<(), End> {
+        let idle = self.is_idle();
+        if idle {
+            self.client.shrink();
+            for side in [Side::Old, Side::New] {
+                if let Some(backend) = self.backends.get_mut(side) {
+                    backend.shrink();
+                }
+            }
+        }
+        let flipped = flips.notified();
+        let mut flipped = std::pin::pin!(flipped);
+        flipped.as_mut().enable();
+        if idle && self.pins.changed() {
+            return Ok(());
+        }
+        let Managed { client, backends, .. } = self;
+        let Backends { old, new } = backends;
+        let from = tokio::select! {
+            filled = client.fill() => return if matches!(filled, Ok(true)) { Ok(()) } else { Err(End::ClientGone) },
+            filled = fill(old.as_mut()) => (Side::Old, filled),
+            filled = fill(new.as_mut()) => (Side::New, filled),
+            () = flipped, if idle => return Ok(()),
+        };
+        let (side, filled) = from;
+        if filled.unwrap_or(false) {
+            return self.drain_inbound(side).await;
+        }
+        // Whatever it still said (an administrator's command, say) goes to the client first.
+        self.drain_inbound(side).await?;
+        self.lost(side).await
+    }
+
+    /// A server closed its connection. That ends the session, except for one whose phases do not need the server any more.
+    async fn lost(&mut self, side: Side) -> Result<(), End> {
+        self.flush_client().await?;
+        if side != self.home && self.is_idle() {
+            self.drop_backend(side);
+            return Ok(());
+        }
+        Err(End::ServerGone(side))
+    }
+
+    pub(super) fn drop_backend(&mut self, side: Side) {
+        *self.backends.slot(side) = None;
+        if let Some(cancel) = &self.cancel {
+            cancel.set(side, None);
+        }
+    }
+
+    /// Whether no transaction and no request is under way.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let settled = |backend: &Option<Backend>| {
+            backend.as_ref().is_none_or(|backend| backend.settled() && backend.out.is_empty() && backend.status == Status::Idle && !backend.batch)
+        };
+        self.copying.is_none() && settled(&self.backends.old) && settled(&self.backends.new)
+    }
+
+    async fn handle(&mut self, frame: Frame) -> Result<(), End> {
+        match frame.kind {
+            b'Q' => self.query(&frame).await,
+            b'P' => self.parse(&frame).await,
+            b'B' => self.bind(&frame).await,
+            b'D' => self.describe(&frame).await,
+            b'E' => self.execute(&frame).await,
+            b'C' => self.close(&frame).await,
+            b'H' => self.flush_message().await,
+            b'S' => self.sync().await,
+            b'F' => self.function(&frame),
+            b'd' | b'c' | b'f' => self.copy_data(&frame).await,
+            b'X' => Err(End::ClientGone),
+            kind => Err(End::Malformed(crate::wire::ProtocolError::Kind { kind })),
+        }
+    }
+
+    fn function(&mut self, frame: &Frame) -> Result<(), End> {
+        self.push(self.home, &frame.whole, Expect::Function)
+    }
+
+    /// Data of a COPY goes to the server that waits for it; PostgreSQL ignores it when none does.
+    async fn copy_data(&mut self, frame: &Frame) -> Result<(), End> {
+        let Some(side) = self.copying else { return Ok(()) };
+        let backend = self.backend(side)?;
+        backend.out.extend_from_slice(&frame.whole);
+        if frame.kind != b'd' {
+            backend.copy_in = false;
+            self.copying = None;
+            return Ok(());
+        }
+        if backend.out.len() >= super::pump::SEND_AT { self.send_all().await } else { Ok(()) }
+    }
+
+    pub(super) fn backend(&mut self, side: Side) -> Result<&mut Backend, End> {
+        self.backends.get_mut(side).ok_or(End::ServerGone(side))
+    }
+
+    /// Sends a message of the client and notes what is owed for it.
+    pub(super) fn push(&mut self, side: Side, message: &[u8], expect: Expect) -> Result<(), End> {
+        let backend = self.backend(side)?;
+        backend.out.extend_from_slice(message);
+        backend.expect.push_back(expect);
+        Ok(())
+    }
+
+    /// Makes the server raise an error in place of the statement that is refused, so that everything after it follows the server's
+    /// own rules: a failed transaction block, a pipeline skipped until Sync.
+    pub(super) fn refuse_in_batch(&mut self, error: &ClientError) -> Result<(), End> {
+        const NAME: &[u8] = b"crossfade_refusal";
+        let side = self.active;
+        let backend = self.backend(side)?;
+        frontend::target(&mut backend.out, b'C', frontend::Target::Statement, NAME);
+        frontend::parse(&mut backend.out, NAME, error.raising_sql().as_bytes(), &[]);
+        frontend::bind(&mut backend.out, NAME, NAME, &[0, 0, 0, 0], &[]);
+        frontend::execute(&mut backend.out, NAME, 0);
+        backend.batch = true;
+        backend.expect.extend([
+            Expect::Close { show: false },
+            Expect::Parse { show: false },
+            Expect::Bind { show: false },
+            Expect::Execute(super::backend::Execute::default()),
+        ]);
+        Ok(())
+    }
+
+    /// Counts and logs a refusal.
+    pub(super) fn note_refusal(&self, error: &ClientError) {
+        self.shared.metrics.refused.with_label_values(&["all"]).inc();
+        tracing::info!(sqlstate = error.sqlstate, message = %error.message, "a statement was refused");
+    }
+
+    /// The sandwich's first two steps for the present transaction; `None` when it changed nothing that a secondary gets.
+    pub(super) async fn prepare_commit(&mut self) -> Result<Option<commit::Prepared>, ClientError> {
+        if self.transaction.is_empty() {
+            return Ok(None);
+        }
+        let Some(secondary) = self.secondary() else { return Ok(None) };
+        commit::prepare(&self.shared, self.worker, &self.mapping, secondary, &self.transaction).await.map(Some)
+    }
+
+    /// The store that gets images, by the pinned phases.
+    fn secondary(&self) -> Option<Side> {
+        self.pins.phases().find_map(crossfade_phase::Phase::secondary)
+    }
+
+    /// Tells the client why the session ends, where it can be told.
+    pub(crate) async fn end(mut self: Box<Self>, end: End, label: &str) {
+        match &end {
+            End::ClientGone => tracing::debug!(session = label, "the client is gone"),
+            End::Malformed(error) => {
+                tracing::warn!(session = label, %error, "a connection was closed for breaking the protocol");
+                tell_malformed(&mut self.client.stream, error).await;
+            }
+            End::ServerGone(side) => {
+                tracing::warn!(session = label, %side, "a store closed a session's connection");
+                self.tell_fatal(
+                    &ClientError::new("08006", format!("the connection to the {side} store was lost"))
+                        .detail("a transaction that was committing may or may not have committed")
+                        .hint("connect again"),
+                )
+                .await;
+            }
+            End::Fatal(error) => {
+                tracing::warn!(session = label, %error, "a session could not go on");
+                self.tell_fatal(error).await;
+            }
+        }
+    }
+
+    async fn tell_fatal(&mut self, error: &ClientError) {
+        error.write(&mut self.client.out, "FATAL");
+        if let Err(error) = self.client.flush().await {
+            tracing::debug!(%error, "the client was gone before it was told");
+        }
+    }
+
+    /// A name of the proxy's own for a prepared statement.
+    pub(super) fn fresh_name(&mut self) -> Bytes {
+        self.names += 1;
+        Bytes::from(format!("crossfade_{}", self.names))
+    }
+}
+
+async fn fill(backend: Option<&mut Backend>) -> std::io::Result<bool> {
+    match backend {
+        Some(backend) => backend.fill().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,182 @@
+//! From a client's text to plans, by the pinned phases.
+
+use std::sync::Arc;
+
+use crossfade_phase::Side;
+
+use super::{Capture, End, managed::Managed};
+use crate::{
+    errors::ClientError,
+    route::{Deallocated, Plan, Variant, decide},
+    sql::{Facts, Kind, PathId, Problem, StatementFacts},
+    wire::backend::Status,
+};
+
+impl Managed {
+    /// Whether strings of the session take backslashes for what they are.
+    fn conforming(&self) -> bool {
+        !self.status.iter().any(|(name, value)| name == "standard_conforming_strings" && value == "off")
+    }
+
+    /// Learns the effective search path, should the text name something that it decides on and nobody have asked since it may have changed.
+    pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<(), End> {
+        let home = self.home;
+        if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
+            return Ok(());
+        }
+        let settled = self.backends.get_mut(home).is_some_and(|backend| backend.settled() && !backend.batch && backend.status != Status::Failed);
+        if !settled {
+            // In the middle of a pipeline nobody can be asked; what the path was when it began is not known to be wrong.
+            return Ok(());
+        }
+        let rows = self.ask(home, "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))").await?;
+        let schemas: Vec<String> = rows.into_iter().flatten().flatten().collect();
+        let path = self.router.analyzer().path(&schemas);
+        self.path = Some(path);
+        Ok(())
+    }
+
+    /// The path to analyse by. When it is not known, every mapped schema counts as being in it: that captures or refuses too much, never
+    /// too little.
+    fn path_id(&self) -> PathId {
+        self.path.unwrap_or_else(|| {
+            let schemas: std::collections::BTreeSet<String> =
+                self.mapping.tables.iter().map(|table| table.old.name.schema.clone()).collect();
+            self.router.analyzer().path(&schemas.into_iter().collect::<Vec<_>>())
+        })
+    }
+
+    /// What is to be remembered of a statement that is about to run.
+    pub(super) fn note_statement(&mut self, plan: &Plan) {
+        if plan.session_state {
+            self.settings_moved = true;
+            self.path = None;
+        }
+        match &plan.deallocates {
+            None => {}
+            Some(Deallocated::All) => {
+                self.prepared.statements.clear();
+                for side in [Side::Old, Side::New] {
+                    if let Some(backend) = self.backends.get_mut(side) {
+                        backend.prepared.clear();
+                    }
+                }
+            }
+            Some(Deallocated::Named(name)) => {
+                let name = bytes::Bytes::copy_from_slice(name.as_bytes());
+                self.prepared.statements.remove(&name);
+                for side in [Side::Old, Side::New] {
+                    if let Some(backend) = self.backends.get_mut(side) {
+                        backend.prepared.retain(|(known, _), _| *known != name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The plan of a text of one statement, as a Parse has it.
+    pub(super) fn plan_single(&mut self, sql: &str) -> Result<Plan, ClientError> {
+        let Some(facts) = self.look(sql.as_bytes()) else { return Ok(Plan::pass(self.home)) };
+        match &facts.statements[..] {
+            [statement] => self.plan(sql.as_bytes(), &facts, 0, statement),
+            // The server refuses several statements in one Parse, and an empty one does nothing.
+            [] => self.without_statements(&facts).map(|()| Plan::pass(self.home)),
+            [_, ..] => Ok(Plan::pass(self.home)),
+        }
+    }
+
+    /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
+    pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<(Arc<str>, Arc<Plan>)>, ClientError> {
+        let Some(facts) = self.look(sql) else { return Ok(Vec::new()) };
+        self.without_statements(&facts)?;
+        let texts: Vec<Arc<str>> = {
+            let analyzer = self.router.analyzer();
+            analyzer.split(sql, self.conforming(), &facts).into_iter().map(|text| String::from_utf8_lossy(text).into()).collect()
+        };
+        let mut plans = Vec::with_capacity(texts.len());
+        for ((index, statement), text) in facts.statements.iter().enumerate().zip(texts) {
+            plans.push((text, Arc::new(self.plan(sql, &facts, index, statement)?)));
+        }
+        self.check_places(&plans)?;
+        Ok(plans)
+    }
+
+    /// The facts of a text; `None` when nothing in it matters to us.
+    fn look(&self, sql: &[u8]) -> Option<Arc<Facts>> {
+        let conforming = self.conforming();
+        let path = self.path_id();
+        let mut analyzer = self.router.analyzer();
+        let glance = analyzer.glance(sql, conforming);
+        // While unmapped tables are elsewhere than at home, every statement has to be told apart.
+        if !glance.mapped && !glance.session && !self.router.is_split() {
+            return None;
+        }
+        Some(analyzer.facts(sql, conforming, path))
+    }
+
+    /// What the grammar refuses, the server refuses as well, and the client gets the server's own error. What is beyond the analysis must
+    /// not slip through in a phase that has to know what it does.
+    fn without_statements(&self, facts: &Facts) -> Result<(), ClientError> {
+        match &facts.problem {
+            None => Ok(()),
+            Some(Problem::Grammar(_)) if self.router.is_careless() => Ok(()),
+            Some(Problem::Grammar(message)) => Err(ClientError::new("42601", message.clone())
+                .detail("crossfade reads SQL with the grammar of PostgreSQL 18 where a statement names a mapped table")),
+            Some(Problem::Beyond(_)) if self.router.is_careless() => Ok(()),
+            Some(Problem::Beyond(message)) => Err(ClientError::new("0A000", "crossfade cannot tell what this statement does")
+                .detail(message.clone())
+                .hint("write it more simply, or run it in a phase that writes one store (use-old, new-only)")),
+        }
+    }
+
+    fn plan(&self, sql: &[u8], facts: &Facts, index: usize, statement: &StatementFacts) -> Result<Plan, ClientError> {
+        let decision = decide(&self.router, &*self.shared.complete, statement)?;
+        let mut plan = Plan {
+            returns_rows: decision.returns_rows,
+            effect: decision.effect,
+            session_state: decision.session_state,
+            deallocates: decision.deallocates,
+            ..Plan::pass(decision.side)
+        };
+        if decision.compare {
+            plan.compare = self.router.compare(statement, sql, self.conforming());
+        }
+        let Some(target) = decision.target else { return Ok(plan) };
+        let rewritten = self
+            .router
+            .analyzer()
+            .rewrite(sql, self.conforming(), facts, index, target)
+            .map_err(|refusal| self.router.cannot_rewrite(statement, &refusal))?;
+        plan.variant = Variant::For(target);
+        plan.sql = Some(String::from_utf8_lossy(&rewritten.sql).into());
+        plan.capture = decision.capture.map(|table| {
+            Arc::new(Capture { mapping: self.mapping.clone(), table, deletes: matches!(statement.kind, Kind::Delete(_)), old_keys: rewritten.old_keys })
+        });
+        Ok(plan)
+    }
+
+    /// One transaction is in one store: statements of a Query that go to different ones do not fit.
+    fn check_places(&self, plans: &[(Arc<str>, Arc<Plan>)]) -> Result<(), ClientError> {
+        for (_, plan) in plans {
+            self.check_place(plan)?;
+        }
+        match plans {
+            [(_, first), rest @ ..] if rest.iter().any(|(_, plan)| plan.side != first.side) => Err(elsewhere()),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Managed::check_places`], of a statement within a block that began at home.
+    pub(super) fn check_block(&self, plan: Arc<Plan>) -> Result<Arc<Plan>, ClientError> {
+        self.check_place(&plan).map(|()| plan)
+    }
+
+    fn check_place(&self, plan: &Plan) -> Result<(), ClientError> {
+        if self.transaction.in_block && plan.side != self.home { Err(elsewhere()) } else { Ok(()) }
+    }
+}
+
+fn elsewhere() -> ClientError {
+    ClientError::new("0A000", "crossfade refused a transaction over both stores: it could not be atomic")
+        .hint("use the tables of different stores in transactions of their own, or put tables that are used together into one toggle")
+}

@@ -1,0 +1,323 @@
+//! Between the client and its servers: sending, waiting, and what is done with each answer.
+
+use bytes::Bytes;
+use crossfade_phase::Side;
+
+use super::{
+    End,
+    backend::{Execute, Expect, Received},
+    client::Frame,
+    managed::Managed,
+    transaction::{Effect, Transaction},
+};
+use crate::wire::{
+    ProtocolError,
+    backend::{self, Status},
+    frontend, take_cstr,
+};
+
+/// Output for a server that is sent before the client's next message is looked at.
+pub(super) const SEND_AT: usize = 32 * 1024;
+
+impl Managed {
+    /// Sends everything that servers are to get, handling what they answer meanwhile: a server that is not read from
+    /// stops reading.
+    pub(super) async fn send_all(&mut self) -> Result<(), End> {
+        for side in [Side::Old, Side::New] {
+            while self.backends.get_mut(side).is_some_and(|backend| !backend.out.is_empty()) {
+                self.exchange(side, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the server of `side` owes nothing.
+    pub(super) async fn settle(&mut self, side: Side) -> Result<(), End> {
+        while self.backends.get_mut(side).is_some_and(|backend| !backend.settled()) {
+            self.exchange(side, true).await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Managed::settle`], of a batch that no Sync has ended yet.
+    pub(super) async fn settle_batch(&mut self, side: Side) -> Result<(), End> {
+        if let Some(backend) = self.backends.get_mut(side)
+            && !backend.settled()
+        {
+            frontend::flush(&mut backend.out);
+        }
+        self.settle(side).await
+    }
+
+    async fn exchange(&mut self, side: Side, wanted: bool) -> Result<(), End> {
+        let exchanged = self.backend(side)?.exchange(wanted).await;
+        self.drain_inbound(side).await?;
+        if exchanged.unwrap_or(false) { Ok(()) } else { Err(End::ServerGone(side)) }
+    }
+
+    /// Handles what a server has sent.
+    pub(super) async fn drain_inbound(&mut self, side: Side) -> Result<(), End> {
+        while let Some(received) = self.backend(side)?.next()? {
+            match received {
+                Received::Piece(bytes) => self.client.out.extend_from_slice(&bytes),
+                Received::Message(frame) => self.answer(side, frame)?,
+            }
+            self.client.flush_if_large().await.map_err(|_| End::ClientGone)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn flush_client(&mut self) -> Result<(), End> {
+        self.client.flush().await.map_err(|_| End::ClientGone)
+    }
+
+    fn answer(&mut self, side: Side, frame: Frame) -> Result<(), End> {
+        match frame.kind {
+            b'N' if self.quiet => {}
+            b'N' | b'A' => self.show(&frame),
+            b'S' => self.parameter_status(side, &frame),
+            b'E' => self.error(side, &frame)?,
+            b'Z' => self.ready(side, &frame)?,
+            _ => self.owed(side, frame)?,
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, frame: &Frame) {
+        self.client.out.extend_from_slice(&frame.whole);
+    }
+
+    fn parameter_status(&mut self, side: Side, frame: &Frame) {
+        if side != self.home {
+            return;
+        }
+        let body = frame.body();
+        let mut rest = &body[..];
+        if let (Some(name), Some(value)) = (take_cstr(&mut rest), take_cstr(&mut rest)) {
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            self.status.retain(|(known, _)| *known != name);
+            self.status.push((name.into_owned(), value.into_owned()));
+        }
+        self.show(frame);
+    }
+
+    fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
+        self.show(frame);
+        self.failed = true;
+        self.upserts.clear();
+        let copying = self.copying == Some(side);
+        let backend = self.backend(side)?;
+        let whole_query = matches!(backend.expect.front(), Some(Expect::Query { .. } | Expect::Function));
+        if !whole_query {
+            // The server skips what was sent up to the next Sync.
+            while !matches!(backend.expect.front(), None | Some(Expect::Sync { .. })) {
+                backend.expect.pop_front();
+            }
+            backend.skipping = backend.expect.is_empty();
+        }
+        backend.copy_in = false;
+        if copying {
+            self.copying = None;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
+        let bad = || End::Malformed(ProtocolError::Body { kind: b'Z' });
+        let status = frame.body().first().copied().and_then(Status::read).ok_or_else(bad)?;
+        let backend = self.backend(side)?;
+        backend.status = status;
+        backend.skipping = false;
+        let (show, effect) = match backend.expect.pop_front() {
+            Some(Expect::Sync { show }) => (show, None),
+            Some(Expect::Query { effect }) => (true, effect),
+            Some(Expect::Function) => (true, None),
+            _ => return Err(bad()),
+        };
+        if let Some(effect) = effect
+            && !self.failed
+        {
+            self.transaction.apply(&effect);
+        }
+        if show {
+            if status == Status::Idle {
+                self.transaction = Transaction::default();
+            }
+            self.transaction.in_block = status != Status::Idle;
+        }
+        if show {
+            if !self.failed {
+                self.client.out.extend_from_slice(&self.held_completion);
+            }
+            self.held_completion.clear();
+            self.show(frame);
+        }
+        Ok(())
+    }
+
+    fn owed(&mut self, side: Side, frame: Frame) -> Result<(), End> {
+        let unexpected = End::Malformed(ProtocolError::Kind { kind: frame.kind });
+        let Some(front) = self.backend(side)?.expect.front() else { return Err(unexpected) };
+        match (front, frame.kind) {
+            (&Expect::Parse { show }, b'1') | (&Expect::Bind { show }, b'2') | (&Expect::Close { show }, b'3') => {
+                self.done(side, show, &frame)
+            }
+            (Expect::Describe { .. }, b't') => {
+                self.show(&frame);
+                Ok(())
+            }
+            (&Expect::Describe { strip, show_none }, b'T' | b'n') => self.description(side, &frame, strip, show_none),
+            (Expect::Execute(_), kind) => self.executed(side, frame, kind),
+            (Expect::Query { .. }, b'G' | b'W') => {
+                self.show(&frame);
+                self.copying = Some(side);
+                Ok(())
+            }
+            (Expect::Query { effect: Some(effect @ Effect::Commit { .. }) }, b'C') => {
+                let effect = effect.clone();
+                self.note_tag(&effect, &frame.body());
+                self.show(&frame);
+                Ok(())
+            }
+            (Expect::Query { .. } | Expect::Function, _) => {
+                self.show(&frame);
+                Ok(())
+            }
+            _ => Err(unexpected),
+        }
+    }
+
+    fn done(&mut self, side: Side, show: bool, frame: &Frame) -> Result<(), End> {
+        self.backend(side)?.expect.pop_front();
+        if show {
+            self.show(frame);
+        }
+        Ok(())
+    }
+
+    fn description(&mut self, side: Side, frame: &Frame, strip: usize, show_none: bool) -> Result<(), End> {
+        self.backend(side)?.expect.pop_front();
+        if frame.kind == b'T' {
+            match backend::strip_description(&frame.body(), strip)? {
+                Some(body) => backend::with_body(&mut self.client.out, b'T', &body),
+                None if show_none => backend::empty(&mut self.client.out, b'n'),
+                None => {}
+            }
+        } else if show_none {
+            self.show(frame);
+        }
+        Ok(())
+    }
+
+    fn executed(&mut self, side: Side, frame: Frame, kind: u8) -> Result<(), End> {
+        match kind {
+            b'D' => self.row(side, frame),
+            b'C' | b'I' | b's' => self.complete(side, frame),
+            b'G' | b'W' => {
+                // Syncs that were sent already are ignored by a server in copy-in mode; the client sends another one.
+                let backend = self.backend(side)?;
+                backend.copy_in = true;
+                backend.expect.truncate(1);
+                self.copying = Some(side);
+                self.show(&frame);
+                Ok(())
+            }
+            b'H' | b'd' | b'c' => {
+                self.show(&frame);
+                Ok(())
+            }
+            kind => Err(End::Malformed(ProtocolError::Kind { kind })),
+        }
+    }
+
+    fn row(&mut self, side: Side, frame: Frame) -> Result<(), End> {
+        let Some(Expect::Execute(execute)) = self.backend(side)?.expect.front() else {
+            return Err(End::Malformed(ProtocolError::Kind { kind: b'D' }));
+        };
+        let show = execute.show_rows;
+        let Some(capture) = execute.capture.clone() else {
+            if show {
+                self.show(&frame);
+            }
+            return Ok(());
+        };
+        let portion = execute.portion.as_ref().map(|(portal, _)| portal.clone());
+        let row = backend::split_row(frame.body(), capture.width())?;
+        if show {
+            match portion {
+                None => backend::kept_row(&mut self.client.out, &row),
+                Some(portal) => {
+                    let mut held = bytes::BytesMut::new();
+                    backend::kept_row(&mut held, &row);
+                    if let Some(portal) = self.prepared.portals.get_mut(&portal) {
+                        portal.held.push_back(held.freeze());
+                    }
+                }
+            }
+        }
+        let changes = capture.changes(row.appended).ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
+        let most = self.shared.config.load().writes.max_transaction_bytes;
+        for (key, change) in changes {
+            match change {
+                crossfade_store::Change::Delete(_) => self.transaction.push(capture.table, key, change, most),
+                crossfade_store::Change::Upsert(_) => self.upserts.push((capture.table, key, change)),
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, side: Side, frame: Frame) -> Result<(), End> {
+        let Some(Expect::Execute(execute)) = self.backend(side)?.expect.pop_front() else {
+            return Err(End::Malformed(ProtocolError::Kind { kind: frame.kind }));
+        };
+        if !self.upserts.is_empty() {
+            let most = self.shared.config.load().writes.max_transaction_bytes;
+            for (table, key, change) in std::mem::take(&mut self.upserts) {
+                self.transaction.push(table, key, change, most);
+            }
+        }
+        let Execute { show_complete, effect, portion, .. } = execute;
+        if let Some(effect) = effect
+            && frame.kind == b'C'
+        {
+            self.apply(&effect, &frame.body());
+        }
+        match portion {
+            Some((portal, rows)) => self.hand_out(&portal, rows, Some(frame.whole)),
+            None if show_complete => {
+                self.completion_at = Some(self.client.out.len());
+                self.show(&frame);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, effect: &Effect, tag: &[u8]) {
+        self.note_tag(effect, tag);
+        self.transaction.apply(effect);
+    }
+
+    /// COMMIT of a failed block is answered with ROLLBACK: nothing was committed.
+    fn note_tag(&mut self, effect: &Effect, tag: &[u8]) {
+        self.failed |= matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
+    }
+
+    /// Hands out rows of a captured write that the client asked for in portions.
+    pub(super) fn hand_out(&mut self, name: &Bytes, rows: usize, completion: Option<Bytes>) {
+        let Some(portal) = self.prepared.portals.get_mut(name) else { return };
+        if completion.is_some() {
+            portal.completion = completion;
+        }
+        let now = if rows == 0 { portal.held.len() } else { rows.min(portal.held.len()) };
+        for row in portal.held.drain(..now) {
+            self.client.out.extend_from_slice(&row);
+        }
+        // As the server does it: a portal is suspended when the limit was met, even if nothing is left.
+        if rows != 0 && now == rows {
+            backend::empty(&mut self.client.out, b's');
+        } else if let Some(completion) = &portal.completion {
+            self.client.out.extend_from_slice(completion);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The simple protocol: Query.
+//!
+//! A Query that needs nothing from us goes on whole. One that writes mapped rows in a dual phase is taken apart and its statements sent by the extended
+//! protocol, which can keep an implicit transaction open until the secondary holds its part (trap 14: several statements of
+//! one Query are one transaction, here as there).
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use crossfade_phase::Side;
+
+use super::{
+    End,
+    backend::{Execute, Expect},
+    client::Frame,
+    managed::Managed,
+    transaction::Effect,
+};
+use crate::{
+    errors::ClientError,
+    route::Plan,
+    wire::frontend::{self, Target},
+};
+
+/// One statement of a Query with its plan.
+struct Piece {
+    sql: Arc<str>,
+    plan: Arc<Plan>,
+}
+
+impl Managed {
+    pub(super) async fn query(&mut self, frame: &Frame) -> Result<(), End> {
+        let body = frame.body();
+        let sql = frontend::read_query(&body)?;
+        self.forget_unnamed();
+        self.ensure_path(sql).await?;
+        let pieces = match self.plan_all(sql) {
+            Ok(pieces) => pieces,
+            Err(error) => return self.refuse_query(&error).await,
+        };
+        let pieces: Vec<Piece> = pieces.into_iter().map(|(sql, plan)| Piece { sql, plan }).collect();
+        self.compares.extend(pieces.iter().filter_map(|piece| piece.plan.compare.as_ref()?.lookup(None)));
+        for piece in &pieces {
+            self.note_statement(&piece.plan);
+        }
+        match &pieces[..] {
+            [] => self.pass(frame, None),
+            [only] if only.plan.sql.is_none() && only.plan.capture.is_none() => self.pass_one(frame, only).await,
+            many if many.iter().all(|piece| piece.plan.is_plain(self.home)) && !self.captures_pending(self.home) => self.pass(frame, None),
+            _ => self.take_apart(&pieces).await,
+        }
+    }
+
+    fn forget_unnamed(&mut self) {
+        let unnamed = Bytes::new();
+        self.prepared.statements.remove(&unnamed);
+        for side in [Side::Old, Side::New] {
+            if let Some(backend) = self.backends.get_mut(side) {
+                backend.prepared.retain(|(name, _), _| !name.is_empty());
+            }
+        }
+    }
+
+    fn pass(&mut self, frame: &Frame, effect: Option<Effect>) -> Result<(), End> {
+        let side = self.active;
+        self.push(side, &frame.whole, Expect::Query { effect })
+    }
+
+    /// A single statement that goes on as it is; a COMMIT takes the images along.
+    async fn pass_one(&mut self, frame: &Frame, only: &Piece) -> Result<(), End> {
+        let plan = &only.plan;
+        self.activate_for(plan).await?;
+        let commits = matches!(plan.effect, Some(Effect::Commit { .. }));
+        if commits && self.captures_pending(plan.side) {
+            return self.commit_query(frame, plan).await;
+        }
+        self.pass(frame, plan.effect.clone())?;
+        self.active = self.home;
+        Ok(())
+    }
+
+    async fn commit_query(&mut self, frame: &Frame, plan: &Plan) -> Result<(), End> {
+        let side = plan.side;
+        self.settle_batch(side).await?;
+        match self.prepare_commit().await {
+            Ok(prepared) => {
+                self.failed = false;
+                self.pass(frame, plan.effect.clone())?;
+                let settled = self.settle(side).await;
+                self.active = self.home;
+                self.conclude(prepared, settled).await
+            }
+            Err(error) => {
+                self.abort_block(side, &error).await?;
+                self.push_sync(side)
+            }
+        }
+    }
+
+    /// Nothing of the Query runs; the server raises the error, so that an open block fails by its own rules.
+    async fn refuse_query(&mut self, error: &ClientError) -> Result<(), End> {
+        self.note_refusal(error);
+        let side = self.active;
+        let mut message = BytesMut::new();
+        frontend::query(&mut message, error.raising_sql().as_bytes());
+        self.push(side, &message, Expect::Query { effect: None })
+    }
+
+    async fn take_apart(&mut self, pieces: &[Piece]) -> Result<(), End> {
+        let mut side = self.active;
+        for (index, piece) in pieces.iter().enumerate() {
+            self.activate_for(&piece.plan).await?;
+            side = piece.plan.side;
+            if matches!(piece.plan.effect, Some(Effect::Commit { .. })) && self.captures_pending(side) {
+                if !self.commit_piece(side, piece).await? {
+                    break;
+                }
+            } else {
+                self.send_piece(side, piece)?;
+            }
+            // The statements behind one that failed do not run; with more than one, look before the next is sent to another place.
+            if index + 1 < pieces.len() && self.client.out.len() > super::pump::SEND_AT {
+                self.flush_client().await?;
+            }
+        }
+        self.end_query(side).await
+    }
+
+    fn send_piece(&mut self, side: Side, piece: &Piece) -> Result<(), End> {
+        let plan = &piece.plan;
+        let captured = plan.capture.is_some();
+        let backend = self.backend(side)?;
+        let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
+        frontend::parse(&mut backend.out, b"", sql.as_bytes(), &[]);
+        frontend::bind(&mut backend.out, b"", b"", &[0, 0, 0, 0], &[]);
+        frontend::target(&mut backend.out, b'D', Target::Portal, b"");
+        frontend::execute(&mut backend.out, b"", 0);
+        backend.batch = true;
+        backend.expect.extend([
+            Expect::Parse { show: false },
+            Expect::Bind { show: false },
+            Expect::Describe { strip: plan.appended(), show_none: false },
+            Expect::Execute(Execute {
+                capture: plan.capture.clone(),
+                show_rows: !captured || plan.returns_rows,
+                show_complete: true,
+                effect: plan.effect.clone(),
+                portion: None,
+            }),
+        ]);
+        Ok(())
+    }
+
+    /// COMMIT among several statements. `false` when the rest does not run.
+    async fn commit_piece(&mut self, side: Side, piece: &Piece) -> Result<bool, End> {
+        self.settle_batch(side).await?;
+        if self.skips() {
+            return Ok(false);
+        }
+        match self.prepare_commit().await {
+            Ok(prepared) => {
+                self.failed = false;
+                self.send_piece(side, piece)?;
+                let settled = self.settle_batch(side).await;
+                self.conclude(prepared, settled).await?;
+                Ok(!self.skips())
+            }
+            Err(error) => {
+                self.abort_block(side, &error).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The Sync at the end, which commits what was done outside of a block. The completion of the last statement is held back until then: to a client of
+    /// the simple protocol it says that the statement is committed.
+    async fn end_query(&mut self, side: Side) -> Result<(), End> {
+        self.settle_batch(side).await?;
+        if self.skips() || self.transaction.in_block || self.transaction.is_empty() {
+            return self.push_sync(side);
+        }
+        self.held_completion = self.take_completion();
+        let outcome = self.sync_commit(side).await;
+        self.held_completion.clear();
+        outcome
+    }
+
+    /// Takes the `CommandComplete` at the end of what is kept back for the client.
+    fn take_completion(&mut self) -> BytesMut {
+        match self.completion_at.take() {
+            Some(at) if at < self.client.out.len() => self.client.out.split_off(at),
+            _ => BytesMut::new(),
+        }
+    }
+}

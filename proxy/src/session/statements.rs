@@ -1,0 +1,45 @@
+//! Prepared statements and portals as the client knows them.
+
+use std::{collections::HashMap, collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use crossfade_phase::Side;
+
+use crate::route::{Lookup, Plan};
+
+/// A prepared statement as the client made it. Which text a server has under which name is the backend's affair: a flip may ask for
+/// another one (trap 34).
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    /// The SQL.
+    pub(crate) sql: Arc<str>,
+    /// Parameter types as the client gave them.
+    pub(crate) types: Arc<[u32]>,
+    /// What it does, with the stamp of the phases for which that holds.
+    pub(crate) planned: Option<(u64, Arc<Plan>)>,
+}
+
+/// A portal.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    /// Where it is.
+    pub(crate) side: Side,
+    /// What its statement does.
+    pub(crate) plan: Arc<Plan>,
+    /// Rows of a captured write that the client has not asked for yet: a write runs to its end at the first Execute, as its images
+    /// are needed, whatever the client's row limit says.
+    pub(crate) held: VecDeque<Bytes>,
+    /// The completion that goes after the held rows.
+    pub(crate) completion: Option<Bytes>,
+    /// The lookup it makes, to be compared afterwards.
+    pub(crate) compare: Option<Lookup>,
+}
+
+/// All of a session's statements and portals.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// By name; the empty name is the unnamed statement.
+    pub(crate) statements: HashMap<Bytes, Statement>,
+    /// By name; the empty name is the unnamed portal.
+    pub(crate) portals: HashMap<Bytes, Portal>,
+}

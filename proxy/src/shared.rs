@@ -1,0 +1,180 @@
+//! What all sessions share. Built once by the composition root.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use crossfade_config::Config;
+use crossfade_journal::Journal;
+use crossfade_phase::{Phase, Side};
+use crossfade_store::{Mapping, TableMap, postgres::conn::Endpoint};
+use crossfade_toggle::Toggle;
+use tokio::sync::Notify;
+
+use crate::{cancel::Cancels, metrics::Metrics, route::Lookup, secondary::Secondaries, sql::Analyzer};
+
+/// Normal forms of statements that a thread remembers the facts of. An application has some hundreds; at a few kB each, this is some MB at the most.
+const CACHED_STATEMENTS: usize = 2048;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The old store's server.
+    pub old: Endpoint,
+    /// The new store's server.
+    pub new: Endpoint,
+    /// The configuration in force; what can change live is read from here.
+    pub config: ArcSwap<Config>,
+    /// The toggles, in the file's order.
+    pub toggles: Vec<Arc<Toggle>>,
+    /// The mapping by both catalogs; replaced when a flip has read them again.
+    pub mapping: ArcSwap<Mapping>,
+    /// The journal of the dual phases.
+    pub journal: Arc<Journal>,
+    /// Notified after every flip, so that idle sessions follow it at once.
+    pub flips: Arc<Notify>,
+    /// Counters and histograms.
+    pub metrics: Metrics,
+    /// Connections for secondary writes.
+    pub secondaries: Secondaries,
+    /// Compares lookups of phase 4 behind the client's back.
+    pub comparer: Box<dyn Comparer>,
+    /// Tables whose every row is in the new store.
+    pub complete: Box<dyn Completeness>,
+    analyzers: Vec<Mutex<Option<Arc<Mutex<Analyzer>>>>>,
+    pub(crate) cancels: Cancels,
+    pub(crate) clients: AtomicUsize,
+}
+
+/// Compares what both stores say of a row, in the background, and never blocks.
+pub trait Comparer: Send + Sync + fmt::Debug {
+    /// Takes a lookup that a client made.
+    fn compare(&self, lookup: Lookup);
+}
+
+/// Knows which tables are complete.
+pub trait Completeness: Send + Sync + fmt::Debug {
+    /// Whether every row of the table is in the new store, backfilled and verified since.
+    fn is_complete(&self, table: &TableMap) -> bool;
+}
+
+/// What [`Shared`] is built from.
+#[derive(Debug)]
+pub struct Parts {
+    /// The old store's server.
+    pub old: Endpoint,
+    /// The new store's server.
+    pub new: Endpoint,
+    /// The configuration.
+    pub config: Config,
+    /// The toggles, in the file's order.
+    pub toggles: Vec<Arc<Toggle>>,
+    /// The mapping by both catalogs.
+    pub mapping: Mapping,
+    /// The journal.
+    pub journal: Arc<Journal>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Connections for secondary writes.
+    pub secondaries: Secondaries,
+    /// Compares lookups.
+    pub comparer: Box<dyn Comparer>,
+    /// Knows complete tables.
+    pub complete: Box<dyn Completeness>,
+}
+
+/// How a session works in the present phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Frames go to one store as they are.
+    Relay(Side),
+    /// Every statement is looked at.
+    Managed,
+}
+
+impl Shared {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Shared> {
+        let Parts { old, new, config, toggles, mapping, journal, metrics, secondaries, comparer, complete } = parts;
+        Arc::new(Shared {
+            old,
+            new,
+            toggles,
+            mapping: ArcSwap::from_pointee(mapping),
+            journal,
+            flips: Arc::default(),
+            metrics,
+            secondaries,
+            comparer,
+            complete,
+            analyzers: (0..config.workers.max(1)).map(|_| Mutex::default()).collect(),
+            cancels: Cancels::default(),
+            clients: AtomicUsize::new(0),
+            config: ArcSwap::from_pointee(config),
+        })
+    }
+
+    /// The thread's analyzer for this mapping.
+    pub(crate) fn analyzer(&self, worker: usize, mapping: &Arc<Mapping>) -> Arc<Mutex<Analyzer>> {
+        let slot = &self.analyzers[worker % self.analyzers.len()];
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = |analyzer: &Arc<Mutex<Analyzer>>| {
+            Arc::ptr_eq(analyzer.lock().unwrap_or_else(PoisonError::into_inner).mapping(), mapping)
+        };
+        match &*slot {
+            Some(analyzer) if current(analyzer) => analyzer.clone(),
+            _ => slot.insert(Arc::new(Mutex::new(Analyzer::new(mapping.clone(), CACHED_STATEMENTS)))).clone(),
+        }
+    }
+
+    pub(crate) fn compare(&self, lookup: Lookup) {
+        self.comparer.compare(lookup);
+    }
+
+    /// The server of a side.
+    pub(crate) fn endpoint(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Old => &self.old,
+            Side::New => &self.new,
+        }
+    }
+
+    /// The store where statements go that name no table, by the phases as they are now.
+    pub(crate) fn home(&self) -> Side {
+        home(self.toggles.iter().map(|toggle| toggle.gate().current().phase))
+    }
+
+    /// The store that new clients authenticate with: the old one until nothing needs it any more.
+    pub(crate) fn login_side(&self) -> Side {
+        let done = self.toggles.iter().all(|toggle| toggle.gate().current().phase == Phase::NewOnly);
+        if done && !self.toggles.is_empty() { Side::New } else { Side::Old }
+    }
+
+    /// How sessions work in these phases.
+    pub(crate) fn mode(&self, mut phases: impl Iterator<Item = Phase> + Clone) -> Mode {
+        if phases.clone().all(|phase| phase <= Phase::UseOld) {
+            return Mode::Relay(Side::Old);
+        }
+        if phases.all(|phase| phase == Phase::NewOnly) && self.mapping.load().tables.iter().all(|table| table.is_identity()) {
+            return Mode::Relay(Side::New);
+        }
+        Mode::Managed
+    }
+
+    /// Clients connected now.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+}
+
+/// The store where statements go that name no table: the new one once it is the primary of every toggle.
+pub(crate) fn home(mut phases: impl ExactSizeIterator<Item = Phase>) -> Side {
+    if phases.len() > 0 && phases.all(|phase| phase.primary() == Side::New) { Side::New } else { Side::Old }
+}

@@ -1,0 +1,125 @@
+//! From the text of a client's SQL to facts that no phase has touched yet, and from there to what a store is sent.
+//!
+//! A text is looked at in three steps, each dearer and rarer than the one before: [`NameSet::glance`] tells on every statement whether a closer look
+//! is due; [`Analyzer::facts`] parses a statement's normal form once and remembers what it found; [`Analyzer::rewrite`] makes a plan of splices once a
+//! statement and target, and applies it to each text.
+
+mod analyse;
+mod cache;
+mod facts;
+mod lexer;
+mod names;
+mod normal;
+mod rewrite;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tree;
+
+use std::sync::Arc;
+
+use crossfade_store::Mapping;
+
+pub use facts::{
+    AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts, InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue,
+    Kind, Problem, Role, SelectFacts, SetAction, SetFacts, SetTarget, Source, StatementFacts, TableUse, TargetItem, Traits, UpdateFacts,
+};
+pub use lexer::{Lexer, Token, TokenKind};
+pub use names::{Glance, NameSet};
+pub use rewrite::{Refusal, Rewritten, Target};
+pub use text::constant;
+
+use cache::Cache;
+use normal::Normal;
+
+/// The schemas in which unqualified names are looked up, as the analyser knows them: see [`Analyzer::path`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PathId(u32);
+
+/// Analyses statements for one mapping, in one thread. When the mapping changes, a new one is made.
+#[derive(Debug)]
+pub struct Analyzer {
+    mapping: Arc<Mapping>,
+    names: NameSet,
+    paths: Vec<Vec<String>>,
+    cache: Cache,
+    normal: Normal,
+}
+
+impl Analyzer {
+    /// An analyser that remembers the facts of up to `cache_entries` normal forms.
+    #[must_use]
+    pub fn new(mapping: Arc<Mapping>, cache_entries: usize) -> Analyzer {
+        let names = NameSet::new(&mapping);
+        Analyzer { mapping, names, paths: Vec::new(), cache: Cache::new(cache_entries), normal: Normal::default() }
+    }
+
+    /// The mapping.
+    #[must_use]
+    pub fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
+    /// The quick look: one pass over the text, no allocation. `conforming` is the session's `standard_conforming_strings`.
+    #[must_use]
+    pub fn glance(&self, text: &[u8], conforming: bool) -> Glance {
+        self.names.glance(text, conforming)
+    }
+
+    /// The number of an effective search path: schemas in order, with `"$user"` replaced by its value. Sessions of one application have
+    /// few of them.
+    pub fn path(&mut self, schemas: &[String]) -> PathId {
+        let place = self.paths.iter().position(|path| path == schemas).unwrap_or_else(|| {
+            self.paths.push(schemas.to_vec());
+            self.paths.len() - 1
+        });
+        PathId(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// The facts of a query text, which may hold several statements. A grammar's refusal is a fact too: see [`Facts::problem`].
+    pub fn facts(&mut self, text: &[u8], conforming: bool, path: PathId) -> Arc<Facts> {
+        self.normal.read(text, conforming);
+        let length = self.normal.form.len();
+        // What else the facts depend on is part of the key.
+        self.normal.form.push(u8::from(conforming));
+        self.normal.form.extend_from_slice(&path.0.to_be_bytes());
+        if let Some(facts) = self.cache.get(&self.normal.form) {
+            return facts;
+        }
+        let key = self.normal.form.clone();
+        self.normal.form.truncate(length);
+        let schemas = usize::try_from(path.0).ok().and_then(|place| self.paths.get(place));
+        let names = analyse::Names { mapping: &self.mapping, path: schemas.map_or(&[], Vec::as_slice) };
+        let facts = Arc::new(analyse::facts(&self.normal, conforming, names));
+        self.cache.insert(&key, facts.clone());
+        facts
+    }
+
+    /// What to send in place of statement `index` of `text`, which `facts` were made of.
+    ///
+    /// # Errors
+    ///
+    /// A refusal where no text means the same there, or where the images of the rows written cannot be had.
+    pub fn rewrite(&self, text: &[u8], conforming: bool, facts: &Facts, index: usize, target: Target) -> Result<Rewritten, Refusal> {
+        rewrite::rewrite(text, conforming, facts, index, &self.mapping, target)
+    }
+
+    /// The text of each statement of `text`, with the comments around it and without semicolons.
+    #[must_use]
+    pub fn split<'t>(&self, text: &'t [u8], conforming: bool, facts: &Facts) -> Vec<&'t [u8]> {
+        let tokens = rewrite::tokens(text, conforming);
+        facts.statements.iter().map(|statement| rewrite::statement_text(text, &tokens, statement)).collect()
+    }
+
+    /// What the client wrote at `tokens` (a range of [`KeyValue`] and the like).
+    #[must_use]
+    pub fn tokens_text<'t>(&self, text: &'t [u8], conforming: bool, tokens: std::ops::Range<usize>) -> &'t [u8] {
+        let all = rewrite::tokens(text, conforming);
+        match (all.get(tokens.start), tokens.end.checked_sub(1).and_then(|last| all.get(last))) {
+            (Some(first), Some(last)) if !tokens.is_empty() => &text[first.start..last.end],
+            _ => &[],
+        }
+    }
+}

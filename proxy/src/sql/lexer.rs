@@ -1,0 +1,413 @@
+//! PostgreSQL's lexical rules over bytes: every byte belongs to exactly one token, and no input is refused.
+//!
+//! Source: `src/backend/parser/scan.l`. A server in a client encoding that hides ASCII bytes inside characters
+//! (SJIS, BIG5, GBK, …) reads quotes elsewhere than this lexer does; sessions in such an encoding must not be analysed.
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// Spaces, tabs, line ends.
+    Space,
+    /// `-- …` or `/* … */`.
+    Comment,
+    /// An identifier or a keyword without quotes.
+    Word,
+    /// `"…"`.
+    Quoted,
+    /// `U&"…"`.
+    UnicodeQuoted,
+    /// `'…'`, with its continuations on further lines.
+    Text,
+    /// `E'…'`.
+    EscapeText,
+    /// `U&'…'`.
+    UnicodeText,
+    /// `N'…'`.
+    NationalText,
+    /// `B'…'`.
+    Bits,
+    /// `X'…'`.
+    Hex,
+    /// `$tag$…$tag$`.
+    Dollar,
+    /// `12`, `0xff`.
+    Integer,
+    /// `1.5`, `1e9`.
+    Decimal,
+    /// `$1`.
+    Param,
+    /// An operator, `::`, `:=`, `..` and the comparison signs among them.
+    Operator,
+    /// One of `, ( ) [ ] . ; :`.
+    Mark(u8),
+    /// Something unterminated, or a byte that SQL does not know.
+    Error,
+}
+
+impl TokenKind {
+    /// Whether the grammar sees the token.
+    #[must_use]
+    pub fn is_significant(self) -> bool {
+        !matches!(self, TokenKind::Space | TokenKind::Comment)
+    }
+
+    /// Whether the token is a constant made of characters.
+    #[must_use]
+    pub fn is_text(self) -> bool {
+        use TokenKind::{Bits, Dollar, EscapeText, Hex, NationalText, Text, UnicodeText};
+        matches!(self, Text | EscapeText | UnicodeText | NationalText | Bits | Hex | Dollar)
+    }
+}
+
+/// A piece of the text: bytes `start..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// What it is.
+    pub kind: TokenKind,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Token {
+    /// The token's own bytes within the text it was read from.
+    #[must_use]
+    pub fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start..self.end]
+    }
+
+    /// Whether this is the keyword (given in lower case) rather than a quoted name.
+    #[must_use]
+    pub fn is_word(&self, text: &[u8], keyword: &str) -> bool {
+        self.kind == TokenKind::Word && self.of(text).eq_ignore_ascii_case(keyword.as_bytes())
+    }
+}
+
+/// Splits a text into tokens that tile it.
+#[derive(Debug, Clone)]
+pub struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    conforming: bool,
+}
+
+impl<'a> Lexer<'a> {
+    /// A lexer over `text`. `conforming` is the session's `standard_conforming_strings`.
+    #[must_use]
+    pub fn new(text: &'a [u8], conforming: bool) -> Lexer<'a> {
+        Lexer { text, at: 0, conforming }
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        self.text.get(at).copied().unwrap_or(0)
+    }
+
+    fn scan(&mut self) -> TokenKind {
+        let first = self.text[self.at];
+        match first {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {
+                self.skip_while(is_space);
+                TokenKind::Space
+            }
+            b'-' if self.byte(self.at + 1) == b'-' => {
+                self.skip_while(|byte| byte != b'\n' && byte != b'\r');
+                TokenKind::Comment
+            }
+            b'/' if self.byte(self.at + 1) == b'*' => self.block_comment(),
+            b'\'' => self.text_constant(1, !self.conforming, TokenKind::Text),
+            b'"' => self.quoted(1, TokenKind::Quoted),
+            b'$' => self.dollar(),
+            b'0'..=b'9' => self.number(),
+            b'.' if self.byte(self.at + 1).is_ascii_digit() => self.number(),
+            b',' | b'(' | b')' | b'[' | b']' | b'.' | b';' | b':' => self.mark(first),
+            _ if is_operator(first) => self.operator(),
+            _ if is_word_start(first) => self.word(first),
+            _ => {
+                self.at += 1;
+                TokenKind::Error
+            }
+        }
+    }
+
+    fn skip_while(&mut self, keep: impl Fn(u8) -> bool) {
+        while self.at < self.text.len() && keep(self.text[self.at]) {
+            self.at += 1;
+        }
+    }
+
+    fn block_comment(&mut self) -> TokenKind {
+        let mut depth = 0_usize;
+        while self.at < self.text.len() {
+            match (self.text[self.at], self.byte(self.at + 1)) {
+                (b'/', b'*') => {
+                    depth += 1;
+                    self.at += 2;
+                }
+                (b'*', b'/') => {
+                    depth -= 1;
+                    self.at += 2;
+                    if depth == 0 {
+                        return TokenKind::Comment;
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+        TokenKind::Error
+    }
+
+    /// A constant whose opening quote is the last of `prefix` bytes.
+    fn text_constant(&mut self, prefix: usize, backslash: bool, kind: TokenKind) -> TokenKind {
+        self.at += prefix;
+        while self.at < self.text.len() {
+            match self.text[self.at] {
+                b'\\' if backslash => self.at = (self.at + 2).min(self.text.len()),
+                b'\'' if self.byte(self.at + 1) == b'\'' => self.at += 2,
+                b'\'' => {
+                    self.at += 1;
+                    match self.continuation() {
+                        Some(next) => self.at = next,
+                        None => return kind,
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+        TokenKind::Error
+    }
+
+    /// `'a'` and `'b'` on a later line, with nothing but space and `--` comments between, are one constant. The position after
+    /// the next opening quote, if there is one.
+    fn continuation(&self) -> Option<usize> {
+        let (mut at, mut newline) = (self.at, false);
+        loop {
+            match self.byte(at) {
+                b'\n' | b'\r' => {
+                    newline = true;
+                    at += 1;
+                }
+                b' ' | b'\t' | 0x0b | 0x0c => at += 1,
+                b'-' if self.byte(at + 1) == b'-' => {
+                    while at < self.text.len() && !matches!(self.text[at], b'\n' | b'\r') {
+                        at += 1;
+                    }
+                }
+                b'\'' if newline => return Some(at + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    fn quoted(&mut self, prefix: usize, kind: TokenKind) -> TokenKind {
+        self.at += prefix;
+        while self.at < self.text.len() {
+            match (self.text[self.at], self.byte(self.at + 1)) {
+                (b'"', b'"') => self.at += 2,
+                (b'"', _) => {
+                    self.at += 1;
+                    return kind;
+                }
+                _ => self.at += 1,
+            }
+        }
+        TokenKind::Error
+    }
+
+    fn dollar(&mut self) -> TokenKind {
+        let start = self.at;
+        let mut end = start + 1;
+        if self.byte(end).is_ascii_digit() {
+            self.at = end;
+            self.skip_while(|byte| byte.is_ascii_digit());
+            return TokenKind::Param;
+        }
+        if is_word_start(self.byte(end)) {
+            while is_word_start(self.byte(end)) || self.byte(end).is_ascii_digit() {
+                end += 1;
+            }
+        }
+        if self.byte(end) != b'$' {
+            self.at = start + 1;
+            return TokenKind::Error;
+        }
+        let tag = &self.text[start..=end];
+        let body = end + 1;
+        match find(&self.text[body..], tag) {
+            Some(offset) => {
+                self.at = body + offset + tag.len();
+                TokenKind::Dollar
+            }
+            None => {
+                self.at = self.text.len();
+                TokenKind::Error
+            }
+        }
+    }
+
+    fn number(&mut self) -> TokenKind {
+        if self.text[self.at] == b'0' && matches!(self.byte(self.at + 1) | 0x20, b'x' | b'o' | b'b') && self.byte(self.at + 2).is_ascii_hexdigit()
+        {
+            self.at += 2;
+            self.skip_while(|byte| byte.is_ascii_hexdigit() || byte == b'_');
+            return TokenKind::Integer;
+        }
+        let mut kind = TokenKind::Integer;
+        self.digits();
+        // `1..10` is an integer, two dots and an integer.
+        if self.byte(self.at) == b'.' && self.byte(self.at + 1) != b'.' {
+            kind = TokenKind::Decimal;
+            self.at += 1;
+            self.digits();
+        }
+        if self.byte(self.at) | 0x20 == b'e' {
+            let sign = usize::from(matches!(self.byte(self.at + 1), b'+' | b'-'));
+            if self.byte(self.at + 1 + sign).is_ascii_digit() {
+                kind = TokenKind::Decimal;
+                self.at += 1 + sign;
+                self.digits();
+            }
+        }
+        kind
+    }
+
+    fn digits(&mut self) {
+        while self.byte(self.at).is_ascii_digit() || (self.byte(self.at) == b'_' && self.byte(self.at + 1).is_ascii_digit()) {
+            self.at += 1;
+        }
+    }
+
+    fn mark(&mut self, first: u8) -> TokenKind {
+        let pair = matches!((first, self.byte(self.at + 1)), (b':', b':' | b'=') | (b'.', b'.'));
+        self.at += 1 + usize::from(pair);
+        if pair { TokenKind::Operator } else { TokenKind::Mark(first) }
+    }
+
+    fn operator(&mut self) -> TokenKind {
+        let start = self.at;
+        let mut end = start;
+        while is_operator(self.byte(end)) {
+            // A comment ends an operator.
+            if end > start && matches!((self.byte(end), self.byte(end + 1)), (b'-', b'-') | (b'/', b'*')) {
+                break;
+            }
+            end += 1;
+        }
+        // SQL wants `a=-1` to be two operators: a long one keeps a final sign only if it has an unusual character.
+        let unusual = self.text[start..end].iter().any(|byte| b"~!@#^&|`?%".contains(byte));
+        while end - start > 1 && !unusual && matches!(self.text[end - 1], b'+' | b'-') {
+            end -= 1;
+        }
+        self.at = end;
+        TokenKind::Operator
+    }
+
+    fn word(&mut self, first: u8) -> TokenKind {
+        match (first | 0x20, self.byte(self.at + 1), self.byte(self.at + 2)) {
+            (b'e', b'\'', _) => return self.text_constant(2, true, TokenKind::EscapeText),
+            (b'b', b'\'', _) => return self.text_constant(2, false, TokenKind::Bits),
+            (b'x', b'\'', _) => return self.text_constant(2, false, TokenKind::Hex),
+            (b'n', b'\'', _) => return self.text_constant(2, !self.conforming, TokenKind::NationalText),
+            (b'u', b'&', b'\'') => return self.text_constant(3, false, TokenKind::UnicodeText),
+            (b'u', b'&', b'"') => return self.quoted(3, TokenKind::UnicodeQuoted),
+            _ => {}
+        }
+        self.skip_while(|byte| is_word_start(byte) || byte.is_ascii_digit() || byte == b'$');
+        TokenKind::Word
+    }
+}
+
+impl Iterator for Lexer<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        if self.at >= self.text.len() {
+            return None;
+        }
+        let start = self.at;
+        let kind = self.scan();
+        Some(Token { kind, start, end: self.at })
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn is_operator(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'='
+    )
+}
+
+fn is_word_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Lexer, TokenKind};
+
+    fn words(text: &str, conforming: bool) -> Vec<(TokenKind, &str)> {
+        Lexer::new(text.as_bytes(), conforming)
+            .filter(|token| token.kind.is_significant())
+            .map(|token| (token.kind, &text[token.start..token.end]))
+            .collect()
+    }
+
+    fn pieces(text: &str) -> Vec<&str> {
+        words(text, true).into_iter().map(|(_, piece)| piece).collect()
+    }
+
+    #[test]
+    fn operators_are_cut_as_the_server_cuts_them() {
+        assert_eq!(pieces("a=-5"), ["a", "=", "-", "5"]);
+        assert_eq!(pieces("a @-5"), ["a", "@-", "5"]);
+        assert_eq!(pieces("a*/*c*/b"), ["a", "*", "b"]);
+        assert_eq!(pieces("a<--c\nb"), ["a", "<", "b"]);
+        assert_eq!(pieces("x::int[]"), ["x", "::", "int", "[", "]"]);
+        assert_eq!(pieces("1..10"), ["1", "..", "10"]);
+        assert_eq!(pieces("f(a:=1,b=>.5e-3)"), ["f", "(", "a", ":=", "1", ",", "b", "=>", ".5e-3", ")"]);
+    }
+
+    #[test]
+    fn constants_end_where_the_server_ends_them() {
+        assert_eq!(pieces("'it''s' E'a\\'b' $$x'y$$ $t$a$$b$t$"), ["'it''s'", "E'a\\'b'", "$$x'y$$", "$t$a$$b$t$"]);
+        assert_eq!(pieces("'a'\n -- more\n 'b' c"), ["'a'\n -- more\n 'b'", "c"]);
+        assert_eq!(pieces("'a' 'b'"), ["'a'", "'b'"]);
+        assert_eq!(words("'a\\' x", true)[1], (TokenKind::Word, "x"));
+        assert_eq!(words("'a\\' x", false)[0].0, TokenKind::Error);
+        assert_eq!(pieces("a$b$c $1"), ["a$b$c", "$1"]);
+        assert_eq!(pieces("\"a\"\"b\" U&\"d\\0061\" u&'x' B'01' x'ff' n'y'").len(), 6);
+        assert_eq!(pieces("/* a /* b */ c */ d"), ["d"]);
+    }
+
+    #[test]
+    fn what_does_not_end_is_an_error_up_to_the_end() {
+        for text in ["'abc", "\"abc", "/* /* */", "$a$ b", "E'\\'"] {
+            assert_eq!(words(text, true), [(TokenKind::Error, text)], "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_tile_any_bytes(text in prop::collection::vec(prop_oneof![
+            any::<u8>(), prop::sample::select(b"'\"$/*-eExXuU&bBnN\\;:.=<>+ \n01a_".to_vec())
+        ], 0..80), conforming: bool) {
+            let mut at = 0;
+            for token in Lexer::new(&text, conforming) {
+                prop_assert_eq!(token.start, at);
+                prop_assert!(token.end > token.start);
+                at = token.end;
+            }
+            prop_assert_eq!(at, text.len());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The quick look at a statement: does its text hold a name that matters? Only then is it parsed (DESIGN 6).
+
+use std::collections::HashMap;
+
+use crossfade_store::{Aliases, Mapping};
+
+use super::lexer::{Lexer, Token, TokenKind};
+
+/// What one pass over the text shows. `false` is certain, `true` means that a closer look is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Glance {
+    /// An identifier equals the name of a mapped table, or of a view, child or writing function over one.
+    pub mapped: bool,
+    /// Some statement begins with a word that works on the session or its transaction (BEGIN, SET, PREPARE, FETCH, …), or a function
+    /// is named that belongs to one store's session (`nextval`, `set_config`, `pg_advisory_lock`, …), or a temporary table (trap 32).
+    pub session: bool,
+}
+
+/// Words that begin a statement on the session or its transaction.
+const SESSION_STATEMENTS: [&str; 29] = [
+    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare", "execute", "deallocate", "set", "reset",
+    "discard", "declare", "fetch", "move", "close", "listen", "unlisten", "notify", "lock", "copy", "do", "call", "load", "checkpoint",
+    "reassign", "show",
+];
+
+/// Words anywhere in a statement that make it one of the session.
+const SESSION_WORDS: [&str; 7] = ["nextval", "currval", "lastval", "setval", "set_config", "temp", "temporary"];
+
+const MAPPED: u8 = 1;
+const SESSION: u8 = 2;
+const OPENS_SESSION: u8 = 4;
+
+/// Longest identifier that PostgreSQL keeps; it cuts longer ones.
+const NAME_BYTES: usize = 63;
+
+/// The names to look for.
+#[derive(Debug, Clone)]
+pub struct NameSet {
+    names: HashMap<Box<[u8]>, u8, ahash::RandomState>,
+    /// For each first byte (folded) the lengths that occur, one bit each: most words fall through here.
+    lengths: [u64; 256],
+}
+
+impl NameSet {
+    /// The names by which clients reach the tables of `mapping`: those of the old store, whose schema clients speak.
+    #[must_use]
+    pub fn new(mapping: &Mapping) -> NameSet {
+        let mut set = NameSet { names: HashMap::default(), lengths: [0; 256] };
+        for table in &mapping.tables {
+            set.add(&table.old.name.name, MAPPED);
+        }
+        let Aliases { views, children, writing_functions } = &mapping.old_aliases;
+        for name in views.keys().chain(children.keys()).chain(writing_functions.keys()) {
+            set.add(name, MAPPED);
+        }
+        for word in SESSION_STATEMENTS {
+            set.add(word, OPENS_SESSION);
+        }
+        for word in SESSION_WORDS {
+            set.add(word, SESSION);
+        }
+        set
+    }
+
+    fn add(&mut self, name: &str, what: u8) {
+        let bytes = name.as_bytes();
+        *self.names.entry(bytes.into()).or_default() |= what;
+        // A folded word is looked up by its lower-case first byte, a quoted one by its own.
+        if let Some(&first) = bytes.first() {
+            self.lengths[usize::from(first)] |= 1 << bytes.len().min(NAME_BYTES);
+        }
+    }
+
+    fn of_name(&self, name: &[u8], fold: bool) -> u8 {
+        let Some(&first) = name.first() else { return 0 };
+        let first = if fold { first.to_ascii_lowercase() } else { first };
+        if name.len() > NAME_BYTES {
+            // PostgreSQL cuts it at a character's end, so it may be any name of the full length.
+            return if (NAME_BYTES - 3..=NAME_BYTES).any(|length| self.lengths[usize::from(first)] >> length & 1 == 1) { MAPPED } else { 0 };
+        }
+        if self.lengths[usize::from(first)] >> name.len() & 1 == 0 {
+            return 0;
+        }
+        if !fold {
+            return self.names.get(name).copied().unwrap_or(0);
+        }
+        let mut folded = [0_u8; NAME_BYTES];
+        let folded = &mut folded[..name.len()];
+        folded.copy_from_slice(name);
+        folded.make_ascii_lowercase();
+        self.names.get(&*folded).copied().unwrap_or(0)
+    }
+
+    fn of_token(&self, token: Token, text: &[u8]) -> u8 {
+        let bytes = token.of(text);
+        match token.kind {
+            TokenKind::Word => self.of_name(bytes, true) | if is_advisory(bytes) { SESSION } else { 0 },
+            TokenKind::Quoted => {
+                let inner = &bytes[1..bytes.len() - 1];
+                if inner.contains(&b'"') { self.of_name(&super::text::unquote(bytes), false) } else { self.of_name(inner, false) }
+            }
+            // Escapes could spell anything.
+            TokenKind::UnicodeQuoted | TokenKind::Error => MAPPED | SESSION,
+            _ => 0,
+        }
+    }
+
+    /// One pass over the text of a query. `conforming` is the session's `standard_conforming_strings`.
+    #[must_use]
+    pub fn glance(&self, text: &[u8], conforming: bool) -> Glance {
+        let mut glance = Glance::default();
+        let (mut first, mut runs_body) = (true, false);
+        for token in Lexer::new(text, conforming) {
+            let found = match token.kind {
+                TokenKind::Space | TokenKind::Comment => continue,
+                TokenKind::Mark(b';') => {
+                    (first, runs_body) = (true, false);
+                    continue;
+                }
+                kind if kind.is_text() => {
+                    if runs_body {
+                        self.of_body(token.of(text))
+                    } else {
+                        0
+                    }
+                }
+                _ => self.of_token(token, text),
+            };
+            glance.mapped |= found & MAPPED != 0;
+            glance.session |= found & SESSION != 0 || (first && found & OPENS_SESSION != 0);
+            if first {
+                runs_body = token.is_word(text, "do");
+                // `(SELECT …)` and `((…` begin with what is inside.
+                first = token.kind == TokenKind::Mark(b'(');
+            }
+        }
+        glance
+    }
+
+    /// Whether the text names a mapped table, or something through which one is reached.
+    #[must_use]
+    pub fn names_mapped(&self, text: &[u8], conforming: bool) -> bool {
+        self.glance(text, conforming).mapped
+    }
+
+    /// Any run of word characters of a code block may be a name, in whatever quotes it stands: a DO block runs what it says.
+    fn of_body(&self, body: &[u8]) -> u8 {
+        body.split(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80))
+            .fold(0, |found, word| found | self.of_name(word, true) | self.of_name(word, false))
+    }
+
+    /// Whether a code block (the constant of a DO) names a mapped table.
+    #[must_use]
+    pub fn body_names_mapped(&self, body: &[u8]) -> bool {
+        self.of_body(body) & MAPPED != 0
+    }
+}
+
+fn is_advisory(word: &[u8]) -> bool {
+    word.len() > 14
+        && matches!(word[0] | 0x20, b'p')
+        && [&b"pg_advisory_"[..], b"pg_try_advisory_"].iter().any(|prefix| word.len() >= prefix.len() && word[..prefix.len()].eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::mapping;
+    use super::{Glance, NameSet};
+
+    fn glance(text: &str) -> Glance {
+        NameSet::new(&mapping()).glance(text.as_bytes(), true)
+    }
+
+    #[test]
+    fn a_name_counts_where_the_grammar_could_see_it() {
+        for text in ["select * from orders", "SELECT * FROM ORDERS", "select 1 from \"orders\"", "select * from public . Orders", "delete from \"Mixed Case\"",
+            "select * from U&\"d\\0061t\\+000061\"", "select * from order_view", "select touch_orders()", "do $$ begin execute 'DELETE from orders'; end $$",
+            "select 'unterminated"]
+        {
+            assert!(glance(text).mapped, "{text}");
+        }
+        for text in ["select * from orders2", "select 'orders' from t", "select 1 -- orders", "/* orders /* */ orders */ select 1", "select $$orders$$, $a$ orders $a$",
+            "select * from \"Orders\"", "select * from \"ORDERS\"", "select e'\\' orders'", "select * from mixed", ""]
+        {
+            assert!(!glance(text).mapped, "{text}");
+        }
+    }
+
+    #[test]
+    fn backslashes_count_when_strings_do_not_conform() {
+        let names = NameSet::new(&mapping());
+        let text = br"select 'a\' from t -- ' from orders";
+        assert!(!names.names_mapped(text, true));
+        let text = br"select 'a\' from orders -- '";
+        assert!(names.names_mapped(text, true));
+        assert!(!names.names_mapped(text, false));
+    }
+
+    #[test]
+    fn trap_32_statements_on_the_session_are_seen() {
+        for text in ["BEGIN", " /* x */ commit", "select 1; set search_path = x", "prepare p as select 1", "select nextval('s')", "create temp table x()",
+            "select PG_ADVISORY_lock(1)", "select pg_try_advisory_xact_lock(1)", "fetch 5 from c"]
+        {
+            assert!(glance(text).session, "{text}");
+        }
+        for text in ["select begin from t", "select 1; update t set a = 1", "select 'nextval'"] {
+            assert!(!glance(text).session, "{text}");
+        }
+    }
+}

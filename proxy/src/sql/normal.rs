@@ -1,0 +1,134 @@
+//! The normal form of a statement: constants replaced by placeholders of their kind, space and comments collapsed, so that one parse serves
+//! every text that differs in nothing else. Token *i* of the text is token *i* of the normal form.
+
+use super::lexer::{Lexer, Token, TokenKind};
+
+/// Statements whose constants are facts: settings, code blocks, file names.
+const VERBATIM: [&str; 8] = ["set", "do", "create", "alter", "copy", "prepare", "commit", "rollback"];
+
+/// The grammar's tokens of one text and its normal form.
+#[derive(Debug, Default)]
+pub(super) struct Normal {
+    /// Tokens of the text, without space and comments.
+    pub(super) tokens: Vec<Token>,
+    /// The normal form.
+    pub(super) form: Vec<u8>,
+    /// Where each token begins in the normal form.
+    pub(super) starts: Vec<usize>,
+    /// Something that the grammar reads only after an escape: names in `U&"…"`, broken tokens.
+    pub(super) opaque: bool,
+}
+
+impl Normal {
+    /// Reads `text`; what was there before is gone.
+    pub(super) fn read(&mut self, text: &[u8], conforming: bool) {
+        self.tokens.clear();
+        self.form.clear();
+        self.starts.clear();
+        self.opaque = false;
+        let mut state = State { first: true, ..State::default() };
+        for token in Lexer::new(text, conforming).filter(|token| token.kind.is_significant()) {
+            self.opaque |= matches!(token.kind, TokenKind::UnicodeQuoted | TokenKind::Error);
+            self.starts.push(self.form.len());
+            self.put(token, text, &state);
+            self.form.push(b' ');
+            state.after(token, text);
+            self.tokens.push(token);
+        }
+    }
+
+    fn put(&mut self, token: Token, text: &[u8], state: &State) {
+        use TokenKind::{Bits, Decimal, Dollar, EscapeText, Hex, Integer, NationalText, Text, UnicodeText, Word};
+        let bytes = token.of(text);
+        let placeholder: &[u8] = match token.kind {
+            Word => {
+                let at = self.form.len();
+                self.form.extend_from_slice(bytes);
+                self.form[at..].make_ascii_lowercase();
+                return;
+            }
+            _ if state.verbatim => bytes,
+            // The escape character of `U&'…' UESCAPE '!'` must stay one.
+            Text if state.uescape => bytes,
+            Text | EscapeText | Dollar => b"''",
+            UnicodeText => b"U&''",
+            NationalText => b"N''",
+            Bits => b"B''",
+            Hex => b"X''",
+            // `ORDER BY 2` names a column.
+            Integer if state.positions => bytes,
+            Integer => b"1",
+            Decimal => b"1.5",
+            _ => bytes,
+        };
+        self.form.extend_from_slice(placeholder);
+    }
+
+    /// The token that begins at this byte of the normal form, or the last one before it.
+    pub(super) fn token_at(starts: &[usize], location: usize) -> usize {
+        starts.partition_point(|&start| start <= location).saturating_sub(1)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    first: bool,
+    verbatim: bool,
+    uescape: bool,
+    /// Within a list after BY, where an integer is a position.
+    positions: bool,
+}
+
+impl State {
+    fn after(&mut self, token: Token, text: &[u8]) {
+        self.uescape = false;
+        match token.kind {
+            TokenKind::Mark(b';') => *self = State { first: true, ..State::default() },
+            TokenKind::Word => {
+                if self.first {
+                    let word = token.of(text);
+                    self.verbatim = VERBATIM.iter().any(|verbatim| word.eq_ignore_ascii_case(verbatim.as_bytes()));
+                }
+                self.first = false;
+                self.uescape = token.is_word(text, "uescape");
+                self.positions = if self.positions {
+                    !["limit", "offset", "having", "for", "fetch", "returning", "union", "where"].iter().any(|word| token.is_word(text, word))
+                } else {
+                    token.is_word(text, "by")
+                };
+            }
+            _ => {
+                self.first = false;
+                self.positions &= !matches!(token.kind, TokenKind::Mark(b')' | b'('));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Normal;
+
+    fn form(text: &str) -> String {
+        let mut normal = Normal::default();
+        normal.read(text.as_bytes(), true);
+        assert_eq!(normal.tokens.len(), normal.starts.len());
+        String::from_utf8(normal.form).unwrap()
+    }
+
+    #[test]
+    fn texts_that_differ_in_constants_share_a_form() {
+        let one = form("UPDATE t SET a = a + -5 WHERE id = 4567 AND s = 'x' -- one");
+        assert_eq!(one, "update t set a = a + - 1 where id = 1 and s = '' ");
+        assert_eq!(one, form("update t SET a=a+-77/* two */WHERE id=1 and s = $q$y$q$"));
+        assert_ne!(one, form("UPDATE t SET a = a + -5 WHERE id = $1 AND s = 'x'"));
+        assert_ne!(one, form("UPDATE t SET a = a + -5.0 WHERE id = 4567 AND s = 'x'"));
+    }
+
+    #[test]
+    fn positions_and_settings_stay() {
+        assert_eq!(form("select a, 5 from t group by 1, 2 limit 3"), "select a , 1 from t group by 1 , 2 limit 1 ");
+        assert_eq!(form("SET search_path = 'a'; select 'a'"), "set search_path = 'a' ; select '' ");
+        assert_eq!(form("select U&'d!0061' UESCAPE '!'"), "select U&'' uescape '!' ");
+    }
+}

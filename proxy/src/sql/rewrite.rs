@@ -1,0 +1,140 @@
+//! What is sent to a store instead of the client's text: splices on the client's own tokens, never a new rendering of the parse tree, so that
+//! one plan serves every text with the same normal form.
+
+mod capture;
+mod delete;
+mod figure;
+mod group;
+mod insert;
+mod read;
+mod returning;
+mod scope;
+mod script;
+mod shape;
+mod splice;
+mod update;
+mod walk;
+
+use std::sync::{Arc, OnceLock};
+
+use crossfade_phase::Side;
+use crossfade_store::Mapping;
+
+use super::{facts::{Facts, Kind, StatementFacts}, lexer::{Lexer, Token}};
+
+pub(super) use script::Script;
+use splice::Plan;
+
+/// What a statement is rewritten for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The old store as primary: as the client wrote it, with the images of the rows it writes behind what the client asked for.
+    OldCapture,
+    /// The new store, whose tables may have other names, columns and types.
+    New,
+    /// The new store as primary, with images (in the new store's form).
+    NewCapture,
+    /// A lookup by key, with the canonical text of the version column, as the old store's type, behind what the client asked for.
+    KeyRead(Side),
+}
+
+/// A statement that cannot be rewritten faithfully: refused before anything ran.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// SQLSTATE for the client, `0A000` as a rule.
+    pub sqlstate: &'static str,
+    /// The reason, and what to do instead.
+    pub reason: String,
+}
+
+impl Refusal {
+    pub(super) fn unsupported(reason: impl Into<String>) -> Refusal {
+        Refusal { sqlstate: "0A000", reason: reason.into() }
+    }
+}
+
+/// What to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The statement, without the semicolon.
+    pub sql: Vec<u8>,
+    /// Columns behind those of the client: the image, one a carried column, in the order of `TableMap::columns`; for
+    /// [`Target::KeyRead`] the version, if the table has one.
+    pub images: usize,
+    /// Columns behind the image: the key that the row had before, in key order. Only where an UPDATE sets the key (trap 9).
+    pub old_keys: usize,
+}
+
+/// Plans made so far for one statement.
+#[derive(Debug, Default)]
+pub(super) struct Plans([OnceLock<Result<Arc<Plan>, Refusal>>; 5]);
+
+impl Plans {
+    fn slot(&self, target: Target) -> &OnceLock<Result<Arc<Plan>, Refusal>> {
+        &self.0[match target {
+            Target::OldCapture => 0,
+            Target::New => 1,
+            Target::NewCapture => 2,
+            Target::KeyRead(Side::Old) => 3,
+            Target::KeyRead(Side::New) => 4,
+        }]
+    }
+}
+
+/// The significant tokens of a text.
+pub(super) fn tokens(text: &[u8], conforming: bool) -> Vec<Token> {
+    Lexer::new(text, conforming).filter(|token| token.kind.is_significant()).collect()
+}
+
+/// The text of one statement with the comments around it, without the semicolon.
+pub(super) fn statement_text<'t>(text: &'t [u8], tokens: &[Token], statement: &StatementFacts) -> &'t [u8] {
+    let range = &statement.tokens;
+    let start = range.start.checked_sub(1).map_or(0, |before| tokens[before].end);
+    let end = tokens.get(range.end).map_or(text.len(), |after| after.start);
+    &text[start..end]
+}
+
+/// Rewrites statement `index` of `text`, which `facts` were made of or of a text with the same normal form.
+pub(super) fn rewrite(
+    text: &[u8],
+    conforming: bool,
+    facts: &Facts,
+    index: usize,
+    mapping: &Mapping,
+    target: Target,
+) -> Result<Rewritten, Refusal> {
+    let statement = facts.statements.get(index).ok_or_else(|| Refusal::unsupported("there is no such statement"))?;
+    let plan = statement.plans.slot(target).get_or_init(|| plan(facts, statement, mapping, target).map(Arc::new)).clone()?;
+    let tokens = tokens(text, conforming);
+    Ok(Rewritten { sql: plan.apply(text, &tokens, statement), images: plan.images, old_keys: plan.old_keys })
+}
+
+fn plan(facts: &Facts, statement: &StatementFacts, mapping: &Mapping, target: Target) -> Result<Plan, Refusal> {
+    if facts.script.opaque {
+        return Err(Refusal::unsupported("the statement spells a name as U&\"…\", write it plainly"));
+    }
+    let mut walk = walk::Rewriter::new(&facts.script, statement, mapping);
+    match target {
+        Target::OldCapture => capture::on_old(&mut walk)?,
+        Target::New => read_or_write(&mut walk, false)?,
+        Target::NewCapture => read_or_write(&mut walk, true)?,
+        Target::KeyRead(side) => read::key_read(&mut walk, side)?,
+    }
+    Ok(walk.plan)
+}
+
+/// Rewrites for the new store.
+fn read_or_write(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Refusal> {
+    let statement = walk.statement;
+    match &statement.kind {
+        Kind::Insert(facts) => insert::insert(walk, facts, capture),
+        Kind::Update(facts) => update::update(walk, facts, capture),
+        Kind::Delete(facts) => delete::delete(walk, facts, capture),
+        Kind::Copy(facts) => read::copy(walk, facts),
+        Kind::Ddl(_) => read::untouched(walk),
+        Kind::Merge | Kind::CreateAs if statement.writes_mapped() => read::untouched(walk),
+        Kind::Truncate { .. } | Kind::Lock | Kind::Maintenance => read::names(walk),
+        _ => read::anything(walk),
+    }
+}

@@ -1,0 +1,4 @@
+//! Statements and what is made of them.
+
+mod facts;
+mod rewrite;

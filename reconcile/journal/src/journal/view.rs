@@ -1,0 +1,182 @@
+//! What guards, merged reads, metrics and reports look at.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::DirtyKey;
+use crate::{Journal, JournalKey, key::pack, table::Table};
+
+/// What a toggle still has in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Dirty keys.
+    pub dirty: usize,
+    /// Transactions between intent and verdict.
+    pub open: usize,
+    /// Transactions that the secondary committed and may not have flushed.
+    pub unconfirmed: usize,
+}
+
+impl Backlog {
+    /// Whether the journal has nothing of the toggle: what a guard of a move asks for.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.dirty == 0 && self.open == 0 && self.unconfirmed == 0
+    }
+}
+
+impl Journal {
+    /// Keys whose repair failed, each with the last error. As many as `limit`, of those whose error was kept.
+    #[must_use]
+    pub fn failing(&self, toggle: &str, limit: usize) -> Vec<(DirtyKey, String)> {
+        let mut failing = Vec::new();
+        for table in self.inner.shared.registry.tables_of(toggle) {
+            for (key, entry, error) in table.failing(limit - failing.len()) {
+                failing.extend(
+                    self.dirty_key(&table, &key, entry)
+                        .map(|k| (k, error.into())),
+                );
+            }
+        }
+        failing
+    }
+
+    /// How many keys of a toggle failed to be repaired at least once, as far as their errors were kept.
+    #[must_use]
+    pub fn failing_count(&self, toggle: &str) -> usize {
+        self.inner
+            .shared
+            .registry
+            .tables_of(toggle)
+            .iter()
+            .map(|t| t.failing_count())
+            .sum()
+    }
+
+    /// Dirty keys of a toggle.
+    #[must_use]
+    pub fn dirty_count(&self, toggle: &str) -> usize {
+        self.inner
+            .shared
+            .registry
+            .tables_of(toggle)
+            .iter()
+            .map(|table| table.count())
+            .sum()
+    }
+
+    /// Dirty keys of every table that the journal knows: (toggle, table, keys).
+    #[must_use]
+    pub fn dirty_count_by_table(&self) -> Vec<(Arc<str>, Arc<str>, usize)> {
+        let registry = &self.inner.shared.registry;
+        let row = |table: &Arc<Table>| {
+            (
+                registry.toggle_of(table),
+                Arc::clone(&table.name),
+                table.count(),
+            )
+        };
+        registry.tables().iter().map(row).collect()
+    }
+
+    /// Whether a key of a table is dirty. One atomic load where nothing is.
+    #[must_use]
+    pub fn is_dirty<P: AsRef<[u8]>>(&self, table: &str, key: &[P]) -> bool {
+        let registry = &self.inner.shared.registry;
+        registry.dirty() > 0
+            && registry
+                .table(table)
+                .is_some_and(|table| table.count() > 0 && table.get(&pack(key)).is_some())
+    }
+
+    /// What is known of one key of a table; `None` when it is clean.
+    #[must_use]
+    pub fn dirty_key_of<P: AsRef<[u8]>>(&self, table: &str, key: &[P]) -> Option<DirtyKey> {
+        let table = self.inner.shared.registry.table(table)?;
+        let packed = pack(key);
+        let entry = table.get(&packed)?;
+        self.dirty_key(&table, &packed, entry)
+    }
+
+    /// For each of these keys of a table whether it is dirty or named by an intent without a verdict: then the two stores may differ for it
+    /// without anything being wrong. Looks through all running intents: for suspicious keys, not for every one.
+    #[must_use]
+    pub fn in_doubt<P: AsRef<[u8]>>(&self, table: &str, keys: &[&[P]]) -> Vec<bool> {
+        let shared = &self.inner.shared;
+        let Some(table) = shared.registry.table(table) else {
+            return vec![false; keys.len()];
+        };
+        let packed: Vec<Vec<u8>> = keys.iter().map(|key| pack(key)).collect();
+        let mut open: std::collections::HashSet<Vec<u8>> = std::collections::HashSet::new();
+        {
+            // Under the lock that settling takes: an intent is here, or its keys are dirty by the time that they are looked up.
+            let core = shared.lock_core();
+            for intent in core.open.running() {
+                let keys = crate::codec::Keys {
+                    count: intent.count,
+                    section: &intent.section,
+                };
+                // Encoded by this process or read back under a checksum: what can be read is looked at.
+                let _ = keys.each(|number, key| {
+                    if number == table.number {
+                        open.insert(key.to_vec());
+                    }
+                });
+            }
+        }
+        packed
+            .iter()
+            .map(|key| open.contains(key) || table.get(key).is_some())
+            .collect()
+    }
+
+    /// Up to `limit` dirty keys of a table, in a fixed order, after `after`: for merged reads that hide them and for reports.
+    #[must_use]
+    pub fn dirty_keys(
+        &self,
+        table: &str,
+        after: Option<&JournalKey>,
+        limit: usize,
+    ) -> Vec<DirtyKey> {
+        let Some(table) = self.inner.shared.registry.table(table) else {
+            return Vec::new();
+        };
+        let after = after.map(|key| pack(&key.key));
+        let page = table.page(after.as_deref(), limit);
+        page.into_iter()
+            .filter_map(|(key, entry)| self.dirty_key(&table, &key, entry))
+            .collect()
+    }
+
+    /// When the oldest dirty key of a toggle became dirty. For display.
+    #[must_use]
+    pub fn oldest_dirty(&self, toggle: &str) -> Option<SystemTime> {
+        let tables = self.inner.shared.registry.tables_of(toggle);
+        let oldest_s = tables.iter().filter_map(|table| table.oldest_s()).min()?;
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(oldest_s.into()))
+    }
+
+    /// What the journal has of a toggle, all of one moment.
+    ///
+    /// A guard reads it when no transaction of the toggle can begin: a number read earlier says nothing.
+    #[must_use]
+    pub fn backlog(&self, toggle: &str) -> Backlog {
+        let shared = &self.inner.shared;
+        let core = shared.lock_core();
+        let number = shared.registry.toggle_number(toggle);
+        let (open, unconfirmed) = number.map_or((0, 0), |number| core.open.counts(number));
+        Backlog {
+            dirty: self.dirty_count(toggle),
+            open,
+            unconfirmed,
+        }
+    }
+
+    /// Transactions of a toggle between intent and verdict, the unconfirmed ones not counted.
+    #[must_use]
+    pub fn open_intents(&self, toggle: &str) -> usize {
+        self.backlog(toggle).open
+    }
+}

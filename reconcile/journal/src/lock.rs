@@ -1,0 +1,54 @@
+//! One process a folder.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Write},
+    path::Path,
+};
+
+use crate::OpenError;
+
+const NAME: &str = "lock";
+
+/// Holds the folder until it is dropped; the kernel lets go when the process dies, however it dies.
+#[derive(Debug)]
+pub(crate) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    pub(crate) fn take(dir: &Path) -> Result<DirLock, OpenError> {
+        let path = dir.join(NAME);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(OpenError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Only for the message.
+                let _ = file.read_to_string(&mut pid);
+                let pid = pid.trim();
+                let holder = if pid.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (pid {pid})")
+                };
+                return Err(OpenError::Locked {
+                    dir: dir.into(),
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(OpenError::io("lock", &path)(error)),
+        }
+        // The number of the process only serves the message above.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(DirLock { _file: file })
+    }
+}

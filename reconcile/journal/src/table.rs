@@ -1,0 +1,249 @@
+//! The dirty keys of one table.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::{
+        RwLock,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use std::sync::Arc;
+
+use crate::{
+    Reason, Stale,
+    sync::{read, write},
+};
+
+/// How long a taken key is not given out again when its taker says nothing.
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// Wait after the first failed repair; doubles with each further one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// Longest wait between two repairs of one key.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Errors of failing keys kept for reports, per table; a secondary that refuses everything must not fill the memory with text.
+const ERRORS_KEPT: usize = 10_000;
+/// Longest error kept, in bytes.
+const ERROR_BYTES: usize = 300;
+
+/// What is known of one dirty key: 16 bytes beside the key itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) generation: u64,
+    /// When it became dirty, in Unix seconds. For display only (trap 44).
+    pub(crate) since_s: u32,
+    pub(crate) attempts: u16,
+    pub(crate) reason: Reason,
+    pub(crate) stale: Stale,
+}
+
+/// A key that is out for repair or waits for another attempt.
+#[derive(Debug)]
+struct Wait {
+    until: Instant,
+    error: Option<Box<str>>,
+}
+
+/// One table of the old store.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) number: u32,
+    pub(crate) name: Arc<str>,
+    /// Number of the toggle it belongs to.
+    pub(crate) toggle: AtomicU32,
+    count: AtomicUsize,
+    inner: RwLock<Inner>,
+}
+
+/// Ordered by packed key: no growth spikes, and a scan can go on where the last one ended.
+#[derive(Debug, Default)]
+struct Inner {
+    keys: BTreeMap<Box<[u8]>, Entry>,
+    /// How many keys became dirty in which second.
+    ages: BTreeMap<u32, usize>,
+    waits: HashMap<Box<[u8]>, Wait>,
+    errors: usize,
+    /// Where the next [`Table::take`] begins.
+    cursor: Box<[u8]>,
+}
+
+impl Table {
+    pub(crate) fn new(number: u32, name: Arc<str>, toggle: u32) -> Table {
+        Table {
+            number,
+            name,
+            toggle: AtomicU32::new(toggle),
+            count: AtomicUsize::new(0),
+            inner: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Entry> {
+        if self.count() == 0 {
+            return None;
+        }
+        read(&self.inner).keys.get(key).copied()
+    }
+
+    /// Marks a key. An older mark gives way, but its age and attempts stay: a later write does not hide that a key fails (trap 11).
+    /// Says whether the key was clean before.
+    pub(crate) fn mark(&self, key: &[u8], mut entry: Entry) -> bool {
+        let mut inner = write(&self.inner);
+        if let Some(known) = inner.keys.get_mut(key) {
+            entry.since_s = known.since_s;
+            entry.attempts = known.attempts;
+            entry.stale = known.stale.or(entry.stale);
+            if entry.generation >= known.generation {
+                *known = entry;
+            }
+            return false;
+        }
+        inner.keys.insert(key.into(), entry);
+        *inner.ages.entry(entry.since_s).or_default() += 1;
+        self.count.store(inner.keys.len(), Ordering::Release);
+        true
+    }
+
+    /// Removes a key unless it was marked later than `generation`; then it can be taken again at once.
+    pub(crate) fn clean(&self, key: &[u8], generation: u64) -> bool {
+        let mut inner = write(&self.inner);
+        let Some(entry) = inner.keys.get(key).copied() else {
+            return false;
+        };
+        inner.end_wait(key);
+        if entry.generation > generation {
+            return false;
+        }
+        inner.keys.remove(key);
+        if let Some(count) = inner.ages.get_mut(&entry.since_s) {
+            *count -= 1;
+            if *count == 0 {
+                inner.ages.remove(&entry.since_s);
+            }
+        }
+        self.count.store(inner.keys.len(), Ordering::Release);
+        true
+    }
+
+    /// Notes a failed repair and when to try again.
+    pub(crate) fn failed(&self, key: &[u8], error: &str, now: Instant) {
+        let mut inner = write(&self.inner);
+        let Some(entry) = inner.keys.get_mut(key) else {
+            return;
+        };
+        entry.attempts = entry.attempts.saturating_add(1);
+        let wait = BACKOFF_FIRST
+            .saturating_mul(1 << u32::from(entry.attempts - 1).min(20))
+            .min(BACKOFF_MAX);
+        inner.end_wait(key);
+        let error = (inner.errors < ERRORS_KEPT).then(|| {
+            inner.errors += 1;
+            shortened(error).into()
+        });
+        inner.waits.insert(
+            key.into(),
+            Wait {
+                until: now + wait,
+                error,
+            },
+        );
+    }
+
+    /// Up to `limit` keys that wait for nothing, each leased for [`LEASE`]; looks at `scan` keys at most, from where the
+    /// last call ended.
+    pub(crate) fn take(&self, limit: usize, scan: usize, now: Instant) -> Vec<(Box<[u8]>, Entry)> {
+        if limit == 0 || self.count() == 0 {
+            return Vec::new();
+        }
+        let mut guard = write(&self.inner);
+        let inner = &mut *guard;
+        let from = std::mem::take(&mut inner.cursor);
+        let ahead = inner
+            .keys
+            .range::<[u8], _>((Bound::Included(&*from), Bound::Unbounded));
+        let around = inner
+            .keys
+            .range::<[u8], _>((Bound::Unbounded, Bound::Excluded(&*from)));
+        let mut taken = Vec::new();
+        let mut rest = ahead.chain(around);
+        for (key, entry) in rest.by_ref().take(scan) {
+            if inner.waits.get(key).is_none_or(|wait| wait.until <= now) {
+                taken.push((key.clone(), *entry));
+            }
+            if taken.len() == limit {
+                break;
+            }
+        }
+        inner.cursor = rest.next().map(|(key, _)| key.clone()).unwrap_or_default();
+        for (key, _) in &taken {
+            match inner.waits.get_mut(key) {
+                Some(wait) => wait.until = now + LEASE,
+                None => {
+                    inner.waits.insert(
+                        key.clone(),
+                        Wait {
+                            until: now + LEASE,
+                            error: None,
+                        },
+                    );
+                }
+            }
+        }
+        taken
+    }
+
+    /// Up to `limit` keys greater than `after`, in the order of their packed form.
+    pub(crate) fn page(&self, after: Option<&[u8]>, limit: usize) -> Vec<(Box<[u8]>, Entry)> {
+        let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let inner = read(&self.inner);
+        let page = inner
+            .keys
+            .range::<[u8], _>((lower, Bound::Unbounded))
+            .take(limit);
+        page.map(|(key, entry)| (key.clone(), *entry)).collect()
+    }
+
+    /// Up to `limit` keys whose repair failed, with the last error.
+    pub(crate) fn failing(&self, limit: usize) -> Vec<(Box<[u8]>, Entry, Box<str>)> {
+        let inner = read(&self.inner);
+        let with_error = inner.waits.iter().filter_map(|(key, wait)| {
+            Some((key.clone(), *inner.keys.get(key)?, wait.error.clone()?))
+        });
+        with_error.take(limit).collect()
+    }
+
+    /// How many keys have failed at least once, as far as errors are kept.
+    pub(crate) fn failing_count(&self) -> usize {
+        read(&self.inner).errors
+    }
+
+    /// When the oldest key became dirty, in Unix seconds.
+    pub(crate) fn oldest_s(&self) -> Option<u32> {
+        read(&self.inner).ages.keys().next().copied()
+    }
+}
+
+impl Inner {
+    fn end_wait(&mut self, key: &[u8]) {
+        if self
+            .waits
+            .remove(key)
+            .is_some_and(|wait| wait.error.is_some())
+        {
+            self.errors -= 1;
+        }
+    }
+}
+
+fn shortened(error: &str) -> &str {
+    let end = (0..=ERROR_BYTES.min(error.len()))
+        .rev()
+        .find(|at| error.is_char_boundary(*at));
+    &error[..end.unwrap_or(0)]
+}

@@ -1,0 +1,173 @@
+//! What a job needs to remember across crashes.
+
+mod journal;
+
+use crossfade_phase::Side;
+use crossfade_store::{Key, TableMap};
+use crossfade_toggle::{Epoch, Snapshot};
+use futures::future::BoxFuture;
+
+use crate::Direction;
+
+/// The journal or the state files could not be written; the text names the file and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LedgerError(pub String);
+
+/// Outcome of a durable write.
+pub type LedgerResult = Result<(), LedgerError>;
+
+/// A dirty key, as it was when it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirty {
+    /// The toggle of its table.
+    pub toggle: String,
+    /// Its table, by the old name, as the mapping has it (`schema.table`).
+    pub table: String,
+    /// Its key.
+    pub key: Key,
+    /// Which mark it is. A later write to the row gives it a later one, and cleaning the earlier does not hide that (trap 11).
+    pub generation: u64,
+    /// Whether the row in the old store is suspected.
+    pub stale_old: bool,
+    /// Whether the row in the new store is suspected.
+    pub stale_new: bool,
+}
+
+impl Dirty {
+    /// Whether the row in the store of `side` is suspected.
+    #[must_use]
+    pub fn is_stale(&self, side: Side) -> bool {
+        match side {
+            Side::Old => self.stale_old,
+            Side::New => self.stale_new,
+        }
+    }
+}
+
+/// Why a job marks a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A copied row was gone or changed when it was looked up again, or the target refused it.
+    Backfill,
+    /// Verify found a difference.
+    Verify,
+    /// A compared read of phase 4 differed.
+    Read,
+}
+
+/// How far a backfill has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The epoch in which it was noted.
+    pub epoch: Epoch,
+    /// Every row up to and with this key is copied, and looked up again; `None` at the start.
+    pub upto: Option<Key>,
+    /// Rows behind `upto` and up to here may have been written by a run that was killed before it looked them up again (trap 8).
+    pub reached: Reach,
+    /// Rows read up to `upto`.
+    pub rows_seen: u64,
+}
+
+impl Checkpoint {
+    /// The start of a table.
+    #[must_use]
+    pub fn start(epoch: Epoch) -> Checkpoint {
+        Checkpoint { epoch, upto: None, reached: Reach::Nowhere, rows_seen: 0 }
+    }
+
+    /// Where a run in `epoch` goes on. More than one flip later something may have gone round the target (3 → 2 → 3), also behind
+    /// the checkpoint: then from the start, with all that was reached in doubt.
+    #[must_use]
+    pub fn resumed(self, epoch: Epoch) -> Checkpoint {
+        if epoch == self.epoch || epoch == self.epoch.next() {
+            Checkpoint { epoch, ..self }
+        } else {
+            Checkpoint { reached: self.reached, ..Checkpoint::start(epoch) }
+        }
+    }
+}
+
+/// How far a backfill may have written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Not beyond the checkpoint.
+    #[default]
+    Nowhere,
+    /// Not beyond this key.
+    Upto(Key),
+    /// Perhaps to the end of the table.
+    End,
+}
+
+/// What a verify that went over a whole table found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows compared.
+    pub rows: u64,
+    /// Rows that differ and are not known to the journal, after any repair.
+    pub differences: u64,
+    /// The epoch it ended in.
+    pub snapshot: Snapshot,
+}
+
+/// What is on record of one table in one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether a backfill has gone over the whole table and nothing went round the target since.
+    pub backfilled: bool,
+    /// Differences that the last verify since then left.
+    pub differences: Option<u64>,
+}
+
+impl Standing {
+    /// Backfilled, and verified since with no difference.
+    #[must_use]
+    pub fn is_complete(self) -> bool {
+        self.backfilled && self.differences == Some(0)
+    }
+}
+
+/// The memory of the reconciler: the journal of dirty keys, and a record for each table. Another form of journal (in the primary itself,
+/// say) is another implementation.
+pub trait Ledger: Send + Sync + 'static {
+    /// Up to `limit` dirty keys of a toggle that wait for nothing; each is kept from other takers until it is cleaned, failed, or a lease
+    /// runs out.
+    fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty>;
+
+    /// Every dirty key of a table behind `after`, at most `limit`, in an order of the journal's own.
+    fn page(&self, table: &TableMap, after: Option<&Key>, limit: usize) -> Vec<Dirty>;
+
+    /// The marks of these keys, in the order of `keys`; `None` for a clean one.
+    fn marks(&self, table: &TableMap, keys: &[Key]) -> Vec<Option<Dirty>>;
+
+    /// Whether each key is dirty or named by an open intent: a write to it is known to be under way or unfinished.
+    fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool>;
+
+    /// The row is alike on both sides. Does nothing if it was marked again since.
+    fn clean(&self, dirty: &Dirty);
+
+    /// The repair failed: not before a back-off that grows with each failure is the key given out again.
+    fn failed(&self, dirty: &Dirty, error: &str);
+
+    /// Marks keys whose row in the store of `stale` is suspected; durable when it resolves.
+    fn mark<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], stale: Side, why: Why) -> BoxFuture<'a, LedgerResult>;
+
+    /// Number of dirty keys of a toggle.
+    fn dirty_count(&self, toggle: &str) -> u64;
+
+    /// How far the backfill of a table has come; `None` when there is none under way.
+    fn checkpoint(&self, table: &TableMap, direction: Direction) -> Option<Checkpoint>;
+
+    /// Notes how far it has come; durable when it resolves.
+    fn save_checkpoint<'a>(&'a self, table: &'a TableMap, direction: Direction, at: &'a Checkpoint) -> BoxFuture<'a, LedgerResult>;
+
+    /// The whole table is copied: forgets the checkpoint; durable when it resolves.
+    fn backfilled<'a>(&'a self, table: &'a TableMap, direction: Direction, at: Snapshot) -> BoxFuture<'a, LedgerResult>;
+
+    /// Notes what a verify found; durable when it resolves.
+    fn verified<'a>(&'a self, table: &'a TableMap, direction: Direction, found: Verified) -> BoxFuture<'a, LedgerResult>;
+
+    /// What is on record of a table.
+    fn standing(&self, table: &TableMap, direction: Direction) -> Standing;
+}

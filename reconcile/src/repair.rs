@@ -1,0 +1,164 @@
+//! Repair of single keys: the secondary's row is made like the primary's.
+
+use std::time::Duration;
+
+use crossfade_store::{Change, Form, Key, Store, StoreError, StoreResult, TableMap};
+use tokio::time::{sleep, timeout};
+
+/// What a repair did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Repaired {
+    /// The primary's row was written to the secondary.
+    Upserted,
+    /// The primary has no such row; the secondary has none now.
+    Deleted,
+    /// Both had the same row, or none.
+    AlreadyEqual,
+}
+
+/// How often a row that comes and goes is looked at again.
+const ATTEMPTS: u32 = 8;
+/// Before the second look; doubles.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Makes the secondary's row of `key` like the primary's. The primary's row stays locked while it is written, so that no write of a client
+/// can come between (DESIGN 5), for `hold` at most. Idempotent; when dropped half way the secondary has its old row or the
+/// primary's.
+///
+/// # Errors
+/// The store's own. After any error the row has to be counted as different still.
+pub async fn repair_key(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    key: &Key,
+    hold: Duration,
+) -> StoreResult<Repaired> {
+    let mut pause = PAUSE;
+    for _ in 0..ATTEMPTS {
+        if let Some(done) = attempt(primary, secondary, table, key, hold).await? {
+            return Ok(done);
+        }
+        sleep(pause).await;
+        pause *= 2;
+    }
+    Err(StoreError::Unexpected {
+        store: primary.side().to_string(),
+        what: format!("a row of \"{}\" came and went {ATTEMPTS} times while it was being repaired", table.old.name),
+    })
+}
+
+/// `None` when both sides have to be looked at again.
+async fn attempt(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    key: &Key,
+    hold: Duration,
+) -> StoreResult<Option<Repaired>> {
+    let locked = primary.lock_row(table, key).await?;
+    let Some(row) = locked.row().cloned() else {
+        locked.release().await?;
+        return delete(primary, secondary, table, key).await;
+    };
+    let done = timeout(hold, write(secondary, table, key, row)).await;
+    let done = done.unwrap_or_else(|_| Err(StoreError::TimedOut { store: secondary.side().to_string(), after: hold }))?;
+    // Should the lock's connection have broken meanwhile, a write may have come between: an error, and the key stays dirty.
+    locked.release().await?;
+    Ok(Some(done))
+}
+
+/// Under the primary's lock.
+async fn write(secondary: &dyn Store, table: &TableMap, key: &Key, row: crossfade_store::Row) -> StoreResult<Repaired> {
+    if same_types(table) {
+        // Locked, not only read: a transaction that is committed in the primary and not yet in the secondary holds this lock, and the row
+        // it leaves is the one that counts.
+        let there = secondary.lock_row(table, key).await?;
+        let equal = there.row() == Some(&row);
+        there.release().await?;
+        if equal {
+            return Ok(Repaired::AlreadyEqual);
+        }
+    }
+    secondary.apply(table, &[Change::Upsert(row)]).await?;
+    Ok(Repaired::Upserted)
+}
+
+/// The primary has no row, and what is not there cannot be locked: delete, then look whether one came meanwhile.
+async fn delete(primary: &dyn Store, secondary: &dyn Store, table: &TableMap, key: &Key) -> StoreResult<Option<Repaired>> {
+    let keys = std::slice::from_ref(key);
+    let had = is_there(secondary, table, keys).await?;
+    // Also where nothing is seen: the delete waits for an insert that is staged (`Secondary::stage`).
+    secondary.apply(table, &[Change::Delete(key.clone())]).await?;
+    let back = is_there(primary, table, keys).await? || is_there(secondary, table, keys).await?;
+    Ok(match (back, had) {
+        (true, _) => None,
+        (false, true) => Some(Repaired::Deleted),
+        (false, false) => Some(Repaired::AlreadyEqual),
+    })
+}
+
+async fn is_there(store: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<bool> {
+    Ok(store.fetch(table, keys, Form::Own).await?.into_iter().any(|row| row.is_some()))
+}
+
+/// Whether the canonical text of a row is the same on both sides.
+fn same_types(table: &TableMap) -> bool {
+    table.columns.iter().all(|column| column.old.type_name == column.new.type_name)
+}
+
+/// Repairs many keys: all of them in one write where nobody writes them meanwhile, the others one by one. The keys must be dirty in
+/// the journal until the outcome is known: after a crash between the write and the second look an older row may stand in the secondary.
+///
+/// Sound without locks: whatever a client commits in the secondary before this write, it has committed in the primary before
+/// the second look, which then differs from the first.
+///
+/// # Errors
+/// The outcome of each key, in the order of `keys`.
+pub(crate) async fn repair_keys(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    keys: &[Key],
+    hold: Duration,
+) -> Vec<StoreResult<Repaired>> {
+    let swept = if keys.len() > 1 { sweep(primary, secondary, table, keys).await.unwrap_or_default() } else { Vec::new() };
+    let mut outcomes = Vec::with_capacity(keys.len());
+    for (index, key) in keys.iter().enumerate() {
+        match swept.get(index).copied().flatten() {
+            Some(done) => outcomes.push(Ok(done)),
+            None => outcomes.push(repair_key(primary, secondary, table, key, hold).await),
+        }
+        if let Some(Err(error)) = outcomes.last()
+            && error.outcome_unknown()
+        {
+            // The store is gone; asking it for every further key would only take time.
+            let error = error.to_string();
+            let store = secondary.side();
+            outcomes.extend(keys[index + 1..].iter().map(|_| Err(StoreError::Unreachable { store: store.to_string(), reason: error.clone() })));
+            break;
+        }
+    }
+    outcomes
+}
+
+/// One write for all keys; `None` for those that changed meanwhile.
+async fn sweep(primary: &dyn Store, secondary: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<Vec<Option<Repaired>>> {
+    let before = primary.fetch(table, keys, Form::Own).await?;
+    // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
+    let change = |index: usize| match &before[index] {
+        Some(row) => Change::Upsert(row.clone()),
+        None => Change::Delete(keys[index].clone()),
+    };
+    let changes: Vec<Change> = order.into_iter().map(change).collect();
+    secondary.apply(table, &changes).await?;
+    let after = primary.fetch(table, keys, Form::Own).await?;
+    let outcome = |(before, after): (&Option<_>, &Option<_>)| match (before == after, before) {
+        (false, _) => None,
+        (true, Some(_)) => Some(Repaired::Upserted),
+        (true, None) => Some(Repaired::Deleted),
+    };
+    Ok(std::iter::zip(&before, &after).map(outcome).collect())
+}

@@ -1,0 +1,62 @@
+//! What a repair on demand did.
+
+use std::fmt;
+
+use crossfade_store::{Key, TableMap};
+
+use super::drain::Outcome;
+use crate::{Repaired, display::ShowKey};
+
+/// What became of the dirty keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// Rows written to the secondary.
+    pub upserted: u64,
+    /// Rows deleted from the secondary.
+    pub deleted: u64,
+    /// Rows that were alike already.
+    pub already_equal: u64,
+    /// Keys that stay dirty. At most [`RepairReport::LISTED`] are listed.
+    pub failed: Vec<FailedKey>,
+    /// How many stay dirty.
+    pub left_dirty: u64,
+}
+
+/// A key that could not be repaired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedKey {
+    /// Its table, by its old name.
+    pub table: String,
+    /// Its key.
+    pub key: Key,
+    /// What the store said.
+    pub error: String,
+}
+
+impl fmt::Display for FailedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FailedKey { table, key, error } = self;
+        write!(f, "{table} {}: {error}; mend the row or the table, then `crossfade repair --table {table}`", ShowKey(key))
+    }
+}
+
+impl RepairReport {
+    /// Most failed keys that are listed.
+    pub const LISTED: usize = 100;
+
+    pub(super) fn add(&mut self, table: &TableMap, outcomes: Vec<Outcome>) {
+        for (key, outcome) in outcomes {
+            match outcome {
+                Ok(Repaired::Upserted) => self.upserted += 1,
+                Ok(Repaired::Deleted) => self.deleted += 1,
+                Ok(Repaired::AlreadyEqual) => self.already_equal += 1,
+                Err(error) => {
+                    self.left_dirty += 1;
+                    if self.failed.len() < RepairReport::LISTED {
+                        self.failed.push(FailedKey { table: table.old.name.to_string(), key, error: error.to_string() });
+                    }
+                }
+            }
+        }
+    }
+}

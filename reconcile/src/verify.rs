@@ -1,0 +1,219 @@
+//! Compares two tables, row by row where it must, and calls nothing a difference that is only on its way.
+
+mod judge;
+mod narrow;
+mod settle;
+mod version;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crossfade_phase::Side;
+use crossfade_store::{Form, Key, KeyRange, Row, Store, TableId, TableMap};
+use tokio::task::JoinSet;
+
+use crate::{
+    Direction, Engine, Error, Verified, Why,
+    error::During as _,
+    job::Job,
+    progress::{Meter, OnProgress},
+};
+pub use judge::{Difference, Values};
+pub(crate) use judge::Scope;
+
+/// What a verify is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Repair what differs.
+    pub repair: bool,
+    /// Most differences to list with key and columns; all are counted.
+    pub list: usize,
+    /// List values too. They are the application's data: only when asked.
+    pub values: bool,
+}
+
+/// Enough to see a pattern.
+const LIST: usize = 100;
+
+impl Default for VerifyOptions {
+    fn default() -> VerifyOptions {
+        VerifyOptions { repair: false, list: LIST, values: false }
+    }
+}
+
+/// What a verify found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Rows compared.
+    pub rows: u64,
+    /// Rows that differ although nothing is under way for them.
+    pub differences: u64,
+    /// How many of those are alike now, looked at again after their repair.
+    pub repaired: u64,
+    /// Rows that differ and that the journal knows: the repairer is at them, or reports why it cannot.
+    pub pending: u64,
+    /// Differences, as far as asked for.
+    pub listed: Vec<Difference>,
+    /// What is on record now: whether the table is complete.
+    pub complete: bool,
+}
+
+impl VerifyReport {
+    /// Differences that are still there.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.differences - self.repaired
+    }
+}
+
+/// What the workers of one verify share.
+struct Run {
+    engine: Engine,
+    table: TableId,
+    scope: Scope,
+    job: Job,
+    options: VerifyOptions,
+    meter: Meter,
+    found: Found,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    repaired: AtomicU64,
+    listed: Mutex<Vec<Difference>>,
+    pending: Mutex<Vec<Key>>,
+}
+
+impl Run {
+    fn map(&self) -> &TableMap {
+        self.engine.map(self.table)
+    }
+}
+
+impl Engine {
+    /// Compares `table` on both sides and records what it found. Beside live writes: a differing row is read again, with growing pauses, and is a
+    /// difference only when neither side moves and the journal knows of nothing under way.
+    ///
+    /// May be dropped at any point; nothing is recorded then.
+    ///
+    /// # Errors
+    /// [`Error`]. Nothing is recorded then; repairs made so far stay.
+    pub async fn verify(&self, table: TableId, direction: Direction, options: VerifyOptions, on_progress: OnProgress) -> Result<VerifyReport, Error> {
+        let map = self.map(table);
+        let published = self.published(map).await?;
+        // Trap 18: only a complete table tells a row that is not copied yet from one that is deleted.
+        let complete = self.ledger.standing(map, Direction::Forward).is_complete();
+        let scope = Scope::of(direction, published.phase, complete)?;
+        if options.repair {
+            direction.role(published.phase)?;
+        }
+        let stands = move |phase| Scope::of(direction, phase, complete) == Ok(scope);
+        let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
+        let estimated = self.stores.on(scope.source()).estimate_rows(map).await.during("counting the rows", map)?;
+        let meter = Meter::new(0, estimated, on_progress);
+        let run = Arc::new(Run { engine: self.clone(), table, scope, job, options, meter, found: Found::default() });
+        compare_all(&run).await?;
+        let pending = run.again().await?;
+        let pin = run.job.pin().await?;
+        let report = run.report(pending);
+        if scope.is_recorded() {
+            let counted = if scope.counts_pending() { pending } else { 0 };
+            let found = Verified { rows: report.rows, differences: report.left() + counted, snapshot: pin.snapshot() };
+            self.ledger.verified(map, direction, found).await?;
+        }
+        Ok(VerifyReport { complete: self.ledger.standing(map, direction).is_complete(), ..report })
+    }
+}
+
+/// Cuts the table into chunks and keeps the workers busy with them.
+async fn compare_all(run: &Arc<Run>) -> Result<(), Error> {
+    let settings = &run.engine.settings;
+    let mut workers: JoinSet<Result<(), Error>> = JoinSet::new();
+    let mut rest = Some(KeyRange::default());
+    loop {
+        while let Some(range) = rest.take_if(|_| workers.len() < settings.workers.max(1)) {
+            let store = run.engine.stores.on(run.scope.source());
+            let upto = store.nth_key(run.map(), &range, settings.chunk_rows.max(1)).await.during("looking for the next chunk", run.map())?;
+            rest = upto.clone().map(|after| KeyRange { after: Some(after), upto: None });
+            let (run, range) = (Arc::clone(run), KeyRange { upto, ..range });
+            workers.spawn(async move { narrow::compare(&run, range).await });
+        }
+        let Some(joined) = workers.join_next().await else { return Ok(()) };
+        joined.map_err(|_| Error::WorkerLost)??;
+    }
+}
+
+impl Run {
+    /// Takes in a batch of keys whose rows did not look alike.
+    async fn suspect(&self, keys: Vec<Key>) -> Result<(), Error> {
+        let settled = self.engine.settle(self.map(), self.scope, keys, self.options.values).await?;
+        lock(&self.found.pending).extend(settled.pending);
+        self.meter.add(0, settled.differences.len() as u64, false);
+        if self.options.repair {
+            let keys: Vec<Key> = settled.differences.iter().map(|difference| difference.key.clone()).collect();
+            let left = self.repair(keys.clone()).await?;
+            self.found.repaired.fetch_add((keys.len() - left) as u64, Ordering::Relaxed);
+        }
+        let mut listed = lock(&self.found.listed);
+        let room = self.options.list.saturating_sub(listed.len());
+        listed.extend(settled.differences.into_iter().take(room));
+        Ok(())
+    }
+
+    /// Repairs what differs; says how many differ still.
+    async fn repair(&self, keys: Vec<Key>) -> Result<usize, Error> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        {
+            let _pin = self.job.pin().await?;
+            match self.scope.repairs_from() {
+                Some(primary) => {
+                    self.engine.fix(self.map(), primary, &keys, Why::Verify).await?;
+                }
+                None => self.copy_up(&keys).await?,
+            }
+        }
+        let settled = self.engine.settle(self.map(), self.scope, keys, false).await?;
+        Ok(settled.differences.len() + settled.pending.len())
+    }
+
+    /// Forward in phases 5 to 7: only what the new store does not have at all may come in.
+    async fn copy_up(&self, keys: &[Key]) -> Result<(), Error> {
+        let hidden = self.engine.hidden_in_old(self.map(), keys);
+        let keys: Vec<Key> = std::iter::zip(keys, hidden).filter(|(_, hidden)| !hidden).map(|(key, _)| key.clone()).collect();
+        let old: &dyn Store = &*self.engine.stores.old;
+        let rows = old.fetch(self.map(), &keys, Form::Own).await.during("reading", self.map())?;
+        let rows: Vec<Row> = rows.into_iter().flatten().collect();
+        self.engine.stores.on(Side::New).copy_up(self.map(), &rows).await.during("copying", self.map())?;
+        Ok(())
+    }
+
+    /// Looks once more at what the journal had under way; says how much of it still differs.
+    async fn again(&self) -> Result<u64, Error> {
+        let keys = std::mem::take(&mut *lock(&self.found.pending));
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        self.suspect(keys).await?;
+        Ok(lock(&self.found.pending).len() as u64)
+    }
+
+    fn report(&self, pending: u64) -> VerifyReport {
+        VerifyReport {
+            rows: self.meter.seen(),
+            differences: self.meter.changed(),
+            repaired: self.found.repaired.load(Ordering::Relaxed),
+            pending,
+            listed: std::mem::take(&mut *lock(&self.found.listed)),
+            complete: false,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,102 @@
+use std::{sync::atomic::Ordering, time::Duration};
+
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{Direction, Error};
+
+use crate::{
+    fake::Op,
+    world::{World, flip, key, row},
+};
+
+#[tokio::test(start_paused = true)]
+async fn trap_28_a_backfill_started_in_4_writes_nothing_once_5_is_published() {
+    let world = World::new(Phase::DualRead);
+    world.fill(Side::Old, 0..40);
+    let (toggle, new) = (world.toggle.clone(), world.new.clone());
+    world.old.after(Op::Scan, move || async move {
+        flip(&toggle, Phase::NewPrimary).await;
+        new.writes.store(0, Ordering::SeqCst);
+    });
+    let ended = world.backfill(Direction::Forward).await.unwrap_err();
+    assert!(matches!(ended, Error::EpochChanged(change) if change.now.phase == Phase::NewPrimary), "{ended}");
+    assert_eq!(world.new.writes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_28_a_flip_of_the_primary_waits_for_the_chunk_that_is_being_written() {
+    let world = World::new(Phase::DualRead);
+    world.fill(Side::Old, 0..4);
+    let (toggle, client) = (world.toggle.clone(), world.client());
+    let (done, flipped) = tokio::sync::oneshot::channel();
+    world.new.before(Op::Insert, move || async move {
+        client.delete(1).await;
+        tokio::spawn(async move {
+            flip(&toggle, Phase::NewPrimary).await;
+            let _ = done.send(());
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    });
+    // The row that the insert brings back is gone again before the new store becomes the primary.
+    drop(world.backfill(Direction::Forward).await);
+    flipped.await.unwrap();
+    assert_eq!(world.new.get(&key(1)), None);
+    assert_eq!(world.new.rows().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_28_a_spell_in_phase_2_ends_the_job_even_if_it_is_over_by_now() {
+    let world = World::new(Phase::DualWrite);
+    world.fill(Side::Old, 0..40);
+    let toggle = world.toggle.clone();
+    world.old.after(Op::Scan, move || async move {
+        flip(&toggle, Phase::UseOld).await;
+        flip(&toggle, Phase::DualWrite).await;
+    });
+    let ended = world.backfill(Direction::Forward).await.unwrap_err();
+    assert!(matches!(ended, Error::EpochChanged(_)), "{ended}");
+    // What is behind the checkpoint may have changed unseen: the next run starts over.
+    let report = world.backfill(Direction::Forward).await.unwrap();
+    assert_eq!(report.rows_seen, 40);
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_goes_on_over_a_flip_that_does_not_concern_it() {
+    let world = World::new(Phase::DualWrite);
+    world.fill(Side::Old, 0..40);
+    let toggle = world.toggle.clone();
+    world.old.after(Op::Scan, move || async move { flip(&toggle, Phase::DualRead).await });
+    world.backfill(Direction::Forward).await.unwrap();
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_28_the_repairer_turns_round_with_the_primary() {
+    let world = World::new(Phase::DualRead);
+    world.old.put(row(1, "old's", 1));
+    world.new.put(row(1, "new's", 2));
+    world.old.set_down(true);
+    world.mark(Side::New, 1).await;
+    let engine = world.engine.clone();
+    let repairer = tokio::spawn(async move { engine.run_repairer().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.flip(Phase::NewPrimary).await;
+    world.old.set_down(false);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    repairer.abort();
+    assert_eq!(world.new.get(&key(1)), Some(row(1, "new's", 2)), "never overwritten by the old store");
+    assert_eq!(world.old.get(&key(1)), Some(row(1, "old's", 1)), "the mark says that the new row is the stale one: an operator decides");
+    assert!(world.is_dirty(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_28_a_verify_that_the_phase_overtakes_records_nothing() {
+    let world = World::new(Phase::DualRead);
+    world.fill(Side::Old, 0..10);
+    world.fill(Side::New, 0..10);
+    let toggle = world.toggle.clone();
+    world.old.after(Op::Digest, move || async move { flip(&toggle, Phase::NewPrimary).await });
+    let ended = world.verify(Direction::Forward).await.unwrap_err();
+    assert!(matches!(ended, Error::EpochChanged(_)), "{ended}");
+    assert_eq!(world.engine.standing(crate::world::T, Direction::Forward).differences, None);
+}

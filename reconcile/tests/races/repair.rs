@@ -1,0 +1,164 @@
+use std::{sync::atomic::Ordering, time::Duration};
+
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{Error, Repaired, repair_key};
+
+use crate::{
+    fake::Op,
+    world::{T, World, key, row},
+};
+
+const HOLD: Duration = Duration::from_secs(1);
+
+async fn repair(world: &World, primary: Side, n: u32) -> Repaired {
+    let (from, to) = (world.on(primary), world.on(primary.other()));
+    let table = &world.engine.mapping().tables[T.0];
+    repair_key(&**from, &**to, table, &key(n), HOLD).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_what_it_did_and_is_idempotent_in_both_directions() {
+    for primary in [Side::Old, Side::New] {
+        let world = World::new(Phase::DualWrite);
+        world.on(primary).put(row(1, "right", 2));
+        world.on(primary.other()).put(row(1, "wrong", 1));
+        world.on(primary.other()).put(row(2, "gone", 1));
+        assert_eq!(repair(&world, primary, 1).await, Repaired::Upserted);
+        assert_eq!(repair(&world, primary, 1).await, Repaired::AlreadyEqual);
+        assert_eq!(repair(&world, primary, 2).await, Repaired::Deleted);
+        assert_eq!(repair(&world, primary, 2).await, Repaired::AlreadyEqual);
+        world.assert_equal();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_client_can_write_between_its_read_and_its_write() {
+    let world = World::new(Phase::DualWrite);
+    world.old.put(row(1, "first", 1));
+    let client = world.client();
+    let (done, written) = tokio::sync::oneshot::channel();
+    world.new.before(Op::Apply, move || async move {
+        tokio::spawn(async move {
+            client.upsert(1, "second", 2).await;
+            let _ = done.send(());
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    });
+    repair(&world, Side::Old, 1).await;
+    written.await.unwrap();
+    assert_eq!(world.new.get(&key(1)), Some(row(1, "second", 2)));
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_comes_back_while_it_is_deleted_is_written() {
+    let world = World::new(Phase::DualWrite);
+    world.new.put(row(1, "gone", 1));
+    let client = world.client();
+    world.new.after(Op::Apply, move || async move {
+        client.upsert(1, "back", 2).await;
+    });
+    repair(&world, Side::Old, 1).await;
+    assert_eq!(world.new.get(&key(1)), Some(row(1, "back", 2)));
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_repairer_drains_what_is_dirty_while_clients_write() {
+    for phase in [Phase::DualWrite, Phase::DualRead, Phase::NewPrimary] {
+        let world = World::new(phase);
+        let secondary = phase.secondary().unwrap();
+        world.fill(secondary.other(), 0..50);
+        world.fill(secondary, 40..60);
+        for n in 0..60 {
+            world.mark(secondary, n).await;
+        }
+        let client = world.client();
+        // Between the sweep's write and its second look.
+        world.on(secondary).before(Op::Apply, move || async move { client.upsert(5, "newer", 2).await });
+        let engine = world.engine.clone();
+        let repairer = tokio::spawn(async move { engine.run_repairer().await });
+        while world.journal.dirty_count("shop") > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        repairer.abort();
+        world.assert_equal();
+        assert_eq!(world.old.get(&key(5)), Some(row(5, "newer", 2)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_11_a_poison_key_stays_dirty_with_the_stores_error_and_holds_up_nobody() {
+    let world = World::new(Phase::DualWrite);
+    world.fill(Side::Old, 0..10);
+    world.old.put(row(3, "nul", 1));
+    world.new.refuse(b"nul");
+    for n in 0..10 {
+        world.mark(Side::New, n).await;
+    }
+    let engine = world.engine.clone();
+    let repairer = tokio::spawn(async move { engine.run_repairer().await });
+    while world.journal.dirty_count("shop") > 1 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    repairer.abort();
+    let applies = world.new.applies.load(Ordering::SeqCst);
+    assert!(applies < 40, "no hot loop: {applies}");
+    let (failing, error) = world.journal.failing("shop", 9).remove(0);
+    assert_eq!(failing.key.key, key(3).0);
+    assert!(error.contains("22021"), "{error}");
+    let report = world.engine.repair(Some(T), false).await.unwrap();
+    assert_eq!((report.left_dirty, report.upserted), (1, 0));
+    assert!(report.failed[0].to_string().contains("crossfade repair --table public.t"));
+    world.new.accept_all();
+    assert_eq!(world.engine.repair(None, false).await.unwrap().upserted, 1);
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_marked_again_during_its_repair_stays_dirty() {
+    let world = World::new(Phase::DualWrite);
+    world.fill(Side::Old, 0..1);
+    world.mark(Side::New, 0).await;
+    let journal = world.journal.clone();
+    world.new.before(Op::Apply, move || async move { crate::world::mark(&journal, Side::New, &key(0)).await });
+    world.engine.repair(None, false).await.unwrap();
+    assert!(world.is_dirty(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_loses_no_mark_and_is_asked_ever_more_rarely() {
+    let world = World::new(Phase::DualWrite);
+    world.fill(Side::Old, 0..10);
+    for n in 0..10 {
+        world.mark(Side::New, n).await;
+    }
+    world.new.set_down(true);
+    let engine = world.engine.clone();
+    let repairer = tokio::spawn(async move { engine.run_repairer().await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.journal.dirty_count("shop"), 10);
+    repairer.abort();
+    world.new.set_down(false);
+    let report = world.engine.repair(None, false).await.unwrap();
+    assert_eq!((report.upserted, report.left_dirty), (10, 0));
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_phases_6_and_7_dirty_keys_wait_for_the_way_back() {
+    for phase in [Phase::NewWrites, Phase::Backfill] {
+        let world = World::new(phase);
+        world.fill(Side::New, 0..3);
+        world.mark(Side::Old, 1).await;
+        let engine = world.engine.clone();
+        let repairer = tokio::spawn(async move { engine.run_repairer().await });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        repairer.abort();
+        assert!(world.is_dirty(1));
+        assert!(matches!(world.engine.repair(None, false).await, Err(Error::NoSecondary { .. })));
+        let report = world.engine.repair(None, true).await.unwrap();
+        assert_eq!(report.upserted, 1);
+        assert_eq!(world.old.get(&key(1)), world.new.get(&key(1)));
+    }
+}

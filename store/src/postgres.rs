@@ -1,0 +1,20 @@
+//! The PostgreSQL adapter.
+
+mod adapter;
+mod aliases;
+mod catalog;
+pub mod conn;
+mod findings;
+mod key_locks;
+mod lock;
+mod pool;
+mod rows;
+pub mod secondary;
+mod sequences;
+pub mod settings;
+pub mod sql;
+pub mod tls;
+mod write;
+
+pub use adapter::PostgresStore;
+pub use key_locks::{KEY_LOCKS, key_locks};

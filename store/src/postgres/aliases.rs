@@ -1,0 +1,96 @@
+//! Names through which SQL reaches mapped tables without naming them.
+
+use std::collections::BTreeMap;
+
+use crossfade_config::QualifiedName;
+
+use super::{
+    adapter::SHORT,
+    catalog::table_oid,
+    pool::{Lease, Pool},
+    rows::Param,
+};
+use crate::{Alias, StoreResult};
+
+/// Relations that reach the table by a view, a rule or inheritance, in any number of steps.
+const REACHING: &str = "WITH RECURSIVE reach(oid) AS (SELECT $1::oid UNION SELECT next.oid FROM reach CROSS JOIN LATERAL ( \
+        SELECT rw.ev_class AS oid FROM pg_depend d JOIN pg_rewrite rw ON rw.oid = d.objid \
+        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = reach.oid AND d.classid = 'pg_rewrite'::regclass \
+        UNION ALL SELECT h.inhrelid FROM pg_inherits h WHERE h.inhparent = reach.oid \
+        UNION ALL SELECT h.inhparent FROM pg_inherits h WHERE h.inhrelid = reach.oid) AS next) \
+    SELECT c.relname::text AS name, c.relkind IN ('v', 'm') OR NOT EXISTS ( \
+        SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)) AS view \
+    FROM reach JOIN pg_class c USING (oid) WHERE c.oid <> $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
+
+/// Functions that users made whose source has a word that writes. Those with a body in standard SQL keep no source text; the server
+/// writes it out.
+fn writing(version: u32) -> String {
+    let body = if version >= 140_000 { "coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)" } else { "p.prosrc" };
+    format!(
+        "SELECT * FROM (SELECT p.proname::text AS name, {body} AS source FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind IN ('f', 'p') \
+         AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)) AS f \
+         WHERE source ~* '\\m(insert|update|delete|merge|truncate|copy)\\M' ORDER BY 1"
+    )
+}
+
+/// For each table the names that reach it.
+pub(super) async fn aliases(pool: &Pool, tables: &[QualifiedName]) -> StoreResult<Vec<(QualifiedName, Alias)>> {
+    let lease = pool.lease().await?;
+    let sources = function_sources(&lease).await?;
+    let mut found = Vec::new();
+    for table in tables {
+        let Some(oid) = table_oid(&lease, table).await? else { continue };
+        for row in lease.rows(REACHING, &[Param::oid(oid)], SHORT).await? {
+            let name = lease.read(&row, "name")?;
+            let alias = if lease.read(&row, "view")? { Alias::View(name) } else { Alias::Child(name) };
+            found.push((table.clone(), alias));
+        }
+        // A function that writes through a view or a partition names that.
+        let mut names: Vec<String> = vec![table.name.clone()];
+        names.extend(found.iter().filter(|(of, _)| of == table).map(|(_, alias)| match alias {
+            Alias::View(name) | Alias::Child(name) | Alias::WritingFunction(name) => name.clone(),
+        }));
+        for (function, bodies) in &sources {
+            if bodies.iter().any(|body| names.iter().any(|name| mentions(body, name))) {
+                found.push((table.clone(), Alias::WritingFunction(function.clone())));
+            }
+        }
+    }
+    lease.done();
+    Ok(found)
+}
+
+/// Bodies of writing functions by name; one name may be overloaded.
+async fn function_sources(lease: &Lease) -> StoreResult<BTreeMap<String, Vec<String>>> {
+    let version: Vec<_> = lease.rows("SELECT current_setting('server_version_num')::int8 AS version", &[], SHORT).await?;
+    let version = version.first().map(|row| lease.read::<i64>(row, "version")).transpose()?.unwrap_or(0);
+    let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in lease.rows(&writing(u32::try_from(version).unwrap_or(0)), &[], SHORT).await? {
+        sources.entry(lease.read(&row, "name")?).or_default().push(lease.read(&row, "source")?);
+    }
+    Ok(sources)
+}
+
+/// Whether `source` has `name` as a word of its own, in any case: an identifier without quotes is folded.
+pub(super) fn mentions(source: &str, name: &str) -> bool {
+    let (source, name) = (source.to_lowercase(), name.to_lowercase());
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    !name.is_empty()
+        && source.match_indices(&name).any(|(at, found)| {
+            !source[..at].ends_with(part) && !source[at + found.len()..].starts_with(part)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_mentioned_as_a_whole_word_only() {
+        assert!(mentions("INSERT INTO Orders VALUES (1)", "orders"));
+        assert!(mentions("update \"orders\" set a = 1", "orders"));
+        assert!(!mentions("update orders_archive set a = 1", "orders"));
+        assert!(!mentions("update old_orders set a = 1", "orders"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Columns of a table.
+
+use crossfade_config::QualifiedName;
+
+use crate::{
+    Column, StoreResult,
+    postgres::{adapter::SHORT, pool::Lease, rows::Param, sql},
+};
+
+/// `base` follows a domain down to what it is made of; `varies` says whether a part of a user's own type has a text that depends on
+/// the session (`$2` lists the built-in types that do); `seq` is the sequence in the default, or else the one the column owns.
+const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
+    format_type(a.atttypid, a.atttypmod) AS type_name, format_type(base.oid, base.typmod) AS base_type, \
+    a.attcollation <> 0 AS collatable, \
+    opns.nspname::text AS operator_schema, base.oid >= 16384 AND varies.so AS text_varies, \
+    a.attnotnull OR base.not_null AS not_null, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity_always, \
+    a.attidentity <> '' OR a.atthasdef OR EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typdefault IS NOT NULL) AS has_default, \
+    seq.schema AS seq_schema, seq.name AS seq_name, \
+    CASE WHEN a.attcollation <> 0 THEN coll.collcollate END AS coll_name, coll.provider AS coll_provider, \
+    coll.deterministic AS coll_deterministic, pg_collation_actual_version(a.attcollation) AS coll_version \
+    FROM pg_attribute a \
+    CROSS JOIN LATERAL (WITH RECURSIVE d(oid, typmod, not_null, typtype) AS ( \
+        SELECT t.oid, a.atttypmod, false, t.typtype FROM pg_type t WHERE t.oid = a.atttypid \
+        UNION ALL SELECT b.oid, t.typtypmod, d.not_null OR t.typnotnull, b.typtype \
+        FROM d JOIN pg_type t ON t.oid = d.oid JOIN pg_type b ON b.oid = t.typbasetype WHERE d.typtype = 'd') \
+        SELECT oid, typmod, not_null FROM d WHERE typtype <> 'd') AS base \
+    CROSS JOIN LATERAL (WITH RECURSIVE p(oid) AS (SELECT base.oid UNION SELECT part.oid FROM p JOIN pg_type t ON t.oid = p.oid \
+        CROSS JOIN LATERAL (SELECT t.typelem AS oid WHERE t.typelem <> 0 UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0 \
+            UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, nullif(to_jsonb(r)->>'rngmultitypid', '')::oid) \
+            UNION ALL SELECT f.atttypid FROM pg_attribute f WHERE f.attrelid = t.typrelid AND t.typrelid <> 0 AND f.attnum > 0 AND NOT f.attisdropped) AS part) \
+        SELECT coalesce(bool_or(p.oid::int8 = ANY ($2::text::int8[])), false) AS so FROM p) AS varies \
+    LEFT JOIN LATERAL (SELECT c.collcollate, c.collprovider::text AS provider, c.collisdeterministic AS deterministic FROM ( \
+        SELECT coalesce(to_jsonb(k)->>'collcollate', to_jsonb(k)->>'colliculocale', to_jsonb(k)->>'colllocale', '') AS collcollate, \
+            k.collprovider, k.collisdeterministic FROM pg_collation k WHERE k.oid = a.attcollation AND k.collprovider <> 'd' \
+        UNION ALL SELECT CASE coalesce(to_jsonb(b)->>'datlocprovider', 'c') WHEN 'c' THEN b.datcollate::text \
+            ELSE coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') END, \
+            coalesce(to_jsonb(b)->>'datlocprovider', 'c')::\"char\", true \
+        FROM pg_database b, pg_collation k WHERE b.datname = current_database() AND k.oid = a.attcollation AND k.collprovider = 'd') AS c \
+        LIMIT 1) AS coll ON true \
+    LEFT JOIN LATERAL (SELECT o.opcnamespace FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod \
+        WHERE o.opcintype = base.oid AND o.opcdefault AND m.amname = 'btree' AND o.opcnamespace <> 'pg_catalog'::regnamespace LIMIT 1) AS op ON true \
+    LEFT JOIN pg_namespace opns ON opns.oid = op.opcnamespace \
+    LEFT JOIN LATERAL (SELECT n.nspname::text AS schema, s.relname::text AS name FROM ( \
+            SELECT dep.refobjid AS oid, 1 AS rank FROM pg_attrdef ad JOIN pg_depend dep \
+                ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid AND dep.refclassid = 'pg_class'::regclass \
+            WHERE ad.adrelid = a.attrelid AND ad.adnum = a.attnum AND a.attgenerated = '' \
+            UNION ALL SELECT dep.objid, 2 FROM pg_depend dep WHERE dep.classid = 'pg_class'::regclass \
+                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i')) AS q \
+        JOIN pg_class s ON s.oid = q.oid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace ORDER BY q.rank LIMIT 1) AS seq ON true \
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// The columns of the table, in order.
+pub(super) async fn columns(lease: &Lease, table: u32) -> StoreResult<Vec<Column>> {
+    let session_types: Vec<_> = sql::binary_oids().map(|oid| oid.to_string()).collect();
+    let params = [Param::oid(table), Param::text(format!("{{{}}}", session_types.join(",")))];
+    lease.rows(COLUMNS, &params, SHORT).await?.iter().map(|row| column(lease, row)).collect()
+}
+
+fn column(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Column> {
+    let sequence = match (lease.read(row, "seq_schema")?, lease.read(row, "seq_name")?) {
+        (Some(schema), Some(name)) => Some(QualifiedName { schema, name }),
+        _ => None,
+    };
+    Ok(Column {
+        name: lease.read(row, "name")?,
+        type_oid: lease.read(row, "type_oid")?,
+        type_name: lease.read(row, "type_name")?,
+        base_type: lease.read(row, "base_type")?,
+        collation: collation(lease, row)?,
+        collatable: lease.read(row, "collatable")?,
+        operator_schema: lease.read(row, "operator_schema")?,
+        text_varies: lease.read(row, "text_varies")?,
+        not_null: lease.read(row, "not_null")?,
+        generated: lease.read(row, "generated")?,
+        identity_always: lease.read(row, "identity_always")?,
+        sequence,
+        has_default: lease.read(row, "has_default")?,
+    })
+}
+
+/// A name that two stores share only where they sort alike: one without a version says nothing of its order, but for byte order.
+fn collation(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<String>> {
+    let name: Option<String> = lease.read(row, "coll_name")?;
+    let provider: Option<String> = lease.read(row, "coll_provider")?;
+    let version: Option<String> = lease.read(row, "coll_version")?;
+    let deterministic: Option<bool> = lease.read(row, "coll_deterministic")?;
+    let (Some(name), Some(provider)) = (name, provider) else { return Ok(None) };
+    if provider == "c" && matches!(name.as_str(), "C" | "POSIX") {
+        return Ok(Some("C".to_owned()));
+    }
+    let kind = if deterministic == Some(false) { "/nondeterministic" } else { "" };
+    Ok(version.map(|version| format!("{name}/{provider}/{version}{kind}")))
+}

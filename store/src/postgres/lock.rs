@@ -1,0 +1,50 @@
+//! A row held under its lock.
+
+use futures::{FutureExt as _, future::BoxFuture};
+
+use super::{
+    PostgresStore,
+    adapter::{CHUNK, SHORT, bind, row},
+    pool::Lease,
+    sql,
+};
+use crate::{Key, LockedRow, Row, StoreResult, TableMap};
+
+/// The row and the connection whose open transaction holds its lock. Dropped without [`LockedRow::release`], it closes the
+/// connection, which ends the transaction.
+struct Locked {
+    row: Option<Row>,
+    lease: Option<Lease>,
+}
+
+pub(super) async fn lock_row(store: &PostgresStore, table: &TableMap, key: &Key) -> StoreResult<Box<dyn LockedRow>> {
+    let lease = store.pool.lease().await?;
+    let statement = sql::lock_row(table, store.side);
+    let params = bind(&lease, &statement, key)?;
+    lease.batch("BEGIN", SHORT).await?;
+    let answers = lease.rows(&statement.sql, &params, CHUNK).await?;
+    let found = answers.first().map(|answer| row(&lease, answer, 0, table.columns.len()).map(Row)).transpose()?;
+    if found.is_none() {
+        lease.batch("ROLLBACK", SHORT).await?;
+        lease.done();
+        return Ok(Box::new(Locked { row: None, lease: None }));
+    }
+    Ok(Box::new(Locked { row: found, lease: Some(lease) }))
+}
+
+impl LockedRow for Locked {
+    fn row(&self) -> Option<&Row> {
+        self.row.as_ref()
+    }
+
+    fn release(self: Box<Self>) -> BoxFuture<'static, StoreResult<()>> {
+        async move {
+            if let Some(lease) = self.lease {
+                lease.batch("ROLLBACK", SHORT).await?;
+                lease.done();
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,113 @@
+//! Configuration files of proxies under test.
+
+use std::{fmt::Write as _, net::SocketAddr, path::Path};
+
+use crate::{Endpoint, Tls};
+
+/// What a configuration file says. Ports and the state folder are the harness's.
+#[derive(Debug, Clone)]
+pub struct ConfigBuilder {
+    old: String,
+    new: String,
+    top: String,
+    sections: String,
+    toggles: Vec<Toggle>,
+}
+
+#[derive(Debug, Clone)]
+struct Toggle {
+    name: String,
+    phase: String,
+    tables: String,
+}
+
+impl ConfigBuilder {
+    /// A file over these two stores, without a toggle.
+    #[must_use]
+    pub fn new(old: &Endpoint, new: &Endpoint) -> ConfigBuilder {
+        let url = |endpoint: &Endpoint| format!("{}?sslmode=disable", endpoint.url());
+        ConfigBuilder {
+            old: format!("url = \"{}\"\n", url(old)),
+            new: format!("url = \"{}\"\n", url(new)),
+            // One thread: what does not work there does not work, and a thread more a test is a core less for others.
+            top: "workers = 1\n".to_owned(),
+            sections: String::new(),
+            toggles: Vec::new(),
+        }
+    }
+
+    /// Adds a toggle. `tables` is TOML as in a real file: `[toggle.NAME.table.orders]` and what follows.
+    #[must_use]
+    pub fn toggle(mut self, name: &str, phase: &str, tables: &str) -> Self {
+        self.toggles.push(Toggle { name: name.to_owned(), phase: phase.to_owned(), tables: tables.to_owned() });
+        self
+    }
+
+    /// Changes the phase of a toggle.
+    ///
+    /// # Panics
+    /// When there is no such toggle.
+    pub fn set_phase(&mut self, toggle: &str, phase: &str) {
+        let found = self.toggles.iter_mut().find(|one| one.name == toggle);
+        found.unwrap_or_else(|| panic!("no toggle {toggle}")).phase = phase.to_owned();
+    }
+
+    /// The phase that the file names.
+    ///
+    /// # Panics
+    /// When there is no such toggle.
+    #[must_use]
+    pub fn phase(&self, toggle: &str) -> &str {
+        &self.toggles.iter().find(|one| one.name == toggle).unwrap_or_else(|| panic!("no toggle {toggle}")).phase
+    }
+
+    /// Adds TOML sections, such as `[writes]` and what follows.
+    #[must_use]
+    pub fn section(mut self, toml: &str) -> Self {
+        self.sections.push_str(toml);
+        self.sections.push('\n');
+        self
+    }
+
+    /// Adds a line to `[old]`.
+    #[must_use]
+    pub fn old_line(mut self, line: &str) -> Self {
+        self.old.push_str(line);
+        self.old.push('\n');
+        self
+    }
+
+    /// Adds a line to `[new]`.
+    #[must_use]
+    pub fn new_line(mut self, line: &str) -> Self {
+        self.new.push_str(line);
+        self.new.push('\n');
+        self
+    }
+
+    /// Replaces the URLs' `sslmode=disable`, in both stores.
+    #[must_use]
+    pub fn store_tls(mut self, params: &str) -> Self {
+        for store in [&mut self.old, &mut self.new] {
+            *store = store.replace("sslmode=disable", params);
+        }
+        self
+    }
+
+    /// Offers TLS to clients, with the test servers' certificate.
+    #[must_use]
+    pub fn client_tls(self, tls: &Tls) -> Self {
+        self.section(&format!("[tls]\ncert = \"{}\"\nkey = \"{}\"", tls.cert.display(), tls.key.display()))
+    }
+
+    /// The text of the file.
+    pub(crate) fn render(&self, listen: SocketAddr, admin: SocketAddr, state_dir: &Path) -> String {
+        let mut text = format!("listen = \"{listen}\"\nadmin = \"{admin}\"\nstate_dir = \"{}\"\n", state_dir.display());
+        let ConfigBuilder { old, new, top, sections, toggles } = self;
+        let _ = write!(text, "{top}\n[old]\n{old}\n[new]\n{new}\n{sections}\n");
+        for toggle in toggles {
+            let _ = write!(text, "[toggle.{}]\nphase = \"{}\"\n\n{}\n", toggle.name, toggle.phase, toggle.tables);
+        }
+        text
+    }
+}

@@ -1,0 +1,12 @@
+//! Throwaway PostgreSQL servers.
+
+mod binaries;
+mod server;
+mod settings;
+mod template;
+
+pub use server::{Postgres, PostgresBuilder, Tls};
+
+pub(crate) use binaries::program;
+pub(crate) use server::{answers, kill, tail};
+pub(crate) use template::Template;

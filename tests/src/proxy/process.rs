@@ -1,0 +1,93 @@
+//! Processes of the binary under test.
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use crate::{identity::mortal_as_self, postgres::kill};
+
+/// The binary under test: `CROSSFADE_BIN`, or the one that cargo built beside this test.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = env::var_os("CROSSFADE_BIN") {
+        return PathBuf::from(path);
+    }
+    // target/debug/deps/e2e-HASH → target/debug/crossfade
+    let test = env::current_exe().unwrap();
+    let built = test.ancestors().nth(2).map(|folder| folder.join("crossfade"));
+    let built = built.filter(|path| path.exists());
+    built.expect("no crossfade beside the test: it is built for tests of the root package, others set CROSSFADE_BIN")
+}
+
+/// `crossfade serve`.
+#[derive(Debug)]
+pub(super) struct Process(Child);
+
+impl Process {
+    pub(super) fn serve(config: &Path, log: &Path, env: &[(&str, &str)]) -> Process {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = mortal_as_self(&binary(), "KILL");
+        command.args(["serve", "-c"]).arg(config).envs(env.iter().copied());
+        command.env("RUST_BACKTRACE", "1");
+        let command = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Process(command.spawn().unwrap())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(super) fn exited(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    pub(super) fn end(mut self, signal: &str) -> ExitStatus {
+        kill(signal, &[self.0.id()]);
+        self.0.wait().unwrap()
+    }
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct CliOutput {
+    /// Exit status.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl CliOutput {
+    pub(super) fn of(args: &[&str], config: &Path) -> CliOutput {
+        let output = Command::new(binary()).args(args).arg("-c").arg(config).stdin(Stdio::null()).output().unwrap();
+        CliOutput {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts the exit status; shows what was printed otherwise.
+    ///
+    /// # Panics
+    /// When it is another.
+    pub fn expect(self, status: i32) -> CliOutput {
+        assert_eq!(self.status, status, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// A line of `/proc/PID/status` such as `VmRSS:`, in bytes.
+pub(super) fn memory(pid: u32, line: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let found = status.lines().find_map(|text| text.strip_prefix(line));
+    let kilobytes = found.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.expect("the kernel tells a process's memory") * 1024
+}

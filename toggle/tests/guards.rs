@@ -1,0 +1,491 @@
+//! The guards against DESIGN 2's table, stated a second time and in another way.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crossfade_toggle::{
+    Basis, Comparison, EmptyReason, Epoch, Evidence, JournalFacts, Move, Phase, Proof, Reason,
+    Snapshot, StoreAnswer, TableFacts, Unmet, guard,
+};
+use proptest::prelude::*;
+
+/// Facts with which every move but a misplaced one is allowed.
+fn good(phase: Phase) -> Evidence {
+    let table = TableFacts {
+        name: "orders".to_owned(),
+        new_bypassed: false,
+        old_bypassed: false,
+        backfilled: true,
+        differences: Some(0),
+        reverse_differences: Some(0),
+    };
+    Evidence {
+        current: Snapshot::first(phase),
+        effective: true,
+        new_store: StoreAnswer::Answers,
+        old_store: StoreAnswer::Answers,
+        blocking_findings: Some(0),
+        journal: Some(JournalFacts::default()),
+        comparison: Some(Comparison {
+            mismatches: 0,
+            window: Duration::from_secs(60),
+            watched: Duration::from_secs(60),
+        }),
+        immovable_sequences: Some(Vec::new()),
+        running_jobs: Some(Vec::new()),
+        writes_since_reverse_verify: Some(0),
+        tables: vec![table],
+    }
+}
+
+fn step(from: u8, to: u8) -> Move {
+    Move::new(
+        Phase::from_number(from).unwrap(),
+        Phase::from_number(to).unwrap(),
+    )
+    .unwrap()
+}
+
+fn all_moves() -> impl Iterator<Item = Move> {
+    Phase::ALL.into_iter().flat_map(Move::all_from)
+}
+
+/// The one condition that fails once `spoil` has changed good facts.
+fn refused(step: Move, spoil: impl FnOnce(&mut Evidence)) -> Vec<Unmet> {
+    let mut evidence = good(step.from());
+    spoil(&mut evidence);
+    guard(step, &evidence).unwrap_err().unmet().to_vec()
+}
+
+fn orders() -> String {
+    "orders".to_owned()
+}
+
+#[test]
+fn good_facts_let_every_move_through_and_the_proof_carries_it() {
+    for step in all_moves() {
+        let proof = guard(step, &good(step.from())).unwrap();
+        assert_eq!(proof.step(), step);
+        assert_eq!(proof.epoch(), Some(Epoch::FIRST));
+        assert_eq!(proof.basis(), &Basis::Guard);
+    }
+}
+
+#[test]
+fn what_is_not_known_lets_only_unguarded_moves_through() {
+    let mut through = BTreeSet::new();
+    for step in all_moves() {
+        let mut evidence = Evidence::unknown(Snapshot::first(step.from()));
+        evidence.effective = true;
+        if guard(step, &evidence).is_ok() {
+            through.insert((step.from().number(), step.to().number()));
+        }
+    }
+    let unguarded = [
+        (1, 2),
+        (2, 1),
+        (3, 1),
+        (3, 2),
+        (4, 1),
+        (4, 2),
+        (4, 3),
+        (5, 6),
+        (6, 7),
+    ];
+    assert_eq!(through, BTreeSet::from(unguarded));
+}
+
+#[test]
+fn trap_36_facts_of_an_epoch_that_is_not_effective_prove_nothing() {
+    for step in all_moves() {
+        let mut evidence = good(step.from());
+        evidence.effective = false;
+        match guard(step, &evidence) {
+            Ok(_) => assert!(step.is_free(), "{step}"),
+            Err(refusal) => {
+                assert_eq!(refusal.unmet(), [Unmet::NotEffective(evidence.current)]);
+                assert!(!step.is_free(), "{step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn facts_of_another_phase_are_refused_for_every_move() {
+    for step in all_moves() {
+        let elsewhere = Snapshot::first(step.to());
+        assert_eq!(
+            refused(step, |evidence| evidence.current = elsewhere),
+            [Unmet::Elsewhere(elsewhere)]
+        );
+    }
+}
+
+#[test]
+fn dual_writes_need_a_clean_preflight() {
+    let enter = step(2, 3);
+    let silent = StoreAnswer::Silent("connection refused".to_owned());
+    assert_eq!(
+        refused(enter, |e| e.new_store = silent),
+        [Unmet::NewStoreSilent(Some("connection refused".to_owned()))]
+    );
+    assert_eq!(
+        refused(enter, |e| e.blocking_findings = None),
+        [Unmet::NoPreflight]
+    );
+    assert_eq!(
+        refused(enter, |e| e.blocking_findings = Some(3)),
+        [Unmet::BlockingFindings(3)]
+    );
+    assert!(
+        guard(
+            step(3, 2),
+            &Evidence::unknown(Snapshot::first(Phase::DualWrite))
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn dual_reads_need_an_empty_journal() {
+    let dirty = JournalFacts {
+        dirty_keys: 2,
+        unresolved_intents: 1,
+    };
+    for step in [step(3, 4), step(4, 5), step(4, 6), step(5, 4)] {
+        assert_eq!(
+            refused(step, |e| e.journal = Some(dirty)),
+            [Unmet::DirtyKeys(2), Unmet::UnresolvedIntents(1)]
+        );
+        assert_eq!(refused(step, |e| e.journal = None), [Unmet::JournalUnread]);
+    }
+    let mut evidence = good(Phase::NewPrimary);
+    evidence.journal = Some(dirty);
+    assert!(guard(step(5, 6), &evidence).is_ok(), "dirty keys go on");
+}
+
+#[test]
+fn trap_38_a_spell_back_in_2_makes_the_new_store_untrusted_until_verified() {
+    for step in [step(3, 4), step(4, 5), step(4, 6)] {
+        let unmet = refused(step, |e| e.tables[0].new_bypassed = true);
+        assert_eq!(unmet, [Unmet::NewBypassed(orders())]);
+        assert_eq!(unmet[0].command(), "crossfade verify --table orders");
+    }
+}
+
+#[test]
+fn trap_38_from_5_back_to_4_only_with_nothing_dirty_in_the_old_store() {
+    let unmet = refused(step(5, 4), |e| e.tables[0].old_bypassed = true);
+    assert_eq!(unmet, [Unmet::OldBypassed(orders())]);
+    assert_eq!(
+        unmet[0].command(),
+        "crossfade verify --reverse --repair --table orders"
+    );
+    let dirty = JournalFacts {
+        dirty_keys: 1,
+        unresolved_intents: 0,
+    };
+    assert_eq!(
+        refused(step(5, 4), |e| e.journal = Some(dirty)),
+        [Unmet::DirtyKeys(1)]
+    );
+}
+
+#[test]
+fn trap_38_from_6_on_back_only_after_a_reverse_reconcile() {
+    for step in [step(6, 5), step(7, 6), step(8, 7)] {
+        assert_eq!(
+            refused(step, |e| e.tables[0].reverse_differences = None),
+            [Unmet::NotReverseVerified(orders())]
+        );
+        assert_eq!(
+            refused(step, |e| e.tables[0].reverse_differences = Some(7)),
+            [Unmet::ReverseDifferences {
+                table: orders(),
+                count: 7
+            }]
+        );
+    }
+}
+
+#[test]
+fn trap_38_from_8_back_to_7_is_data_loss_once_anything_was_written() {
+    for writes in [None, Some(1)] {
+        assert_eq!(
+            refused(step(8, 7), |e| e.writes_since_reverse_verify = writes),
+            [Unmet::UnknownToOld(writes)]
+        );
+    }
+    assert_eq!(
+        refused(step(8, 7), |e| e.old_store = StoreAnswer::NotAsked),
+        [Unmet::OldStoreSilent(None)]
+    );
+}
+
+#[test]
+fn a_new_primary_needs_a_window_without_mismatch_and_movable_sequences() {
+    let seconds = Duration::from_secs;
+    for step in [step(4, 5), step(4, 6)] {
+        let comparison = Comparison {
+            mismatches: 4,
+            window: seconds(60),
+            watched: seconds(59),
+        };
+        assert_eq!(
+            refused(step, |e| e.comparison = Some(comparison)),
+            [
+                Unmet::Mismatches {
+                    count: 4,
+                    window: seconds(60)
+                },
+                Unmet::WatchedTooShort {
+                    watched: seconds(59),
+                    window: seconds(60)
+                },
+            ]
+        );
+        assert_eq!(refused(step, |e| e.comparison = None), [Unmet::NotCompared]);
+    }
+}
+
+#[test]
+fn trap_33_sequences_must_be_movable_before_clients_wait_for_it() {
+    for step in [step(4, 5), step(4, 6), step(5, 4)] {
+        assert_eq!(
+            refused(step, |e| e.immovable_sequences =
+                Some(vec!["orders_id_seq".to_owned()])),
+            [Unmet::ImmovableSequence("orders_id_seq".to_owned())]
+        );
+        assert_eq!(
+            refused(step, |e| e.immovable_sequences = None),
+            [Unmet::SequencesUnchecked]
+        );
+    }
+}
+
+#[test]
+fn trap_28_no_job_outlives_a_change_of_primary() {
+    for step in all_moves().filter(|step| step.changes_primary()) {
+        let job = "backfill orders, epoch 3".to_owned();
+        assert_eq!(
+            refused(step, |e| e.running_jobs = Some(vec![job.clone()])),
+            [Unmet::JobRunning(job.clone())]
+        );
+        assert_eq!(
+            refused(step, |e| e.running_jobs = None),
+            [Unmet::JobsUnknown]
+        );
+    }
+}
+
+#[test]
+fn the_old_store_can_go_only_when_every_table_is_complete() {
+    let leave = step(7, 8);
+    let unmet = refused(leave, |e| {
+        e.tables.push(TableFacts::unknown("order items"));
+        e.tables[0].differences = Some(2);
+    });
+    assert_eq!(
+        unmet,
+        [
+            Unmet::Differences {
+                table: orders(),
+                count: 2
+            },
+            Unmet::NotBackfilled("order items".to_owned()),
+            Unmet::NotVerified("order items".to_owned()),
+        ]
+    );
+    assert_eq!(
+        unmet[1].command(),
+        "crossfade backfill --table 'order items'"
+    );
+    assert_eq!(refused(leave, |e| e.tables.clear()), [Unmet::NoTables]);
+}
+
+#[test]
+fn a_refusal_lists_everything_with_the_command_that_fixes_it() {
+    let mut evidence = good(Phase::DualWrite);
+    evidence.journal = Some(JournalFacts {
+        dirty_keys: 1,
+        unresolved_intents: 0,
+    });
+    evidence.tables[0].new_bypassed = true;
+    let refusal = guard(step(3, 4), &evidence).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "dual-write (3) → dual-read (4) is refused: the journal holds 1 dirty key (`crossfade repair`); table \"orders\" may have been \
+         written without the new store since it was last verified (`crossfade verify --table orders`)"
+    );
+}
+
+#[test]
+fn an_override_needs_a_reason_and_records_what_it_overrode() {
+    assert_eq!(Reason::new(" \n"), Err(EmptyReason));
+    let reason = Reason::new(" the table is scratch data ").unwrap();
+    assert_eq!(reason.as_str(), "the table is scratch data");
+
+    let mut evidence = good(Phase::NewOnly);
+    evidence.writes_since_reverse_verify = None;
+    let refusal = guard(step(8, 7), &evidence).unwrap_err();
+    let proof = refusal.overridden(reason.clone());
+    let unmet = vec![Unmet::UnknownToOld(None)];
+    assert_eq!(
+        proof.basis(),
+        &Basis::Override {
+            reason: reason.clone(),
+            unmet
+        }
+    );
+    assert_eq!(
+        proof.still_holds(&Evidence::unknown(evidence.current)),
+        Ok(())
+    );
+
+    let blind = Proof::overridden(step(8, 7), reason);
+    assert_eq!((blind.step(), blind.epoch()), (step(8, 7), None));
+}
+
+#[test]
+fn a_key_that_became_dirty_on_the_way_into_the_barrier_is_seen_inside() {
+    let proof = guard(step(5, 4), &good(Phase::NewPrimary)).unwrap();
+    assert_eq!(proof.still_holds(&good(Phase::NewPrimary)), Ok(()));
+    let mut inside = good(Phase::NewPrimary);
+    inside.journal = Some(JournalFacts {
+        dirty_keys: 1,
+        unresolved_intents: 0,
+    });
+    assert_eq!(
+        proof.still_holds(&inside).unwrap_err().unmet(),
+        [Unmet::DirtyKeys(1)]
+    );
+}
+
+/// What must be true to be in `to` having been in `from`: DESIGN 2's table and trap 38, as one expression each.
+fn design_allows(step: Move, e: &Evidence) -> bool {
+    let journal_empty = e.journal == Some(JournalFacts::default());
+    let has_tables = !e.tables.is_empty();
+    let every = |fact: fn(&TableFacts) -> bool| has_tables && e.tables.iter().all(fact);
+    let new_trusted = journal_empty && every(|t| !t.new_bypassed);
+    let old_trusted = journal_empty && every(|t| !t.old_bypassed);
+    let no_mismatch = e
+        .comparison
+        .is_some_and(|c| c.mismatches == 0 && c.watched >= c.window);
+    let sequences = e.immovable_sequences.as_ref().is_some_and(Vec::is_empty);
+    let no_jobs = e.running_jobs.as_ref().is_some_and(Vec::is_empty);
+    let reversed = every(|t| t.reverse_differences == Some(0));
+    let here = e.current.phase == step.from();
+    here && match (step.from().number(), step.to().number()) {
+        (2, 1) | (3, 1 | 2) | (4, 1..=3) => true,
+        (1, 2) | (5, 6) | (6, 7) => e.effective,
+        (2, 3) => {
+            e.effective && e.new_store == StoreAnswer::Answers && e.blocking_findings == Some(0)
+        }
+        (3, 4) => e.effective && new_trusted,
+        (4, 5 | 6) => e.effective && new_trusted && no_mismatch && sequences && no_jobs,
+        (5, 4) => e.effective && old_trusted && sequences && no_jobs,
+        (6, 5) | (7, 6) => e.effective && reversed,
+        (7, 8) => e.effective && every(TableFacts::is_complete),
+        (8, 7) => {
+            e.effective
+                && reversed
+                && e.old_store == StoreAnswer::Answers
+                && e.writes_since_reverse_verify == Some(0)
+        }
+        (from, to) => panic!("{from} → {to} is not in the table"),
+    }
+}
+
+prop_compose! {
+    fn some_table()(
+        new_bypassed in prop::bool::weighted(0.15),
+        old_bypassed in prop::bool::weighted(0.15),
+        backfilled in prop::bool::weighted(0.85),
+        differences in facts_count(),
+        reverse_differences in facts_count(),
+    ) -> TableFacts {
+        TableFacts { name: "orders".to_owned(), new_bypassed, old_bypassed, backfilled, differences, reverse_differences }
+    }
+}
+
+/// Mostly a good 0, sometimes unknown, sometimes a few.
+fn facts_count() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![8 => Just(Some(0)), 1 => Just(None), 1 => (1u64..5).prop_map(Some)]
+}
+
+fn names() -> impl Strategy<Value = Option<Vec<String>>> {
+    prop_oneof![8 => Just(Some(Vec::new())), 1 => Just(None), 1 => Just(Some(vec!["a".to_owned()]))]
+}
+
+fn answer() -> impl Strategy<Value = StoreAnswer> {
+    prop_oneof![8 => Just(StoreAnswer::Answers), 1 => Just(StoreAnswer::NotAsked), 1 => Just(StoreAnswer::Silent("no".to_owned()))]
+}
+
+prop_compose! {
+    fn some_evidence()(
+        effective in prop::bool::weighted(0.9),
+        stores in (answer(), answer()),
+        blocking_findings in facts_count(),
+        journal in prop_oneof![
+            8 => Just(Some(JournalFacts::default())),
+            1 => Just(None),
+            2 => (0u64..2, 0u64..2).prop_map(|(dirty_keys, unresolved_intents)| Some(JournalFacts { dirty_keys, unresolved_intents })),
+        ],
+        comparison in prop::option::weighted(0.9, (prop_oneof![6 => Just(0u64), 1 => 1u64..4], 0u64..4, 2u64..8)),
+        lists in (names(), names()),
+        writes_since_reverse_verify in facts_count(),
+        tables in prop_oneof![1 => Just(Vec::new()), 9 => prop::collection::vec(some_table(), 1..3)],
+    ) -> Evidence {
+        Evidence {
+            current: Snapshot::first(Phase::DeployNew),
+            effective,
+            new_store: stores.0,
+            old_store: stores.1,
+            blocking_findings,
+            journal,
+            comparison: comparison.map(|(mismatches, window, watched)| Comparison {
+                mismatches,
+                window: Duration::from_secs(window),
+                watched: Duration::from_secs(watched),
+            }),
+            immovable_sequences: lists.0,
+            running_jobs: lists.1,
+            writes_since_reverse_verify,
+            tables,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Forwards and backwards: a walk with random facts is in a phase only by moves whose conditions held.
+    #[test]
+    fn no_walk_reaches_a_phase_without_its_conditions(
+        walk in prop::collection::vec((0usize..8, some_evidence(), prop::bool::weighted(0.05)), 1..40),
+        begin in 0usize..8,
+    ) {
+        let mut at = Snapshot::first(Phase::ALL[begin]);
+        for (choice, mut evidence, misplaced) in walk {
+            let steps: Vec<Move> = Move::all_from(at.phase).collect();
+            let step = steps[choice % steps.len()];
+            evidence.current = if misplaced { Snapshot::first(step.to()) } else { at };
+            match guard(step, &evidence) {
+                Ok(proof) => {
+                    prop_assert!(design_allows(step, &evidence), "{step} with {evidence:?}");
+                    prop_assert_eq!(proof.epoch(), Some(evidence.current.epoch));
+                    at = at.next(proof.step().to());
+                }
+                Err(refusal) => {
+                    prop_assert!(!design_allows(step, &evidence), "{step}: {refusal}");
+                    prop_assert!(!refusal.unmet().is_empty());
+                    for unmet in refusal.unmet() {
+                        prop_assert!(unmet.command().starts_with("crossfade "));
+                        prop_assert!(!unmet.to_string().is_empty());
+                    }
+                }
+            }
+        }
+    }
+}

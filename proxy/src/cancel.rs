@@ -36,7 +36,11 @@ impl CancelEntry {
     pub(crate) fn new(shared: Arc<Shared>, side: Side, key: CancelKey) -> CancelEntry {
         let targets = Arc::new(Mutex::new(vec![(side, key.clone())]));
         lock(&shared.cancels.sessions).insert(key.clone(), targets.clone());
-        CancelEntry { shared, key, targets }
+        CancelEntry {
+            shared,
+            key,
+            targets,
+        }
     }
 
     /// Sets the session's connection to one side.
@@ -66,7 +70,10 @@ pub(crate) async fn cancel(shared: &Shared, process_id: i32, secret: &[u8]) {
     key.put_slice(secret);
     let key = key.freeze();
     let known = lock(&shared.cancels.sessions).get(&key).cloned();
-    let targets = known.map_or_else(|| vec![(shared.home(), key)], |targets| lock(&targets).clone());
+    let targets = known.map_or_else(
+        || vec![(shared.home(), key)],
+        |targets| lock(&targets).clone(),
+    );
     for (side, key) in targets {
         if let Err(error) = send(shared, side, &key).await {
             tracing::warn!(%side, %error, "a cancel request could not be passed on");

@@ -21,7 +21,12 @@ pub struct ClientError {
 impl ClientError {
     /// An error with its SQLSTATE.
     pub fn new(sqlstate: &'static str, message: impl Into<String>) -> ClientError {
-        ClientError { sqlstate, message: message.into(), detail: None, hint: None }
+        ClientError {
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }
     }
 
     /// With the next step.
@@ -40,13 +45,24 @@ impl ClientError {
 
     /// Appends the `ErrorResponse`. `severity` is `ERROR`, or `FATAL` when the connection ends with it.
     pub fn write(&self, out: &mut BytesMut, severity: &str) {
-        backend::error(out, severity, self.sqlstate, &self.message, self.detail.as_deref(), self.hint.as_deref());
+        backend::error(
+            out,
+            severity,
+            self.sqlstate,
+            &self.message,
+            self.detail.as_deref(),
+            self.hint.as_deref(),
+        );
     }
 
     /// SQL that makes a server raise this error, so that the state of its transaction follows by the server's own rules.
     #[must_use]
     pub fn raising_sql(&self) -> String {
-        let mut using = format!("ERRCODE = {}, MESSAGE = {}", literal(self.sqlstate), literal(&self.message));
+        let mut using = format!(
+            "ERRCODE = {}, MESSAGE = {}",
+            literal(self.sqlstate),
+            literal(&self.message)
+        );
         for (name, text) in [("DETAIL", &self.detail), ("HINT", &self.hint)] {
             if let Some(text) = text {
                 using.push_str(&format!(", {name} = {}", literal(text)));

@@ -56,16 +56,28 @@ impl Listeners {
         for worker in 0..config.workers {
             let socket = bind(address, true)?;
             socket.listen(BACKLOG)?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             let (shared, tls, stopped) = (shared.clone(), tls.clone(), stopped.clone());
             let run = move || {
-                if let Err(error) = runtime.block_on(accept_all(shared, worker, tls, socket, stopped)) {
+                if let Err(error) =
+                    runtime.block_on(accept_all(shared, worker, tls, socket, stopped))
+                {
                     tracing::error!(%error, "a listening thread ended");
                 }
             };
-            threads.push(thread::Builder::new().name(format!("relay-{worker}")).spawn(run)?);
+            threads.push(
+                thread::Builder::new()
+                    .name(format!("relay-{worker}"))
+                    .spawn(run)?,
+            );
         }
-        Ok(Listeners { threads, stop, address })
+        Ok(Listeners {
+            threads,
+            stop,
+            address,
+        })
     }
 
     /// Stops accepting; sessions may finish their transactions, bounded by `within`.
@@ -81,7 +93,11 @@ impl Listeners {
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
@@ -89,7 +105,13 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn accept_all(shared: Arc<Shared>, worker: usize, tls: Option<Arc<ServerConfig>>, socket: Socket, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
+async fn accept_all(
+    shared: Arc<Shared>,
+    worker: usize,
+    tls: Option<Arc<ServerConfig>>,
+    socket: Socket,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(socket.into())?;
     let acceptor = tls.map(TlsAcceptor::from);
     loop {
@@ -123,7 +145,12 @@ impl Drop for Counted {
     }
 }
 
-async fn serve(shared: Arc<Shared>, worker: usize, acceptor: Option<TlsAcceptor>, mut tcp: TcpStream) {
+async fn serve(
+    shared: Arc<Shared>,
+    worker: usize,
+    acceptor: Option<TlsAcceptor>,
+    mut tcp: TcpStream,
+) {
     let clients = &shared.config.load().clients.clone();
     let before = shared.clients.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(shared.clone());
@@ -141,14 +168,23 @@ async fn serve(shared: Arc<Shared>, worker: usize, acceptor: Option<TlsAcceptor>
         tracing::debug!(%error, "a client was gone before it was greeted");
         return;
     }
-    let logged_in = tokio::time::timeout(clients.login_timeout, login::login(&shared, acceptor.as_ref(), tcp)).await;
+    let logged_in = tokio::time::timeout(
+        clients.login_timeout,
+        login::login(&shared, acceptor.as_ref(), tcp),
+    )
+    .await;
     match logged_in {
         Ok(Ok(Some(logged_in))) => Box::pin(session::serve(shared, worker, logged_in)).await,
         Ok(Ok(None)) => {}
         Ok(Err(LoginError::ByServer)) => tracing::info!("a login was refused by the server"),
-        Ok(Err(error @ LoginError::Store(_))) => tracing::warn!(%error, "a client could not be served"),
+        Ok(Err(error @ LoginError::Store(_))) => {
+            tracing::warn!(%error, "a client could not be served")
+        }
         Ok(Err(error)) => tracing::info!(%error, "a client did not get as far as a session"),
-        Err(_) => tracing::info!(after_ms = clients.login_timeout.as_millis(), "a client took too long to log in"),
+        Err(_) => tracing::info!(
+            after_ms = clients.login_timeout.as_millis(),
+            "a client took too long to log in"
+        ),
     }
     drop(counted);
 }

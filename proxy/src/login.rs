@@ -56,7 +56,11 @@ pub(crate) enum LoginError {
 /// Greets a client and passes its authentication through. `None` when there is no session to serve: a probe, a cancel request.
 ///
 /// Not cancel-safe; when dropped both connections close.
-pub(crate) async fn login(shared: &Arc<Shared>, tls: Option<&TlsAcceptor>, tcp: TcpStream) -> Result<Option<LoggedIn>, LoginError> {
+pub(crate) async fn login(
+    shared: &Arc<Shared>,
+    tls: Option<&TlsAcceptor>,
+    tcp: TcpStream,
+) -> Result<Option<LoggedIn>, LoginError> {
     let mut client = Stream::Plain(tcp);
     let start = match greet(shared, tls, &mut client).await {
         Ok(Some(start)) => start,
@@ -77,19 +81,29 @@ pub(crate) async fn login(shared: &Arc<Shared>, tls: Option<&TlsAcceptor>, tcp: 
 
 async fn refuse(client: &mut Stream, error: &LoginError) {
     let told = match error {
-        LoginError::Client(_) | LoginError::ByServer | LoginError::Startup(StartupError::Io(_)) => return,
+        LoginError::Client(_) | LoginError::ByServer | LoginError::Startup(StartupError::Io(_)) => {
+            return;
+        }
         LoginError::Startup(error) => ClientError::new("08P01", error.to_string()),
         LoginError::Protocol(error) => ClientError::new("08P01", error.to_string()),
         LoginError::Refused(error) => error.clone(),
-        LoginError::Store(error) => ClientError::new("08001", "crossfade cannot reach the database server")
-            .detail(error.to_string())
-            .hint("the server may be starting or switched off; try again, and see the log of crossfade"),
+        LoginError::Store(error) => ClientError::new(
+            "08001",
+            "crossfade cannot reach the database server",
+        )
+        .detail(error.to_string())
+        .hint(
+            "the server may be starting or switched off; try again, and see the log of crossfade",
+        ),
     };
     let mut out = BytesMut::new();
     told.write(&mut out, "FATAL");
     // The client may be gone already; the error is in the log either way.
     if client.write_all(&out).await.is_ok() && client.shutdown().await.is_ok() {
-        tracing::debug!(sqlstate = told.sqlstate, "told the client why it was refused");
+        tracing::debug!(
+            sqlstate = told.sqlstate,
+            "told the client why it was refused"
+        );
     }
 }
 
@@ -98,7 +112,11 @@ struct Start {
     parameters: Vec<(String, String)>,
 }
 
-async fn greet(shared: &Arc<Shared>, tls: Option<&TlsAcceptor>, client: &mut Stream) -> Result<Option<Start>, LoginError> {
+async fn greet(
+    shared: &Arc<Shared>,
+    tls: Option<&TlsAcceptor>,
+    client: &mut Stream,
+) -> Result<Option<Start>, LoginError> {
     loop {
         match read_startup(client).await? {
             None => return Ok(None),
@@ -111,20 +129,34 @@ async fn greet(shared: &Arc<Shared>, tls: Option<&TlsAcceptor>, client: &mut Str
                 (Some(acceptor), Stream::Plain(tcp)) => {
                     tcp.write_all(b"S").await?;
                     let tcp = std::mem::replace(client, closed_stream()?);
-                    let Stream::Plain(tcp) = tcp else { return Err(io::Error::from(io::ErrorKind::InvalidData).into()) };
+                    let Stream::Plain(tcp) = tcp else {
+                        return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+                    };
                     *client = Stream::Tls(Box::new(acceptor.accept(tcp).await?.into()));
                 }
                 (_, Stream::Tls(_)) => return Err(ProtocolError::Kind { kind: b'S' }.into()),
                 (None, Stream::Plain(tcp)) => tcp.write_all(b"N").await?,
             },
             Some(Startup::Start { version, .. }) if version >> 16 != 3 => {
-                let told = format!("unsupported frontend protocol {}.{}: crossfade speaks 3.x", version >> 16, version & 0xffff);
+                let told = format!(
+                    "unsupported frontend protocol {}.{}: crossfade speaks 3.x",
+                    version >> 16,
+                    version & 0xffff
+                );
                 return Err(LoginError::Refused(ClientError::new("0A000", told)));
             }
-            Some(Startup::Start { packet, parameters, .. }) => {
-                let required = shared.config.load().tls.as_ref().is_some_and(|tls| tls.required);
+            Some(Startup::Start {
+                packet, parameters, ..
+            }) => {
+                let required = shared
+                    .config
+                    .load()
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.required);
                 if required && !client.is_tls() {
-                    let told = ClientError::new("28000", "crossfade takes TLS connections only").hint("connect with sslmode=require");
+                    let told = ClientError::new("28000", "crossfade takes TLS connections only")
+                        .hint("connect with sslmode=require");
                     return Err(LoginError::Refused(told));
                 }
                 return Ok(Some(Start { packet, parameters }));
@@ -135,7 +167,11 @@ async fn greet(shared: &Arc<Shared>, tls: Option<&TlsAcceptor>, client: &mut Str
 
 /// A stream that stands in while the real one is being wrapped.
 fn closed_stream() -> io::Result<Stream> {
-    let socket = std::net::TcpStream::from(socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?);
+    let socket = std::net::TcpStream::from(socket2::Socket::new(
+        socket2::Domain::IPV4,
+        socket2::Type::STREAM,
+        None,
+    )?);
     socket.set_nonblocking(true)?;
     Ok(Stream::Plain(TcpStream::from_std(socket)?))
 }
@@ -151,33 +187,89 @@ struct Passed {
 
 impl Passed {
     fn with_client(self, client: Stream) -> LoggedIn {
-        let Passed { server, side, parameters, status, key, mapped } = self;
-        LoggedIn { client, server, side, parameters, status, key, mapped }
+        let Passed {
+            server,
+            side,
+            parameters,
+            status,
+            key,
+            mapped,
+        } = self;
+        LoggedIn {
+            client,
+            server,
+            side,
+            parameters,
+            status,
+            key,
+            mapped,
+        }
     }
 }
 
-async fn pass_through(shared: &Shared, client: &mut Stream, start: Start) -> Result<Passed, LoginError> {
-    let value = |name: &str| start.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+async fn pass_through(
+    shared: &Shared,
+    client: &mut Stream,
+    start: Start,
+) -> Result<Passed, LoginError> {
+    let value = |name: &str| {
+        start
+            .parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
     let database = value("database").or(value("user")).unwrap_or_default();
-    let replication = value("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0"));
+    let replication =
+        value("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0"));
     let mapped = database == shared.old.config.url.database && !replication;
-    let side = if mapped { shared.login_side() } else { Side::Old };
+    let side = if mapped {
+        shared.login_side()
+    } else {
+        Side::Old
+    };
     let endpoint = shared.endpoint(side);
     let mut server = endpoint.open().await?;
     let renamed = side == Side::New && endpoint.config.url.database != database;
-    let packet = if renamed { with_database(&start, &endpoint.config.url.database) } else { start.packet };
+    let packet = if renamed {
+        with_database(&start, &endpoint.config.url.database)
+    } else {
+        start.packet
+    };
     server.write_all(&packet).await?;
     server.flush().await?;
-    let mut passing = Passing { client, server, inbound: BytesMut::new(), status: Vec::new(), key: None };
+    let mut passing = Passing {
+        client,
+        server,
+        inbound: BytesMut::new(),
+        status: Vec::new(),
+        key: None,
+    };
     passing.run().await?;
-    let Passing { server, status, key, .. } = passing;
-    Ok(Passed { server, side, parameters: start.parameters, status, key, mapped })
+    let Passing {
+        server,
+        status,
+        key,
+        ..
+    } = passing;
+    Ok(Passed {
+        server,
+        side,
+        parameters: start.parameters,
+        status,
+        key,
+        mapped,
+    })
 }
 
 fn with_database(start: &Start, database: &str) -> Bytes {
     let mut packet = BytesMut::new();
     packet.put_slice(&start.packet[..8]);
-    let named = start.parameters.iter().filter(|(name, _)| name != "database").map(|(name, value)| (name.as_str(), value.as_str()));
+    let named = start
+        .parameters
+        .iter()
+        .filter(|(name, _)| name != "database")
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in named.chain([("database", database)]) {
         for text in [name, value] {
             packet.put_slice(text.as_bytes());
@@ -204,7 +296,10 @@ impl Passing<'_> {
             let (kind, body) = self.receive().await?;
             let mut out = BytesMut::new();
             let mut answered = false;
-            match (kind, body.first_chunk().map(|code| u32::from_be_bytes(*code))) {
+            match (
+                kind,
+                body.first_chunk().map(|code| u32::from_be_bytes(*code)),
+            ) {
                 // AuthenticationSASL. Channel binding ties the client's proof to the certificate it sees, which is ours and
                 // not the server's: only mechanisms without it can be passed through.
                 (b'R', Some(10)) => {
@@ -240,7 +335,10 @@ impl Passing<'_> {
             b'K' => self.key = Some(body.clone()),
             b'S' => {
                 let mut rest = &body[..];
-                if let (Some(name), Some(value)) = (crate::wire::take_cstr(&mut rest), crate::wire::take_cstr(&mut rest)) {
+                if let (Some(name), Some(value)) = (
+                    crate::wire::take_cstr(&mut rest),
+                    crate::wire::take_cstr(&mut rest),
+                ) {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     self.status.push((text(name), text(value)));
                 }
@@ -287,7 +385,9 @@ impl Passing<'_> {
 
 /// Type and body length of the message at the start of `bytes`, once its header is whole.
 pub(crate) fn header(bytes: &[u8]) -> Result<Option<(u8, usize)>, ProtocolError> {
-    let Some([kind, length @ ..]) = bytes.first_chunk::<HEADER>().copied() else { return Ok(None) };
+    let Some([kind, length @ ..]) = bytes.first_chunk::<HEADER>().copied() else {
+        return Ok(None);
+    };
     let length = u32::from_be_bytes(length);
     match length.checked_sub(4) {
         Some(body) if length <= i32::MAX.unsigned_abs() => Ok(Some((kind, body as usize))),
@@ -314,6 +414,9 @@ mod tests {
     #[test]
     fn mechanisms_with_channel_binding_are_not_offered() {
         let body = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
-        assert_eq!(without_channel_binding(body), b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        assert_eq!(
+            without_channel_binding(body),
+            b"\0\0\0\x0aSCRAM-SHA-256\0\0"
+        );
     }
 }

@@ -24,9 +24,22 @@ pub(crate) struct Pins {
 impl Pins {
     /// Registers a session with every toggle. The label is what an operator reads when this session holds up a flip.
     pub(crate) fn new(shared: &Arc<Shared>, label: &str) -> Pins {
-        let slots: Vec<Slot> = shared.toggles.iter().map(|toggle| toggle.gate().slot(label)).collect();
-        let seen = shared.toggles.iter().map(|toggle| toggle.gate().current()).collect();
-        Pins { shared: shared.clone(), slots, seen, pinned: false }
+        let slots: Vec<Slot> = shared
+            .toggles
+            .iter()
+            .map(|toggle| toggle.gate().slot(label))
+            .collect();
+        let seen = shared
+            .toggles
+            .iter()
+            .map(|toggle| toggle.gate().current())
+            .collect();
+        Pins {
+            shared: shared.clone(),
+            slots,
+            seen,
+            pinned: false,
+        }
     }
 
     /// Whether a transaction is pinned.
@@ -41,13 +54,17 @@ impl Pins {
 
     /// Whether a toggle has moved since [`Pins::phases`] were last taken.
     pub(crate) fn changed(&self) -> bool {
-        std::iter::zip(&self.shared.toggles, &self.seen).any(|(toggle, seen)| toggle.gate().current().epoch != seen.epoch)
+        std::iter::zip(&self.shared.toggles, &self.seen)
+            .any(|(toggle, seen)| toggle.gate().current().epoch != seen.epoch)
     }
 
     /// A number that differs whenever [`Pins::phases`] may differ.
     pub(crate) fn stamp(&self) -> u64 {
         // Epochs only grow, so their sum is as good as all of them.
-        self.seen.iter().map(|snapshot| snapshot.epoch.number()).sum()
+        self.seen
+            .iter()
+            .map(|snapshot| snapshot.epoch.number())
+            .sum()
     }
 
     /// The phases by which the session works, by index of toggle.
@@ -81,7 +98,10 @@ impl Pins {
             slot.unpin();
             *seen = entry.snapshot;
             if !entry.waited.is_zero() {
-                self.shared.metrics.barrier_wait.observe(entry.waited.as_secs_f64());
+                self.shared
+                    .metrics
+                    .barrier_wait
+                    .observe(entry.waited.as_secs_f64());
             }
         }
     }

@@ -93,7 +93,15 @@ impl RelayState {
     }
 
     fn client_sent(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let RelayState { front, awaited, batch_open, by_execute, copy_in, unnamed, .. } = self;
+        let RelayState {
+            front,
+            awaited,
+            batch_open,
+            by_execute,
+            copy_in,
+            unnamed,
+            ..
+        } = self;
         front.walk(bytes, |step| match step {
             Step::Head(kind, body) => {
                 match frontend_limit(kind) {
@@ -137,7 +145,11 @@ impl RelayState {
                 }
                 Ok(())
             }
-            Step::Body { kind: b'P', bytes, last } => {
+            Step::Body {
+                kind: b'P',
+                bytes,
+                last,
+            } => {
                 unnamed.push(bytes, last);
                 Ok(())
             }
@@ -146,15 +158,28 @@ impl RelayState {
     }
 
     fn server_sent(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let RelayState { back, awaited, copy_in, status, by_execute, .. } = self;
+        let RelayState {
+            back,
+            awaited,
+            copy_in,
+            status,
+            by_execute,
+            ..
+        } = self;
         back.walk(bytes, |step| {
             match step {
                 Step::Head(b'G', _) => *copy_in = true,
                 // An error ends a copy. A Sync that was sent during the copy of an Execute was ignored, so it is owed no answer;
                 // the client sends another one.
                 Step::Head(b'E', _) if *copy_in && !*by_execute => *copy_in = false,
-                Step::Body { kind: b'Z', bytes, .. } => {
-                    *status = bytes.first().copied().and_then(Status::read).ok_or(ProtocolError::Body { kind: b'Z' })?;
+                Step::Body {
+                    kind: b'Z', bytes, ..
+                } => {
+                    *status = bytes
+                        .first()
+                        .copied()
+                        .and_then(Status::read)
+                        .ok_or(ProtocolError::Body { kind: b'Z' })?;
                     *awaited = awaited.saturating_sub(1);
                     *copy_in = false;
                 }
@@ -213,7 +238,10 @@ impl Relay<'_> {
         if let Poll::Ready(exit) = self.poll_server_to_client(cx) {
             return Poll::Ready(exit);
         }
-        if self.pins.as_ref().is_some_and(|pins| pins.changed()) && self.state.idle() && self.state.to_server.is_empty() {
+        if self.pins.as_ref().is_some_and(|pins| pins.changed())
+            && self.state.idle()
+            && self.state.to_server.is_empty()
+        {
             return Poll::Ready(Exit::Changed(BytesMut::new()));
         }
         Poll::Pending
@@ -237,7 +265,11 @@ impl Relay<'_> {
                 if let Err(error) = self.state.client_sent(bytes) {
                     return Poll::Ready(Some(Exit::Malformed(error)));
                 }
-                Poll::Ready(forward(cx, self.server, bytes, &mut self.state.to_server).err().map(|_| Exit::ServerGone))
+                Poll::Ready(
+                    forward(cx, self.server, bytes, &mut self.state.to_server)
+                        .err()
+                        .map(|_| Exit::ServerGone),
+                )
             });
             if let Some(exit) = ready!(exit) {
                 return Poll::Ready(exit);
@@ -260,7 +292,11 @@ impl Relay<'_> {
                 if let Err(error) = self.state.server_sent(bytes) {
                     return Poll::Ready(Some(Exit::Malformed(error)));
                 }
-                Poll::Ready(forward(cx, self.client, bytes, &mut self.state.to_client).err().map(|_| Exit::ClientGone))
+                Poll::Ready(
+                    forward(cx, self.client, bytes, &mut self.state.to_client)
+                        .err()
+                        .map(|_| Exit::ClientGone),
+                )
             });
             if let Some(exit) = ready!(exit) {
                 return Poll::Ready(exit);
@@ -275,13 +311,24 @@ impl Relay<'_> {
 
     /// Pins every toggle when `bytes` begin a transaction. When that cannot be, the bytes go back to the caller.
     fn pin_if_idle(&mut self, bytes: &[u8]) -> Result<(), Exit> {
-        let Some(pins) = &mut self.pins else { return Ok(()) };
-        if pins.pinned() || pins.try_pin_unchanged() { Ok(()) } else { Err(Exit::Changed(BytesMut::from(bytes))) }
+        let Some(pins) = &mut self.pins else {
+            return Ok(());
+        };
+        if pins.pinned() || pins.try_pin_unchanged() {
+            Ok(())
+        } else {
+            Err(Exit::Changed(BytesMut::from(bytes)))
+        }
     }
 }
 
 /// Writes what it can now and keeps the rest.
-fn forward(cx: &mut Context<'_>, to: &mut Stream, bytes: &[u8], rest: &mut BytesMut) -> std::io::Result<()> {
+fn forward(
+    cx: &mut Context<'_>,
+    to: &mut Stream,
+    bytes: &[u8],
+    rest: &mut BytesMut,
+) -> std::io::Result<()> {
     let mut written = 0;
     while written < bytes.len() {
         match Pin::new(&mut *to).poll_write(cx, &bytes[written..])? {
@@ -300,7 +347,11 @@ fn forward(cx: &mut Context<'_>, to: &mut Stream, bytes: &[u8], rest: &mut Bytes
 }
 
 /// Writes what is kept. Frees its memory once it is gone: an idle session holds no buffer.
-fn poll_drain(cx: &mut Context<'_>, to: &mut Stream, rest: &mut BytesMut) -> Poll<std::io::Result<()>> {
+fn poll_drain(
+    cx: &mut Context<'_>,
+    to: &mut Stream,
+    rest: &mut BytesMut,
+) -> Poll<std::io::Result<()>> {
     if rest.is_empty() {
         return Poll::Ready(Ok(()));
     }

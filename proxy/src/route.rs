@@ -8,7 +8,7 @@ mod decide;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossfade_phase::{Phase, Side};
-use crossfade_store::{Key, Mapping, TableId};
+use crossfade_store::{Key, Mapping, TableId, WriteOrder};
 
 pub(crate) use decide::decide;
 
@@ -84,7 +84,10 @@ impl Plan {
 
     /// Whether the client's own message can go to `home` as it is, with nothing to do before or after.
     pub(crate) fn is_plain(&self, home: Side) -> bool {
-        self.side == home && self.variant == Variant::Original && self.capture.is_none() && self.deallocates.is_none()
+        self.side == home
+            && self.variant == Variant::Original
+            && self.capture.is_none()
+            && self.deallocates.is_none()
     }
 }
 
@@ -118,11 +121,18 @@ impl Compare {
             KeySource::Param(index) => {
                 let bind = bind?;
                 let value = (*bind.values.get(*index)?)?;
-                if bind.format(*index) == 0 { Some(bytes::Bytes::copy_from_slice(value)) } else { binary_integer(value) }
+                if bind.format(*index) == 0 {
+                    Some(bytes::Bytes::copy_from_slice(value))
+                } else {
+                    binary_integer(value)
+                }
             }
         };
         let key = self.values.iter().map(value).collect::<Option<Vec<_>>>()?;
-        Some(Lookup { table: self.table, key: Key(key) })
+        Some(Lookup {
+            table: self.table,
+            key: Key(key),
+        })
     }
 }
 
@@ -150,21 +160,47 @@ pub(crate) struct Router {
     done: bool,
     /// Some toggle writes both stores.
     dual: bool,
+    /// In which order the secondary is written.
+    order: Option<(Side, Arc<WriteOrder>)>,
 }
 
 impl Router {
     /// A router for these phases, by index of toggle.
-    pub(crate) fn new(shared: &Shared, worker: usize, mapping: Arc<Mapping>, phases: &[Phase]) -> Router {
+    pub(crate) fn new(
+        shared: &Shared,
+        worker: usize,
+        mapping: Arc<Mapping>,
+        phases: &[Phase],
+    ) -> Router {
         let of_toggle = |name: &str| {
-            std::iter::zip(&shared.toggles, phases).find(|(toggle, _)| toggle.name() == name).map_or(Phase::UseOld, |(_, phase)| *phase)
+            std::iter::zip(&shared.toggles, phases)
+                .find(|(toggle, _)| toggle.name() == name)
+                .map_or(Phase::UseOld, |(_, phase)| *phase)
         };
         Router {
             analyzer: shared.analyzer(worker, &mapping),
-            phases: mapping.tables.iter().map(|table| of_toggle(&table.toggle)).collect(),
+            phases: mapping
+                .tables
+                .iter()
+                .map(|table| of_toggle(&table.toggle))
+                .collect(),
             home: home(phases.iter().copied()),
             done: !phases.is_empty() && phases.iter().all(|phase| *phase == Phase::NewOnly),
             dual: phases.iter().any(|phase| phase.secondary().is_some()),
+            order: None,
             mapping,
+        }
+    }
+
+    /// In which order the store of `secondary` is written.
+    pub(crate) fn order(&mut self, secondary: Side) -> Arc<WriteOrder> {
+        match &self.order {
+            Some((side, order)) if *side == secondary => order.clone(),
+            _ => {
+                let order = Arc::new(self.mapping.write_order(secondary));
+                self.order = Some((secondary, order.clone()));
+                order
+            }
         }
     }
 
@@ -186,31 +222,72 @@ impl Router {
 
     /// No statement needs to be understood: all go to one store as they are.
     pub(crate) fn is_careless(&self) -> bool {
-        !self.dual && (self.done || self.home == Side::Old) && self.phases.iter().all(|phase| phase.primary() == self.home)
+        !self.dual
+            && (self.done || self.home == Side::Old)
+            && self.phases.iter().all(|phase| phase.primary() == self.home)
     }
 
     /// Where a lookup by key finds its key.
-    pub(crate) fn compare(&self, statement: &StatementFacts, sql: &[u8], conforming: bool) -> Option<Compare> {
-        let Kind::Select(SelectFacts { by_key: Some(lookup), .. }) = &statement.kind else { return None };
-        let tokens: Vec<_> = Lexer::new(sql, conforming).filter(|token| token.kind.is_significant()).collect();
+    pub(crate) fn compare(
+        &self,
+        statement: &StatementFacts,
+        sql: &[u8],
+        conforming: bool,
+    ) -> Option<Compare> {
+        let Kind::Select(SelectFacts {
+            by_key: Some(lookup),
+            ..
+        }) = &statement.kind
+        else {
+            return None;
+        };
+        let tokens: Vec<_> = Lexer::new(sql, conforming)
+            .filter(|token| token.kind.is_significant())
+            .collect();
         let text = |index: usize| constant(*tokens.get(index)?, sql, conforming);
-        let values = lookup.values.iter().map(|value| key_source(value.source, text)).collect::<Option<Vec<_>>>()?;
-        Some(Compare { table: lookup.table, values })
+        let values = lookup
+            .values
+            .iter()
+            .map(|value| key_source(value.source, text))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Compare {
+            table: lookup.table,
+            values,
+        })
     }
 
     /// What the client is told of a statement that has no faithful text for a store.
-    pub(crate) fn cannot_rewrite(&self, statement: &StatementFacts, refusal: &Refusal) -> ClientError {
-        ClientError { sqlstate: refusal.sqlstate, ..self.refusal(statement, "a statement", &refusal.reason) }
+    pub(crate) fn cannot_rewrite(
+        &self,
+        statement: &StatementFacts,
+        refusal: &Refusal,
+    ) -> ClientError {
+        ClientError {
+            sqlstate: refusal.sqlstate,
+            ..self.refusal(statement, "a statement", &refusal.reason)
+        }
     }
 
     /// `schema.table (phase name)` for messages.
     fn describe(&self, table: TableId) -> String {
-        format!("table \"{}\" in phase {}", self.mapping.tables[table.0].old.name, self.phase(table))
+        format!(
+            "table \"{}\" in phase {}",
+            self.mapping.tables[table.0].old.name,
+            self.phase(table)
+        )
     }
 
     fn refusal(&self, statement: &StatementFacts, what: &str, hint: &str) -> ClientError {
-        let tables: Vec<String> = statement.tables().into_iter().map(|table| self.describe(table)).collect();
-        let message = if tables.is_empty() { format!("crossfade refused {what}") } else { format!("crossfade refused {what} on {}", tables.join(", ")) };
+        let tables: Vec<String> = statement
+            .tables()
+            .into_iter()
+            .map(|table| self.describe(table))
+            .collect();
+        let message = if tables.is_empty() {
+            format!("crossfade refused {what}")
+        } else {
+            format!("crossfade refused {what} on {}", tables.join(", "))
+        };
         ClientError::new("0A000", message).hint(hint)
     }
 }
@@ -221,7 +298,9 @@ fn key_source(source: Source, constant: impl FnOnce(usize) -> Option<String>) ->
         Source::Param(number) => Some(KeySource::Param(usize::from(number.checked_sub(1)?))),
         Source::Literal { token, negative } => {
             let text = constant(token)?;
-            Some(KeySource::Constant(if negative { format!("-{text}") } else { text }.into()))
+            Some(KeySource::Constant(
+                if negative { format!("-{text}") } else { text }.into(),
+            ))
         }
         Source::Default | Source::Null | Source::Expression => None,
     }

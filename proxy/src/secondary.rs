@@ -23,9 +23,17 @@ pub struct Secondaries {
 impl Secondaries {
     /// Pools over these stores, each with idle connections for `workers` threads.
     #[must_use]
-    pub fn new(old: (Arc<dyn Store>, usize), new: (Arc<dyn Store>, usize), workers: usize, breaker: BreakerSettings) -> Secondaries {
+    pub fn new(
+        old: (Arc<dyn Store>, usize),
+        new: (Arc<dyn Store>, usize),
+        workers: usize,
+        breaker: BreakerSettings,
+    ) -> Secondaries {
         let pool = |(store, size)| Arc::new(Pool::new(store, size, workers, breaker));
-        Secondaries { old: pool(old), new: pool(new) }
+        Secondaries {
+            old: pool(old),
+            new: pool(new),
+        }
     }
 
     /// The pool of a side.
@@ -64,7 +72,10 @@ struct Idle {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("side", &self.store.side()).field("breaker", &self.breaker).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("side", &self.store.side())
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,14 +122,21 @@ impl Pool {
     ///
     /// # Errors
     /// When the store did not take the whole batch; then it holds nothing of it.
-    pub async fn stage(self: &Arc<Self>, worker: usize, mapping: &Arc<Mapping>, batch: &[(TableId, Change)], within: Duration) -> Result<Staged, StageError> {
+    pub async fn stage(
+        self: &Arc<Self>,
+        worker: usize,
+        mapping: &Arc<Mapping>,
+        batch: &[(TableId, Change)],
+        within: Duration,
+    ) -> Result<Staged, StageError> {
         if !self.breaker.may_try() {
             return Err(StageError::BreakerOpen);
         }
-        let staged = match tokio::time::timeout(within, self.stage_now(worker, mapping, batch)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(StageError::TimedOut(within)),
-        };
+        let staged =
+            match tokio::time::timeout(within, self.stage_now(worker, mapping, batch)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(StageError::TimedOut(within)),
+            };
         match &staged {
             Ok(_) => self.breaker.succeeded(),
             // The store answered: it is there, and refuses this batch (trap 11). The next one may well pass.
@@ -128,12 +146,24 @@ impl Pool {
         staged
     }
 
-    async fn stage_now(self: &Arc<Self>, worker: usize, mapping: &Arc<Mapping>, batch: &[(TableId, Change)]) -> Result<Staged, StageError> {
+    async fn stage_now(
+        self: &Arc<Self>,
+        worker: usize,
+        mapping: &Arc<Mapping>,
+        batch: &[(TableId, Change)],
+    ) -> Result<Staged, StageError> {
         // The semaphore is never closed.
-        let Ok(permit) = self.permits.clone().acquire_owned().await else { return Err(StageError::BreakerOpen) };
+        let Ok(permit) = self.permits.clone().acquire_owned().await else {
+            return Err(StageError::BreakerOpen);
+        };
         let mut idle = self.take(worker, mapping).await?;
         let outcome = idle.secondary.stage(batch).await;
-        let staged = Staged { pool: self.clone(), worker, idle, _permit: permit };
+        let staged = Staged {
+            pool: self.clone(),
+            worker,
+            idle,
+            _permit: permit,
+        };
         match outcome {
             Ok(()) => Ok(staged),
             Err(error) => {
@@ -153,12 +183,17 @@ impl Pool {
             }
         }
         let secondary = self.store.secondary(mapping.clone()).await?;
-        Ok(Idle { secondary, mapping: mapping.clone() })
+        Ok(Idle {
+            secondary,
+            mapping: mapping.clone(),
+        })
     }
 
     fn lock(&self, worker: usize) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         let index = worker % self.idle.len();
-        self.idle[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes idle connections: the phase that needed them is over.
@@ -196,7 +231,9 @@ impl Staged {
     }
 
     fn give_back(self) {
-        let Staged { pool, worker, idle, .. } = self;
+        let Staged {
+            pool, worker, idle, ..
+        } = self;
         if idle.secondary.is_usable() {
             pool.lock(worker).push(idle);
         }
@@ -215,7 +252,12 @@ struct Breaker {
 
 impl Breaker {
     fn new(settings: BreakerSettings) -> Breaker {
-        Breaker { settings, born: Instant::now(), failures: AtomicU32::new(0), next_trial: AtomicU64::new(0) }
+        Breaker {
+            settings,
+            born: Instant::now(),
+            failures: AtomicU32::new(0),
+            next_trial: AtomicU64::new(0),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -237,7 +279,15 @@ impl Breaker {
         }
         let (now, trial) = (self.now_ms(), self.next_trial.load(Ordering::Relaxed));
         now >= trial
-            && self.next_trial.compare_exchange(trial, now.saturating_add(self.retry_ms()), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .next_trial
+                .compare_exchange(
+                    trial,
+                    now.saturating_add(self.retry_ms()),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
     }
 
     fn succeeded(&self) {
@@ -249,7 +299,10 @@ impl Breaker {
     fn failed(&self) {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         if before.saturating_add(1) >= self.settings.failures {
-            self.next_trial.store(self.now_ms().saturating_add(self.retry_ms()), Ordering::Relaxed);
+            self.next_trial.store(
+                self.now_ms().saturating_add(self.retry_ms()),
+                Ordering::Relaxed,
+            );
         }
         if before.saturating_add(1) == self.settings.failures {
             tracing::error!(
@@ -266,14 +319,20 @@ mod tests {
 
     #[test]
     fn an_open_breaker_lets_one_trial_through_and_closes_when_it_succeeds() {
-        let breaker = Breaker::new(BreakerSettings { failures: 2, retry: Duration::from_secs(0) });
+        let breaker = Breaker::new(BreakerSettings {
+            failures: 2,
+            retry: Duration::from_secs(0),
+        });
         breaker.failed();
         assert!(!breaker.is_open());
         breaker.failed();
         assert!(breaker.is_open() && breaker.may_try());
         breaker.succeeded();
         assert!(!breaker.is_open());
-        let breaker = Breaker::new(BreakerSettings { failures: 1, retry: Duration::from_secs(3600) });
+        let breaker = Breaker::new(BreakerSettings {
+            failures: 1,
+            retry: Duration::from_secs(3600),
+        });
         breaker.failed();
         assert!(breaker.is_open() && !breaker.may_try());
     }

@@ -52,26 +52,52 @@ pub(crate) enum End {
 
 /// Serves a client from the end of its login to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, logged_in: LoggedIn) {
-    let LoggedIn { client, server, side, parameters, status, key, mapped } = logged_in;
+    let LoggedIn {
+        client,
+        server,
+        side,
+        parameters,
+        status,
+        key,
+        mapped,
+    } = logged_in;
     if !mapped {
         return relay_only(client, server).await;
     }
-    let value = |name: &str| parameters.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
-    let label = format!("user {} application {} pid {}", value("user"), value("application_name"), pid(key.as_deref()));
+    let value = |name: &str| {
+        parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value.as_str())
+    };
+    let label = format!(
+        "user {} application {} pid {}",
+        value("user"),
+        value("application_name"),
+        pid(key.as_deref())
+    );
     let cancel = key.map(|key| CancelEntry::new(shared.clone(), side, key));
     let pins = Pins::new(&shared, &label);
-    let mut managed = Box::new(Managed::new(shared, worker, client, server, side, parameters, status, cancel, pins));
+    let mut managed = Box::new(Managed::new(
+        shared, worker, client, server, side, parameters, status, cancel, pins,
+    ));
     let end = run(&mut managed).await;
     managed.end(end, &label).await;
 }
 
 fn pid(key: Option<&[u8]>) -> i32 {
-    key.and_then(|key| key.first_chunk()).map_or(0, |pid| i32::from_be_bytes(*pid))
+    key.and_then(|key| key.first_chunk())
+        .map_or(0, |pid| i32::from_be_bytes(*pid))
 }
 
 async fn relay_only(mut client: Stream, mut server: Stream) {
     let mut state = RelayState::default();
-    let relay = Relay { client: &mut client, server: &mut server, state: &mut state, pins: None };
+    let relay = Relay {
+        client: &mut client,
+        server: &mut server,
+        state: &mut state,
+        pins: None,
+    };
     let exit = relay.run(BytesMut::new()).await;
     if let Exit::Malformed(error) = exit {
         tell_malformed(&mut client, &error).await;
@@ -94,7 +120,9 @@ async fn run(managed: &mut Managed) -> End {
 /// Relays until a toggle moves.
 async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
     let input = std::mem::take(&mut managed.client.inbound);
-    let Some(backend) = managed.backends.get_mut(side) else { return Err(End::ServerGone(side)) };
+    let Some(backend) = managed.backends.get_mut(side) else {
+        return Err(End::ServerGone(side));
+    };
     let relay = Relay {
         client: &mut managed.client.stream,
         server: &mut backend.stream,

@@ -16,7 +16,9 @@ use crossfade_store::{Mapping, TableMap, postgres::conn::Endpoint};
 use crossfade_toggle::Toggle;
 use tokio::sync::Notify;
 
-use crate::{cancel::Cancels, metrics::Metrics, route::Lookup, secondary::Secondaries, sql::Analyzer};
+use crate::{
+    cancel::Cancels, metrics::Metrics, route::Lookup, secondary::Secondaries, sql::Analyzer,
+};
 
 /// Normal forms of statements that a thread remembers the facts of. An application has some hundreds; at a few kB each, this is some MB at the most.
 const CACHED_STATEMENTS: usize = 2048;
@@ -101,7 +103,18 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Shared> {
-        let Parts { old, new, config, toggles, mapping, journal, metrics, secondaries, comparer, complete } = parts;
+        let Parts {
+            old,
+            new,
+            config,
+            toggles,
+            mapping,
+            journal,
+            metrics,
+            secondaries,
+            comparer,
+            complete,
+        } = parts;
         Arc::new(Shared {
             old,
             new,
@@ -113,7 +126,9 @@ impl Shared {
             secondaries,
             comparer,
             complete,
-            analyzers: (0..config.workers.max(1)).map(|_| Mutex::default()).collect(),
+            analyzers: (0..config.workers.max(1))
+                .map(|_| Mutex::default())
+                .collect(),
             cancels: Cancels::default(),
             clients: AtomicUsize::new(0),
             config: ArcSwap::from_pointee(config),
@@ -125,11 +140,22 @@ impl Shared {
         let slot = &self.analyzers[worker % self.analyzers.len()];
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let current = |analyzer: &Arc<Mutex<Analyzer>>| {
-            Arc::ptr_eq(analyzer.lock().unwrap_or_else(PoisonError::into_inner).mapping(), mapping)
+            Arc::ptr_eq(
+                analyzer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .mapping(),
+                mapping,
+            )
         };
         match &*slot {
             Some(analyzer) if current(analyzer) => analyzer.clone(),
-            _ => slot.insert(Arc::new(Mutex::new(Analyzer::new(mapping.clone(), CACHED_STATEMENTS)))).clone(),
+            _ => slot
+                .insert(Arc::new(Mutex::new(Analyzer::new(
+                    mapping.clone(),
+                    CACHED_STATEMENTS,
+                ))))
+                .clone(),
         }
     }
 
@@ -147,13 +173,24 @@ impl Shared {
 
     /// The store where statements go that name no table, by the phases as they are now.
     pub(crate) fn home(&self) -> Side {
-        home(self.toggles.iter().map(|toggle| toggle.gate().current().phase))
+        home(
+            self.toggles
+                .iter()
+                .map(|toggle| toggle.gate().current().phase),
+        )
     }
 
     /// The store that new clients authenticate with: the old one until nothing needs it any more.
     pub(crate) fn login_side(&self) -> Side {
-        let done = self.toggles.iter().all(|toggle| toggle.gate().current().phase == Phase::NewOnly);
-        if done && !self.toggles.is_empty() { Side::New } else { Side::Old }
+        let done = self
+            .toggles
+            .iter()
+            .all(|toggle| toggle.gate().current().phase == Phase::NewOnly);
+        if done && !self.toggles.is_empty() {
+            Side::New
+        } else {
+            Side::Old
+        }
     }
 
     /// How sessions work in these phases.
@@ -161,7 +198,14 @@ impl Shared {
         if phases.clone().all(|phase| phase <= Phase::UseOld) {
             return Mode::Relay(Side::Old);
         }
-        if phases.all(|phase| phase == Phase::NewOnly) && self.mapping.load().tables.iter().all(|table| table.is_identity()) {
+        if phases.all(|phase| phase == Phase::NewOnly)
+            && self
+                .mapping
+                .load()
+                .tables
+                .iter()
+                .all(|table| table.is_identity())
+        {
             return Mode::Relay(Side::New);
         }
         Mode::Managed
@@ -176,5 +220,9 @@ impl Shared {
 
 /// The store where statements go that name no table: the new one once it is the primary of every toggle.
 pub(crate) fn home(mut phases: impl ExactSizeIterator<Item = Phase>) -> Side {
-    if phases.len() > 0 && phases.all(|phase| phase.primary() == Side::New) { Side::New } else { Side::Old }
+    if phases.len() > 0 && phases.all(|phase| phase.primary() == Side::New) {
+        Side::New
+    } else {
+        Side::Old
+    }
 }

@@ -23,8 +23,10 @@ use std::sync::Arc;
 use crossfade_store::Mapping;
 
 pub use facts::{
-    AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts, InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue,
-    Kind, Problem, Role, SelectFacts, SetAction, SetFacts, SetTarget, Source, StatementFacts, TableUse, TargetItem, Traits, UpdateFacts,
+    AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts,
+    InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue, Kind, Problem, Role, SelectFacts,
+    SetAction, SetFacts, SetTarget, Source, StatementFacts, TableUse, TargetItem, Traits,
+    UpdateFacts,
 };
 pub use lexer::{Lexer, Token, TokenKind};
 pub use names::{Glance, NameSet};
@@ -53,7 +55,13 @@ impl Analyzer {
     #[must_use]
     pub fn new(mapping: Arc<Mapping>, cache_entries: usize) -> Analyzer {
         let names = NameSet::new(&mapping);
-        Analyzer { mapping, names, paths: Vec::new(), cache: Cache::new(cache_entries), normal: Normal::default() }
+        Analyzer {
+            mapping,
+            names,
+            paths: Vec::new(),
+            cache: Cache::new(cache_entries),
+            normal: Normal::default(),
+        }
     }
 
     /// The mapping.
@@ -71,10 +79,14 @@ impl Analyzer {
     /// The number of an effective search path: schemas in order, with `"$user"` replaced by its value. Sessions of one application have
     /// few of them.
     pub fn path(&mut self, schemas: &[String]) -> PathId {
-        let place = self.paths.iter().position(|path| path == schemas).unwrap_or_else(|| {
-            self.paths.push(schemas.to_vec());
-            self.paths.len() - 1
-        });
+        let place = self
+            .paths
+            .iter()
+            .position(|path| path == schemas)
+            .unwrap_or_else(|| {
+                self.paths.push(schemas.to_vec());
+                self.paths.len() - 1
+            });
         PathId(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
@@ -90,8 +102,13 @@ impl Analyzer {
         }
         let key = self.normal.form.clone();
         self.normal.form.truncate(length);
-        let schemas = usize::try_from(path.0).ok().and_then(|place| self.paths.get(place));
-        let names = analyse::Names { mapping: &self.mapping, path: schemas.map_or(&[], Vec::as_slice) };
+        let schemas = usize::try_from(path.0)
+            .ok()
+            .and_then(|place| self.paths.get(place));
+        let names = analyse::Names {
+            mapping: &self.mapping,
+            path: schemas.map_or(&[], Vec::as_slice),
+        };
         let facts = Arc::new(analyse::facts(&self.normal, conforming, names));
         self.cache.insert(&key, facts.clone());
         facts
@@ -102,7 +119,14 @@ impl Analyzer {
     /// # Errors
     ///
     /// A refusal where no text means the same there, or where the images of the rows written cannot be had.
-    pub fn rewrite(&self, text: &[u8], conforming: bool, facts: &Facts, index: usize, target: Target) -> Result<Rewritten, Refusal> {
+    pub fn rewrite(
+        &self,
+        text: &[u8],
+        conforming: bool,
+        facts: &Facts,
+        index: usize,
+        target: Target,
+    ) -> Result<Rewritten, Refusal> {
         rewrite::rewrite(text, conforming, facts, index, &self.mapping, target)
     }
 
@@ -110,14 +134,26 @@ impl Analyzer {
     #[must_use]
     pub fn split<'t>(&self, text: &'t [u8], conforming: bool, facts: &Facts) -> Vec<&'t [u8]> {
         let tokens = rewrite::tokens(text, conforming);
-        facts.statements.iter().map(|statement| rewrite::statement_text(text, &tokens, statement)).collect()
+        facts
+            .statements
+            .iter()
+            .map(|statement| rewrite::statement_text(text, &tokens, statement))
+            .collect()
     }
 
     /// What the client wrote at `tokens` (a range of [`KeyValue`] and the like).
     #[must_use]
-    pub fn tokens_text<'t>(&self, text: &'t [u8], conforming: bool, tokens: std::ops::Range<usize>) -> &'t [u8] {
+    pub fn tokens_text<'t>(
+        &self,
+        text: &'t [u8],
+        conforming: bool,
+        tokens: std::ops::Range<usize>,
+    ) -> &'t [u8] {
         let all = rewrite::tokens(text, conforming);
-        match (all.get(tokens.start), tokens.end.checked_sub(1).and_then(|last| all.get(last))) {
+        match (
+            all.get(tokens.start),
+            tokens.end.checked_sub(1).and_then(|last| all.get(last)),
+        ) {
             (Some(first), Some(last)) if !tokens.is_empty() => &text[first.start..last.end],
             _ => &[],
         }

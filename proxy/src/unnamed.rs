@@ -57,7 +57,11 @@ impl Unnamed {
 
     /// The Parse, when the whole of it is known.
     pub(crate) fn parse(&self) -> Option<Parse<'_>> {
-        if self.known { Parse::read(&self.body).ok() } else { None }
+        if self.known {
+            Parse::read(&self.body).ok()
+        } else {
+            None
+        }
     }
 }
 

@@ -28,8 +28,8 @@ use tokio::task::JoinSet;
 use crate::{
     Direction, Engine, Error, Role,
     error::During as _,
-    ledger::Checkpoint,
     job::Job,
+    ledger::Checkpoint,
     pace::Pace,
     progress::{Meter, OnProgress},
 };
@@ -90,19 +90,40 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`]. The table is not marked as backfilled then.
-    pub async fn backfill(&self, table: TableId, direction: Direction, on_progress: OnProgress) -> Result<BackfillReport, Error> {
+    pub async fn backfill(
+        &self,
+        table: TableId,
+        direction: Direction,
+        on_progress: OnProgress,
+    ) -> Result<BackfillReport, Error> {
         let map = self.map(table);
         let published = self.published(map).await?;
         let role = direction.role(published.phase)?;
-        let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, move |phase| direction.role(phase) == Ok(role))?;
+        let job = Job::bind(
+            Arc::clone(&self.gates),
+            &map.toggle,
+            published,
+            move |phase| direction.role(phase) == Ok(role),
+        )?;
         if role == Role::IntoPrimary && self.ledger.standing(map, direction).is_complete() {
             // Trap 18: a row that only the old store has is a deleted one.
-            return Ok(BackfillReport { already_complete: true, ..BackfillReport::default() });
+            return Ok(BackfillReport {
+                already_complete: true,
+                ..BackfillReport::default()
+            });
         }
         let found = self.ledger.checkpoint(map, direction);
         let resumed = found.is_some();
-        let checkpoint = found.map_or_else(|| Checkpoint::start(published.epoch), |found| found.resumed(published.epoch));
-        let estimated = self.stores.on(direction.from()).estimate_rows(map).await.during("counting the rows", map)?;
+        let checkpoint = found.map_or_else(
+            || Checkpoint::start(published.epoch),
+            |found| found.resumed(published.epoch),
+        );
+        let estimated = self
+            .stores
+            .on(direction.from())
+            .estimate_rows(map)
+            .await
+            .during("counting the rows", map)?;
         let run = Arc::new(Run {
             engine: self.clone(),
             table,
@@ -123,7 +144,9 @@ impl Engine {
             return Err(refused.into_error(&run));
         }
         let pin = run.job.pin().await?;
-        self.ledger.backfilled(map, direction, pin.snapshot()).await?;
+        self.ledger
+            .backfilled(map, direction, pin.snapshot())
+            .await?;
         Ok(BackfillReport {
             already_complete: false,
             resumed,
@@ -136,7 +159,11 @@ impl Engine {
 }
 
 /// Keeps the workers busy until the walk ends. Gives the last refused row of a copy into the primary, whose chunk stays open.
-async fn copy_all(run: &Arc<Run>, walk: &mut Walk, record: &mut Record) -> Result<Option<Refused>, Error> {
+async fn copy_all(
+    run: &Arc<Run>,
+    walk: &mut Walk,
+    record: &mut Record,
+) -> Result<Option<Refused>, Error> {
     let mut workers: JoinSet<Result<(u64, Copied), Error>> = JoinSet::new();
     let mut refused = None;
     let mut next_index = 0;
@@ -152,14 +179,21 @@ async fn copy_all(run: &Arc<Run>, walk: &mut Walk, record: &mut Record) -> Resul
                 None => walking = false,
             }
         }
-        let Some(joined) = workers.join_next().await else { return Ok(refused) };
+        let Some(joined) = workers.join_next().await else {
+            return Ok(refused);
+        };
         let (index, copied) = joined.map_err(|_| Error::WorkerLost)??;
         refused = copied.stuck.clone().or(refused);
         record.end(index, &copied, run.map()).await?;
     }
 }
 
-fn spawn(workers: &mut JoinSet<Result<(u64, Copied), Error>>, run: &Arc<Run>, index: u64, span: Span) {
+fn spawn(
+    workers: &mut JoinSet<Result<(u64, Copied), Error>>,
+    run: &Arc<Run>,
+    index: u64,
+    span: Span,
+) {
     let run = Arc::clone(run);
     workers.spawn(async move { Ok((index, chunk::copy(&run, &span).await?)) });
 }

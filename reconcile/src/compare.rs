@@ -2,10 +2,7 @@
 
 use crossfade_store::{Key, TableId};
 
-use crate::{
-    Difference, Direction, Engine, Error, Why,
-    verify::Scope,
-};
+use crate::{Difference, Direction, Engine, Error, Why, verify::Scope};
 
 /// What a comparison of one row found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +22,28 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`]; nothing is marked then.
-    pub async fn compare_key(&self, table: TableId, key: &Key, values: bool) -> Result<Comparison, Error> {
+    pub async fn compare_key(
+        &self,
+        table: TableId,
+        key: &Key,
+        values: bool,
+    ) -> Result<Comparison, Error> {
         let map = self.map(table);
         let published = self.published(map).await?;
         let complete = self.ledger.standing(map, Direction::Forward).is_complete();
         let scope = Scope::of(Direction::Forward, published.phase, complete)?;
         let mut settled = self.settle(map, scope, vec![key.clone()], values).await?;
         let Some(difference) = settled.differences.pop() else {
-            return Ok(if settled.pending.is_empty() { Comparison::Equal } else { Comparison::Known });
+            return Ok(if settled.pending.is_empty() {
+                Comparison::Equal
+            } else {
+                Comparison::Known
+            });
         };
         if let Some(secondary) = published.phase.secondary() {
-            self.ledger.mark(map, std::slice::from_ref(key), secondary, Why::Read).await?;
+            self.ledger
+                .mark(map, std::slice::from_ref(key), secondary, Why::Read)
+                .await?;
         }
         Ok(Comparison::Differs(difference))
     }

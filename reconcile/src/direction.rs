@@ -49,13 +49,19 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotNow {
     /// The target is not written in this phase.
-    #[error("in phase {0} nothing may be written into the new store: move the toggle to dual-write first")]
+    #[error(
+        "in phase {0} nothing may be written into the new store: move the toggle to dual-write first"
+    )]
     TooEarly(Phase),
     /// The old store is still the primary.
-    #[error("in phase {0} the old store is the primary and has every write: the reverse direction is for phases new-primary and later")]
+    #[error(
+        "in phase {0} the old store is the primary and has every write: the reverse direction is for phases new-primary and later"
+    )]
     NothingToReverse(Phase),
     /// The old store may be switched off.
-    #[error("in phase {0} the old store is not contacted any more: only the reverse direction is left")]
+    #[error(
+        "in phase {0} the old store is not contacted any more: only the reverse direction is left"
+    )]
     OldGone(Phase),
 }
 
@@ -68,12 +74,18 @@ impl Direction {
         match (self, phase) {
             (Direction::Forward, Phase::DeployNew | Phase::UseOld) => Err(NotNow::TooEarly(phase)),
             (Direction::Forward, Phase::DualWrite | Phase::DualRead) => Ok(Role::FromPrimary),
-            (Direction::Forward, Phase::NewPrimary | Phase::NewWrites | Phase::Backfill) => Ok(Role::IntoPrimary),
-            (Direction::Forward, Phase::NewOnly) => Err(NotNow::OldGone(phase)),
-            (Direction::Reverse, Phase::DeployNew | Phase::UseOld | Phase::DualWrite | Phase::DualRead) => {
-                Err(NotNow::NothingToReverse(phase))
+            (Direction::Forward, Phase::NewPrimary | Phase::NewWrites | Phase::Backfill) => {
+                Ok(Role::IntoPrimary)
             }
-            (Direction::Reverse, Phase::NewPrimary | Phase::NewWrites | Phase::Backfill | Phase::NewOnly) => Ok(Role::FromPrimary),
+            (Direction::Forward, Phase::NewOnly) => Err(NotNow::OldGone(phase)),
+            (
+                Direction::Reverse,
+                Phase::DeployNew | Phase::UseOld | Phase::DualWrite | Phase::DualRead,
+            ) => Err(NotNow::NothingToReverse(phase)),
+            (
+                Direction::Reverse,
+                Phase::NewPrimary | Phase::NewWrites | Phase::Backfill | Phase::NewOnly,
+            ) => Ok(Role::FromPrimary),
         }
     }
 }

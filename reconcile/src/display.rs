@@ -16,7 +16,15 @@ impl fmt::Display for ShowKey<'_> {
         let part = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
         match self.0.0.as_slice() {
             [one] => f.write_str(&part(one)),
-            parts => write!(f, "({})", parts.iter().map(|bytes| part(bytes)).collect::<Vec<_>>().join(", ")),
+            parts => write!(
+                f,
+                "({})",
+                parts
+                    .iter()
+                    .map(|bytes| part(bytes))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         }
     }
 }

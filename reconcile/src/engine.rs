@@ -94,8 +94,20 @@ pub struct Engine {
 
 impl Engine {
     /// An engine; contacts nothing.
-    pub fn new(stores: Stores, mapping: Arc<Mapping>, ledger: Arc<dyn Ledger>, gates: Arc<dyn Gates>, settings: Settings) -> Engine {
-        Engine { stores, mapping, ledger, gates, settings: Arc::new(settings) }
+    pub fn new(
+        stores: Stores,
+        mapping: Arc<Mapping>,
+        ledger: Arc<dyn Ledger>,
+        gates: Arc<dyn Gates>,
+        settings: Settings,
+    ) -> Engine {
+        Engine {
+            stores,
+            mapping,
+            ledger,
+            gates,
+            settings: Arc::new(settings),
+        }
     }
 
     /// The mapping it works on.
@@ -109,8 +121,16 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTable`].
     pub fn table(&self, name: &str) -> Result<TableId, Error> {
-        let full = self.mapping.tables.iter().find(|table| table.old.name.to_string() == name);
-        let mut short = self.mapping.tables.iter().filter(|table| table.old.name.name == name);
+        let full = self
+            .mapping
+            .tables
+            .iter()
+            .find(|table| table.old.name.to_string() == name);
+        let mut short = self
+            .mapping
+            .tables
+            .iter()
+            .filter(|table| table.old.name.name == name);
         match (full, short.next(), short.next()) {
             (Some(table), _, _) | (None, Some(table), None) => Ok(table.id),
             (None, _, _) => Err(Error::UnknownTable(name.to_owned())),
@@ -124,7 +144,8 @@ impl Engine {
     /// The published epoch of a table's toggle.
     pub(crate) async fn published(&self, table: &TableMap) -> Result<Snapshot, Error> {
         let pin = self.gates.pin(&table.toggle).await;
-        pin.map(|pin| pin.snapshot()).ok_or_else(|| Error::UnknownToggle(table.toggle.clone()))
+        pin.map(|pin| pin.snapshot())
+            .ok_or_else(|| Error::UnknownToggle(table.toggle.clone()))
     }
 
     /// What is on record of a table: whether it is backfilled, verified, complete.
@@ -138,7 +159,8 @@ impl Engine {
     pub(crate) fn hidden_in_old(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
         let doubts = self.ledger.doubts(table, keys);
         let marks = self.ledger.marks(table, keys);
-        let hidden = |(doubt, mark): (bool, Option<Dirty>)| doubt && mark.is_none_or(|mark| mark.stale_old);
+        let hidden =
+            |(doubt, mark): (bool, Option<Dirty>)| doubt && mark.is_none_or(|mark| mark.stale_old);
         std::iter::zip(doubts, marks).map(hidden).collect()
     }
 }

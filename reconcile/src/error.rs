@@ -3,25 +3,23 @@
 use crossfade_phase::Phase;
 use crossfade_store::StoreError;
 
-use crate::{
-    direction::NotNow,
-    job::EpochChanged,
-    ledger::LedgerError,
-};
+use crate::{direction::NotNow, job::EpochChanged, ledger::LedgerError};
 
 /// Why a job did not reach its end. Whatever it did until then is durable, every job is idempotent, and the same command goes on
 /// where it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A store failed.
-    #[error("{step} of table \"{table}\": {source}; what was done so far is kept and the same command goes on from there")]
+    #[error(
+        "{step} of table \"{table}\": {source}; what was done so far is kept and the same command goes on from there"
+    )]
     Store {
         /// What was being done.
         step: &'static str,
         /// The table, by its old name.
         table: String,
         /// What the store said.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The journal or the state files failed; nothing is written to a store without them.
     #[error(transparent)]
@@ -78,7 +76,9 @@ pub enum Error {
     #[error("there is no mapped table \"{0}\" in the file")]
     UnknownTable(String),
     /// A row without a key.
-    #[error("table \"{table}\": the {side} store gave a row whose key column is NULL; a key must be NOT NULL on both sides")]
+    #[error(
+        "table \"{table}\": the {side} store gave a row whose key column is NULL; a key must be NOT NULL on both sides"
+    )]
     NullKey {
         /// The table, by its old name.
         table: String,
@@ -97,6 +97,10 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for Result<T, StoreError> {
     fn during(self, step: &'static str, table: &crossfade_store::TableMap) -> Result<T, Error> {
-        self.map_err(|source| Error::Store { step, table: table.old.name.to_string(), source })
+        self.map_err(|source| Error::Store {
+            step,
+            table: table.old.name.to_string(),
+            source: Box::new(source),
+        })
     }
 }

@@ -19,7 +19,13 @@ const BATCH: usize = 500;
 
 impl Engine {
     /// Marks the keys, repairs them from the store of `primary` and cleans those that are alike. The caller holds a pin.
-    pub(crate) async fn fix(&self, table: &TableMap, primary: Side, keys: &[Key], why: Why) -> Result<Fixed, Error> {
+    pub(crate) async fn fix(
+        &self,
+        table: &TableMap,
+        primary: Side,
+        keys: &[Key],
+        why: Why,
+    ) -> Result<Fixed, Error> {
         let mut fixed = Fixed::default();
         for keys in keys.chunks(BATCH) {
             // First: after a crash half way the repairer finds them.
@@ -36,7 +42,8 @@ impl Engine {
                     }
                     (Err(error), mark) => {
                         let error = error.to_string();
-                        mark.iter().for_each(|mark| self.ledger.failed(mark, &error));
+                        mark.iter()
+                            .for_each(|mark| self.ledger.failed(mark, &error));
                         fixed.failed.push((key.clone(), error));
                     }
                 }

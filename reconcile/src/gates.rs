@@ -14,7 +14,10 @@ pub struct Pin {
 impl Pin {
     /// A pin on `snapshot` that lasts as long as `hold`.
     pub fn new(snapshot: Snapshot, hold: impl Any + Send) -> Pin {
-        Pin { snapshot, _hold: Box::new(hold) }
+        Pin {
+            snapshot,
+            _hold: Box::new(hold),
+        }
     }
 
     /// The pinned epoch and its phase.
@@ -41,7 +44,8 @@ pub trait Gates: Send + Sync + 'static {
 
 impl Gates for BTreeMap<String, Arc<Toggle>> {
     fn effective(&self, toggle: &str) -> Option<Snapshot> {
-        self.get(toggle).map(|toggle| toggle.gate().effective_snapshot())
+        self.get(toggle)
+            .map(|toggle| toggle.gate().effective_snapshot())
     }
 
     fn pin<'a>(&'a self, toggle: &'a str) -> BoxFuture<'a, Option<Pin>> {

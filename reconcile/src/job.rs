@@ -37,11 +37,21 @@ impl Job {
         published: Snapshot,
         stands: impl Fn(Phase) -> bool + Send + Sync + 'static,
     ) -> Result<Job, Error> {
-        let effective = gates.effective(toggle).ok_or_else(|| Error::UnknownToggle(toggle.to_owned()))?;
+        let effective = gates
+            .effective(toggle)
+            .ok_or_else(|| Error::UnknownToggle(toggle.to_owned()))?;
         if effective != published {
-            return Err(Error::NotEffective { toggle: toggle.to_owned(), phase: published.phase });
+            return Err(Error::NotEffective {
+                toggle: toggle.to_owned(),
+                phase: published.phase,
+            });
         }
-        Ok(Job { gates, toggle: toggle.to_owned(), stands: Box::new(stands), bound: Mutex::new(published) })
+        Ok(Job {
+            gates,
+            toggle: toggle.to_owned(),
+            stands: Box::new(stands),
+            bound: Mutex::new(published),
+        })
     }
 
     /// A pin for one step.
@@ -50,7 +60,11 @@ impl Job {
     /// [`Error::EpochChanged`] once the toggle is in a phase in which the job could do harm, or may have been in one since the last
     /// look.
     pub(crate) async fn pin(&self) -> Result<Pin, Error> {
-        let pin = self.gates.pin(&self.toggle).await.ok_or_else(|| Error::UnknownToggle(self.toggle.clone()))?;
+        let pin = self
+            .gates
+            .pin(&self.toggle)
+            .await
+            .ok_or_else(|| Error::UnknownToggle(self.toggle.clone()))?;
         let now = pin.snapshot();
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         if now.epoch < bound.epoch || now == *bound {

@@ -73,7 +73,12 @@ impl Checkpoint {
     /// The start of a table.
     #[must_use]
     pub fn start(epoch: Epoch) -> Checkpoint {
-        Checkpoint { epoch, upto: None, reached: Reach::Nowhere, rows_seen: 0 }
+        Checkpoint {
+            epoch,
+            upto: None,
+            reached: Reach::Nowhere,
+            rows_seen: 0,
+        }
     }
 
     /// Where a run in `epoch` goes on. More than one flip later something may have gone round the target (3 → 2 → 3), also behind
@@ -83,7 +88,10 @@ impl Checkpoint {
         if epoch == self.epoch || epoch == self.epoch.next() {
             Checkpoint { epoch, ..self }
         } else {
-            Checkpoint { reached: self.reached, ..Checkpoint::start(epoch) }
+            Checkpoint {
+                reached: self.reached,
+                ..Checkpoint::start(epoch)
+            }
         }
     }
 }
@@ -151,7 +159,13 @@ pub trait Ledger: Send + Sync + 'static {
     fn failed(&self, dirty: &Dirty, error: &str);
 
     /// Marks keys whose row in the store of `stale` is suspected; durable when it resolves.
-    fn mark<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], stale: Side, why: Why) -> BoxFuture<'a, LedgerResult>;
+    fn mark<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+        stale: Side,
+        why: Why,
+    ) -> BoxFuture<'a, LedgerResult>;
 
     /// Number of dirty keys of a toggle.
     fn dirty_count(&self, toggle: &str) -> u64;
@@ -160,13 +174,28 @@ pub trait Ledger: Send + Sync + 'static {
     fn checkpoint(&self, table: &TableMap, direction: Direction) -> Option<Checkpoint>;
 
     /// Notes how far it has come; durable when it resolves.
-    fn save_checkpoint<'a>(&'a self, table: &'a TableMap, direction: Direction, at: &'a Checkpoint) -> BoxFuture<'a, LedgerResult>;
+    fn save_checkpoint<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: &'a Checkpoint,
+    ) -> BoxFuture<'a, LedgerResult>;
 
     /// The whole table is copied: forgets the checkpoint; durable when it resolves.
-    fn backfilled<'a>(&'a self, table: &'a TableMap, direction: Direction, at: Snapshot) -> BoxFuture<'a, LedgerResult>;
+    fn backfilled<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: Snapshot,
+    ) -> BoxFuture<'a, LedgerResult>;
 
     /// Notes what a verify found; durable when it resolves.
-    fn verified<'a>(&'a self, table: &'a TableMap, direction: Direction, found: Verified) -> BoxFuture<'a, LedgerResult>;
+    fn verified<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        found: Verified,
+    ) -> BoxFuture<'a, LedgerResult>;
 
     /// What is on record of a table.
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing;

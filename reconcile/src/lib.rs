@@ -27,7 +27,9 @@ pub use error::Error;
 pub use fix::Fixed;
 pub use gates::{Gates, Pin};
 pub use job::EpochChanged;
-pub use ledger::{Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why};
+pub use ledger::{
+    Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why,
+};
 pub use progress::{OnProgress, Progress};
 pub use repair::{Repaired, repair_key};
 pub use repairer::{FailedKey, RepairReport};

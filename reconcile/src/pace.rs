@@ -51,8 +51,19 @@ impl Pace {
     /// At most `limit` rows a second; slower while a store takes longer than `brake_latency`.
     pub(crate) fn new(limit: Option<u32>, brake_latency: Duration) -> Pace {
         let now = Instant::now();
-        let state = State { braked: None, next: now, last_turn: None, rows: 0.0, since: now, dirty: u64::MAX };
-        Pace { limit: limit.map(f64::from), brake_latency, state: Mutex::new(state) }
+        let state = State {
+            braked: None,
+            next: now,
+            last_turn: None,
+            rows: 0.0,
+            since: now,
+            dirty: u64::MAX,
+        };
+        Pace {
+            limit: limit.map(f64::from),
+            brake_latency,
+            state: Mutex::new(state),
+        }
     }
 
     /// Waits until `rows` more may be read. Cancel-safe; a dropped call has used its turn up.
@@ -79,21 +90,31 @@ impl Pace {
     pub(crate) fn feel(&self, health: Health) {
         let mut state = self.lock();
         let now = Instant::now();
-        if state.last_turn.is_some_and(|last| now.duration_since(last) < TURN) {
+        if state
+            .last_turn
+            .is_some_and(|last| now.duration_since(last) < TURN)
+        {
             return;
         }
-        let grows = state.dirty != u64::MAX && health.dirty > state.dirty.saturating_add(DIRTY_STEP);
-        let speed = state.rows / now.duration_since(state.since).as_secs_f64().max(TURN.as_secs_f64());
+        let grows =
+            state.dirty != u64::MAX && health.dirty > state.dirty.saturating_add(DIRTY_STEP);
+        let speed = state.rows
+            / now
+                .duration_since(state.since)
+                .as_secs_f64()
+                .max(TURN.as_secs_f64());
         if health.latency > self.brake_latency || grows {
             let rate = self.rate(&state).unwrap_or(speed);
             state.braked = Some((rate / 2.0).max(FLOOR));
         } else if let Some(braked) = state.braked {
             let faster = braked * RECOVERY;
             // A brake that is above what the job reaches, or what it may reach, does nothing: let go.
-            let useless = self.limit.is_some_and(|limit| faster >= limit) || faster > 2.0 * speed.max(FLOOR);
+            let useless =
+                self.limit.is_some_and(|limit| faster >= limit) || faster > 2.0 * speed.max(FLOOR);
             state.braked = if useless { None } else { Some(faster) };
         }
-        (state.last_turn, state.rows, state.since, state.dirty) = (Some(now), 0.0, now, health.dirty);
+        (state.last_turn, state.rows, state.since, state.dirty) =
+            (Some(now), 0.0, now, health.dirty);
     }
 
     fn rate(&self, state: &State) -> Option<f64> {
@@ -113,8 +134,14 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(50);
-    const SLOW: Health = Health { latency: Duration::from_millis(80), dirty: 0 };
-    const FAST: Health = Health { latency: Duration::from_millis(1), dirty: 0 };
+    const SLOW: Health = Health {
+        latency: Duration::from_millis(80),
+        dirty: 0,
+    };
+    const FAST: Health = Health {
+        latency: Duration::from_millis(1),
+        dirty: 0,
+    };
 
     async fn seconds_for(pace: &Pace, chunks: u32, rows: u32) -> f64 {
         let began = Instant::now();
@@ -171,10 +198,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_growing_journal_brakes() {
         let pace = Pace::new(Some(10_000), LIMIT);
-        pace.feel(Health { dirty: 1_000_000, ..FAST });
-        assert!(!pace.is_braked(), "a deep journal that does not grow is the repairer's business");
+        pace.feel(Health {
+            dirty: 1_000_000,
+            ..FAST
+        });
+        assert!(
+            !pace.is_braked(),
+            "a deep journal that does not grow is the repairer's business"
+        );
         tokio::time::sleep(TURN).await;
-        pace.feel(Health { dirty: 1_000_500, ..FAST });
+        pace.feel(Health {
+            dirty: 1_000_500,
+            ..FAST
+        });
         assert!(pace.is_braked());
     }
 

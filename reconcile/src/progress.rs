@@ -64,11 +64,23 @@ impl Meter {
         let rows_seen = self.seen.fetch_add(seen, Ordering::Relaxed) + seen;
         let rows_changed = self.changed.fetch_add(changed, Ordering::Relaxed) + changed;
         let elapsed = self.began.elapsed().as_secs_f64();
-        let rows_per_s = if elapsed > 0.0 { float(rows_seen - self.earlier) / elapsed } else { 0.0 };
+        let rows_per_s = if elapsed > 0.0 {
+            float(rows_seen - self.earlier) / elapsed
+        } else {
+            0.0
+        };
         let estimated_rows = self.estimated.max(rows_seen);
         let left = float(estimated_rows - rows_seen);
-        let eta = (rows_per_s > 0.0).then(|| Duration::try_from_secs_f64(left / rows_per_s).unwrap_or(Duration::MAX));
-        (self.report)(Progress { rows_seen, rows_changed, estimated_rows, rows_per_s, eta, braked });
+        let eta = (rows_per_s > 0.0)
+            .then(|| Duration::try_from_secs_f64(left / rows_per_s).unwrap_or(Duration::MAX));
+        (self.report)(Progress {
+            rows_seen,
+            rows_changed,
+            estimated_rows,
+            rows_per_s,
+            eta,
+            braked,
+        });
     }
 }
 

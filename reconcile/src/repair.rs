@@ -44,7 +44,10 @@ pub async fn repair_key(
     }
     Err(StoreError::Unexpected {
         store: primary.side().to_string(),
-        what: format!("a row of \"{}\" came and went {ATTEMPTS} times while it was being repaired", table.old.name),
+        what: format!(
+            "a row of \"{}\" came and went {ATTEMPTS} times while it was being repaired",
+            table.old.name
+        ),
     })
 }
 
@@ -62,14 +65,24 @@ async fn attempt(
         return delete(primary, secondary, table, key).await;
     };
     let done = timeout(hold, write(secondary, table, key, row)).await;
-    let done = done.unwrap_or_else(|_| Err(StoreError::TimedOut { store: secondary.side().to_string(), after: hold }))?;
+    let done = done.unwrap_or_else(|_| {
+        Err(StoreError::TimedOut {
+            store: secondary.side().to_string(),
+            after: hold,
+        })
+    })?;
     // Should the lock's connection have broken meanwhile, a write may have come between: an error, and the key stays dirty.
     locked.release().await?;
     Ok(Some(done))
 }
 
 /// Under the primary's lock.
-async fn write(secondary: &dyn Store, table: &TableMap, key: &Key, row: crossfade_store::Row) -> StoreResult<Repaired> {
+async fn write(
+    secondary: &dyn Store,
+    table: &TableMap,
+    key: &Key,
+    row: crossfade_store::Row,
+) -> StoreResult<Repaired> {
     if same_types(table) {
         // Locked, not only read: a transaction that is committed in the primary and not yet in the secondary holds this lock, and the row
         // it leaves is the one that counts.
@@ -85,11 +98,18 @@ async fn write(secondary: &dyn Store, table: &TableMap, key: &Key, row: crossfad
 }
 
 /// The primary has no row, and what is not there cannot be locked: delete, then look whether one came meanwhile.
-async fn delete(primary: &dyn Store, secondary: &dyn Store, table: &TableMap, key: &Key) -> StoreResult<Option<Repaired>> {
+async fn delete(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    key: &Key,
+) -> StoreResult<Option<Repaired>> {
     let keys = std::slice::from_ref(key);
     let had = is_there(secondary, table, keys).await?;
     // Also where nothing is seen: the delete waits for an insert that is staged (`Secondary::stage`).
-    secondary.apply(table, &[Change::Delete(key.clone())]).await?;
+    secondary
+        .apply(table, &[Change::Delete(key.clone())])
+        .await?;
     let back = is_there(primary, table, keys).await? || is_there(secondary, table, keys).await?;
     Ok(match (back, had) {
         (true, _) => None,
@@ -99,12 +119,19 @@ async fn delete(primary: &dyn Store, secondary: &dyn Store, table: &TableMap, ke
 }
 
 async fn is_there(store: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<bool> {
-    Ok(store.fetch(table, keys, Form::Own).await?.into_iter().any(|row| row.is_some()))
+    Ok(store
+        .fetch(table, keys, Form::Own)
+        .await?
+        .into_iter()
+        .any(|row| row.is_some()))
 }
 
 /// Whether the canonical text of a row is the same on both sides.
 fn same_types(table: &TableMap) -> bool {
-    table.columns.iter().all(|column| column.old.type_name == column.new.type_name)
+    table
+        .columns
+        .iter()
+        .all(|column| column.old.type_name == column.new.type_name)
 }
 
 /// Repairs many keys: all of them in one write where nobody writes them meanwhile, the others one by one. The keys must be dirty in
@@ -122,7 +149,13 @@ pub(crate) async fn repair_keys(
     keys: &[Key],
     hold: Duration,
 ) -> Vec<StoreResult<Repaired>> {
-    let swept = if keys.len() > 1 { sweep(primary, secondary, table, keys).await.unwrap_or_default() } else { Vec::new() };
+    let swept = if keys.len() > 1 {
+        sweep(primary, secondary, table, keys)
+            .await
+            .unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     let mut outcomes = Vec::with_capacity(keys.len());
     for (index, key) in keys.iter().enumerate() {
         match swept.get(index).copied().flatten() {
@@ -135,7 +168,12 @@ pub(crate) async fn repair_keys(
             // The store is gone; asking it for every further key would only take time.
             let error = error.to_string();
             let store = secondary.side();
-            outcomes.extend(keys[index + 1..].iter().map(|_| Err(StoreError::Unreachable { store: store.to_string(), reason: error.clone() })));
+            outcomes.extend(keys[index + 1..].iter().map(|_| {
+                Err(StoreError::Unreachable {
+                    store: store.to_string(),
+                    reason: error.clone(),
+                })
+            }));
             break;
         }
     }
@@ -143,7 +181,12 @@ pub(crate) async fn repair_keys(
 }
 
 /// One write for all keys; `None` for those that changed meanwhile.
-async fn sweep(primary: &dyn Store, secondary: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<Vec<Option<Repaired>>> {
+async fn sweep(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    keys: &[Key],
+) -> StoreResult<Vec<Option<Repaired>>> {
     let before = primary.fetch(table, keys, Form::Own).await?;
     // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
     let mut order: Vec<usize> = (0..keys.len()).collect();

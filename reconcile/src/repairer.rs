@@ -28,8 +28,18 @@ impl Engine {
     /// A key that a store refuses is given back to the journal, which hands it out again after a growing back-off, with the store's own
     /// error for `crossfade status` (trap 11); the other keys go on. May be dropped at any point.
     pub async fn run_repairer(&self) {
-        let toggles: BTreeSet<&str> = self.mapping.tables.iter().map(|table| table.toggle.as_str()).collect();
-        join_all(toggles.into_iter().map(|toggle| self.drain_for_ever(toggle))).await;
+        let toggles: BTreeSet<&str> = self
+            .mapping
+            .tables
+            .iter()
+            .map(|table| table.toggle.as_str())
+            .collect();
+        join_all(
+            toggles
+                .into_iter()
+                .map(|toggle| self.drain_for_ever(toggle)),
+        )
+        .await;
     }
 
     async fn drain_for_ever(&self, toggle: &str) {
@@ -56,29 +66,63 @@ impl Engine {
     /// # Errors
     /// [`Error::NoSecondary`] in a phase without a secondary, unless `reverse` says where to; [`Error::EpochChanged`].
     /// A key that cannot be repaired is no error but part of the report.
-    pub async fn repair(&self, table: Option<TableId>, reverse: bool) -> Result<RepairReport, Error> {
+    pub async fn repair(
+        &self,
+        table: Option<TableId>,
+        reverse: bool,
+    ) -> Result<RepairReport, Error> {
         let mut report = RepairReport::default();
-        for map in self.mapping.tables.iter().filter(|map| table.is_none_or(|table| table == map.id)) {
+        for map in self
+            .mapping
+            .tables
+            .iter()
+            .filter(|map| table.is_none_or(|table| table == map.id))
+        {
             self.repair_table(map, reverse, &mut report).await?;
         }
         Ok(report)
     }
 
-    async fn repair_table(&self, map: &TableMap, reverse: bool, report: &mut RepairReport) -> Result<(), Error> {
+    async fn repair_table(
+        &self,
+        map: &TableMap,
+        reverse: bool,
+        report: &mut RepairReport,
+    ) -> Result<(), Error> {
         let mut after: Option<Key> = None;
         loop {
             let page = self.ledger.page(map, after.as_ref(), PAGE);
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
             after = Some(last.key.clone());
             for dirty in page.chunks(drain::UNIT) {
-                let pin = self.gates.pin(&map.toggle).await.ok_or_else(|| Error::UnknownToggle(map.toggle.clone()))?;
+                let pin = self
+                    .gates
+                    .pin(&map.toggle)
+                    .await
+                    .ok_or_else(|| Error::UnknownToggle(map.toggle.clone()))?;
                 let phase = pin.snapshot().phase;
-                let secondary = match (phase.secondary(), reverse && Direction::Reverse.role(phase).is_ok()) {
+                let secondary = match (
+                    phase.secondary(),
+                    reverse && Direction::Reverse.role(phase).is_ok(),
+                ) {
                     (Some(side), _) => side,
                     (None, true) => Side::Old,
-                    (None, false) => return Err(Error::NoSecondary { toggle: map.toggle.clone(), phase }),
+                    (None, false) => {
+                        return Err(Error::NoSecondary {
+                            toggle: map.toggle.clone(),
+                            phase,
+                        });
+                    }
                 };
-                let done = self.repair_unit(Unit { table: map, dirty: dirty.to_vec(), secondary }).await;
+                let done = self
+                    .repair_unit(Unit {
+                        table: map,
+                        dirty: dirty.to_vec(),
+                        secondary,
+                    })
+                    .await;
                 report.add(map, done);
             }
         }
@@ -86,6 +130,9 @@ impl Engine {
 
     /// The mapped table of a dirty key; `None` when the file no longer maps it.
     fn table_of(&self, dirty: &Dirty) -> Option<&TableMap> {
-        self.mapping.tables.iter().find(|table| table.old.name.to_string() == dirty.table)
+        self.mapping
+            .tables
+            .iter()
+            .find(|table| table.old.name.to_string() == dirty.table)
     }
 }

@@ -20,8 +20,8 @@ use crate::{
     job::Job,
     progress::{Meter, OnProgress},
 };
-pub use judge::{Difference, Values};
 pub(crate) use judge::Scope;
+pub use judge::{Difference, Values};
 
 /// What a verify is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,11 @@ const LIST: usize = 100;
 
 impl Default for VerifyOptions {
     fn default() -> VerifyOptions {
-        VerifyOptions { repair: false, list: LIST, values: false }
+        VerifyOptions {
+            repair: false,
+            list: LIST,
+            values: false,
+        }
     }
 }
 
@@ -101,7 +105,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`]. Nothing is recorded then; repairs made so far stay.
-    pub async fn verify(&self, table: TableId, direction: Direction, options: VerifyOptions, on_progress: OnProgress) -> Result<VerifyReport, Error> {
+    pub async fn verify(
+        &self,
+        table: TableId,
+        direction: Direction,
+        options: VerifyOptions,
+        on_progress: OnProgress,
+    ) -> Result<VerifyReport, Error> {
         let map = self.map(table);
         let published = self.published(map).await?;
         // Trap 18: only a complete table tells a row that is not copied yet from one that is deleted.
@@ -112,19 +122,39 @@ impl Engine {
         }
         let stands = move |phase| Scope::of(direction, phase, complete) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
-        let estimated = self.stores.on(scope.source()).estimate_rows(map).await.during("counting the rows", map)?;
+        let estimated = self
+            .stores
+            .on(scope.source())
+            .estimate_rows(map)
+            .await
+            .during("counting the rows", map)?;
         let meter = Meter::new(0, estimated, on_progress);
-        let run = Arc::new(Run { engine: self.clone(), table, scope, job, options, meter, found: Found::default() });
+        let run = Arc::new(Run {
+            engine: self.clone(),
+            table,
+            scope,
+            job,
+            options,
+            meter,
+            found: Found::default(),
+        });
         compare_all(&run).await?;
         let pending = run.again().await?;
         let pin = run.job.pin().await?;
         let report = run.report(pending);
         if scope.is_recorded() {
             let counted = if scope.counts_pending() { pending } else { 0 };
-            let found = Verified { rows: report.rows, differences: report.left() + counted, snapshot: pin.snapshot() };
+            let found = Verified {
+                rows: report.rows,
+                differences: report.left() + counted,
+                snapshot: pin.snapshot(),
+            };
             self.ledger.verified(map, direction, found).await?;
         }
-        Ok(VerifyReport { complete: self.ledger.standing(map, direction).is_complete(), ..report })
+        Ok(VerifyReport {
+            complete: self.ledger.standing(map, direction).is_complete(),
+            ..report
+        })
     }
 }
 
@@ -136,12 +166,20 @@ async fn compare_all(run: &Arc<Run>) -> Result<(), Error> {
     loop {
         while let Some(range) = rest.take_if(|_| workers.len() < settings.workers.max(1)) {
             let store = run.engine.stores.on(run.scope.source());
-            let upto = store.nth_key(run.map(), &range, settings.chunk_rows.max(1)).await.during("looking for the next chunk", run.map())?;
-            rest = upto.clone().map(|after| KeyRange { after: Some(after), upto: None });
+            let upto = store
+                .nth_key(run.map(), &range, settings.chunk_rows.max(1))
+                .await
+                .during("looking for the next chunk", run.map())?;
+            rest = upto.clone().map(|after| KeyRange {
+                after: Some(after),
+                upto: None,
+            });
             let (run, range) = (Arc::clone(run), KeyRange { upto, ..range });
             workers.spawn(async move { narrow::compare(&run, range).await });
         }
-        let Some(joined) = workers.join_next().await else { return Ok(()) };
+        let Some(joined) = workers.join_next().await else {
+            return Ok(());
+        };
         joined.map_err(|_| Error::WorkerLost)??;
     }
 }
@@ -149,13 +187,22 @@ async fn compare_all(run: &Arc<Run>) -> Result<(), Error> {
 impl Run {
     /// Takes in a batch of keys whose rows did not look alike.
     async fn suspect(&self, keys: Vec<Key>) -> Result<(), Error> {
-        let settled = self.engine.settle(self.map(), self.scope, keys, self.options.values).await?;
+        let settled = self
+            .engine
+            .settle(self.map(), self.scope, keys, self.options.values)
+            .await?;
         lock(&self.found.pending).extend(settled.pending);
         self.meter.add(0, settled.differences.len() as u64, false);
         if self.options.repair {
-            let keys: Vec<Key> = settled.differences.iter().map(|difference| difference.key.clone()).collect();
+            let keys: Vec<Key> = settled
+                .differences
+                .iter()
+                .map(|difference| difference.key.clone())
+                .collect();
             let left = self.repair(keys.clone()).await?;
-            self.found.repaired.fetch_add((keys.len() - left) as u64, Ordering::Relaxed);
+            self.found
+                .repaired
+                .fetch_add((keys.len() - left) as u64, Ordering::Relaxed);
         }
         let mut listed = lock(&self.found.listed);
         let room = self.options.list.saturating_sub(listed.len());
@@ -172,23 +219,39 @@ impl Run {
             let _pin = self.job.pin().await?;
             match self.scope.repairs_from() {
                 Some(primary) => {
-                    self.engine.fix(self.map(), primary, &keys, Why::Verify).await?;
+                    self.engine
+                        .fix(self.map(), primary, &keys, Why::Verify)
+                        .await?;
                 }
                 None => self.copy_up(&keys).await?,
             }
         }
-        let settled = self.engine.settle(self.map(), self.scope, keys, false).await?;
+        let settled = self
+            .engine
+            .settle(self.map(), self.scope, keys, false)
+            .await?;
         Ok(settled.differences.len() + settled.pending.len())
     }
 
     /// Forward in phases 5 to 7: only what the new store does not have at all may come in.
     async fn copy_up(&self, keys: &[Key]) -> Result<(), Error> {
         let hidden = self.engine.hidden_in_old(self.map(), keys);
-        let keys: Vec<Key> = std::iter::zip(keys, hidden).filter(|(_, hidden)| !hidden).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> = std::iter::zip(keys, hidden)
+            .filter(|(_, hidden)| !hidden)
+            .map(|(key, _)| key.clone())
+            .collect();
         let old: &dyn Store = &*self.engine.stores.old;
-        let rows = old.fetch(self.map(), &keys, Form::Own).await.during("reading", self.map())?;
+        let rows = old
+            .fetch(self.map(), &keys, Form::Own)
+            .await
+            .during("reading", self.map())?;
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
-        self.engine.stores.on(Side::New).copy_up(self.map(), &rows).await.during("copying", self.map())?;
+        self.engine
+            .stores
+            .on(Side::New)
+            .copy_up(self.map(), &rows)
+            .await
+            .during("copying", self.map())?;
         Ok(())
     }
 

@@ -54,12 +54,18 @@ pub enum StoreError {
 impl StoreError {
     /// A broken or refused connection to `store`.
     pub fn unreachable(store: impl ToString, error: &io::Error) -> StoreError {
-        StoreError::Unreachable { store: store.to_string(), reason: error.to_string() }
+        StoreError::Unreachable {
+            store: store.to_string(),
+            reason: error.to_string(),
+        }
     }
 
     /// Whether it is unknown if the call took effect.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
-        matches!(self, StoreError::Unreachable { .. } | StoreError::TimedOut { .. })
+        matches!(
+            self,
+            StoreError::Unreachable { .. } | StoreError::TimedOut { .. }
+        )
     }
 }

@@ -265,6 +265,10 @@ impl TableMap {
     /// The key of `row`. `None` when a key column is NULL, which a primary key does not allow.
     #[must_use]
     pub fn key_of(&self, row: &Row) -> Option<Key> {
-        self.key.iter().map(|&column| row.0[column].clone()).collect::<Option<Vec<_>>>().map(Key)
+        self.key
+            .iter()
+            .map(|&column| row.0[column].clone())
+            .collect::<Option<Vec<_>>>()
+            .map(Key)
     }
 }

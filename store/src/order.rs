@@ -24,13 +24,24 @@ impl Mapping {
         let parents: Vec<Vec<usize>> = self
             .tables
             .iter()
-            .map(|table| table.on(target).foreign_keys.iter().filter_map(|key| self.find(target, key)).collect())
+            .map(|table| {
+                table
+                    .on(target)
+                    .foreign_keys
+                    .iter()
+                    .filter_map(|key| self.find(target, key))
+                    .collect()
+            })
             .collect();
         let mut rank = vec![usize::MAX; self.tables.len()];
         let mut circular = Vec::new();
         for place in 0..self.tables.len() {
             let open = |&table: &usize| rank[table] == usize::MAX;
-            let ready = |table: &usize| parents[*table].iter().all(|parent| !open(parent) || parent == table);
+            let ready = |table: &usize| {
+                parents[*table]
+                    .iter()
+                    .all(|parent| !open(parent) || parent == table)
+            };
             // Of those whose parents are placed the first, so that the order does not change from run to run.
             let next = (0..rank.len()).filter(open).find(ready);
             let next = next.or_else(|| {
@@ -42,16 +53,28 @@ impl Mapping {
                 rank[next] = place;
             }
         }
-        circular.extend((0..parents.len()).filter(|table| parents[*table].contains(table)).map(TableId));
+        circular.extend(
+            (0..parents.len())
+                .filter(|table| parents[*table].contains(table))
+                .map(TableId),
+        );
         circular.sort_unstable();
         circular.dedup();
-        let referenced = (0..rank.len()).map(|table| parents.iter().any(|parents| parents.contains(&table))).collect();
-        WriteOrder { rank, referenced, circular }
+        let referenced = (0..rank.len())
+            .map(|table| parents.iter().any(|parents| parents.contains(&table)))
+            .collect();
+        WriteOrder {
+            rank,
+            referenced,
+            circular,
+        }
     }
 
     /// The mapped table that `key` points to in the store of `side`.
     fn find(&self, side: Side, key: &ForeignKey) -> Option<usize> {
-        self.tables.iter().position(|table| table.on(side).name == key.parent)
+        self.tables
+            .iter()
+            .position(|table| table.on(side).name == key.parent)
     }
 }
 
@@ -83,11 +106,17 @@ impl WriteOrder {
             let rank = self.rank[table.0];
             match change {
                 Change::Upsert(_) => Turn::Upsert(rank),
-                Change::Delete(_) if self.referenced[table.0] => Turn::DeleteReferenced(std::cmp::Reverse(rank)),
+                Change::Delete(_) if self.referenced[table.0] => {
+                    Turn::DeleteReferenced(std::cmp::Reverse(rank))
+                }
                 Change::Delete(_) => Turn::DeleteUnreferenced(rank),
             }
         };
-        batch.sort_unstable_by(|left, right| turn(left).cmp(&turn(right)).then_with(|| by_key(mapping, left, right)));
+        batch.sort_unstable_by(|left, right| {
+            turn(left)
+                .cmp(&turn(right))
+                .then_with(|| by_key(mapping, left, right))
+        });
     }
 }
 
@@ -96,12 +125,20 @@ fn by_key(mapping: &Mapping, left: &(TableId, Change), right: &(TableId, Change)
 }
 
 /// The key of a change, without a copy of it.
-fn key_parts<'a>(mapping: &'a Mapping, (table, change): &'a (TableId, Change)) -> impl Iterator<Item = Option<&'a [u8]>> {
+fn key_parts<'a>(
+    mapping: &'a Mapping,
+    (table, change): &'a (TableId, Change),
+) -> impl Iterator<Item = Option<&'a [u8]>> {
     let (row, key) = match change {
         Change::Upsert(row) => (Some(row), None),
         Change::Delete(Key(key)) => (None, Some(key)),
     };
-    let of_row = row.into_iter().flat_map(move |row| mapping.tables[table.0].key.iter().map(move |&column| row.0[column].as_deref()));
+    let of_row = row.into_iter().flat_map(move |row| {
+        mapping.tables[table.0]
+            .key
+            .iter()
+            .map(move |&column| row.0[column].as_deref())
+    });
     of_row.chain(key.into_iter().flatten().map(|part| Some(&part[..])))
 }
 
@@ -114,7 +151,10 @@ mod tests {
     use crate::{FkAction, Relation, Row, TableMap};
 
     fn name(name: &str) -> QualifiedName {
-        QualifiedName { schema: "public".into(), name: name.into() }
+        QualifiedName {
+            schema: "public".into(),
+            name: name.into(),
+        }
     }
 
     fn mapping(tables: &[(&str, &[&str])]) -> Mapping {
@@ -144,33 +184,70 @@ mod tests {
                 dropped: vec![],
             }
         });
-        Mapping { tables: tables.collect(), ..Mapping::default() }
+        Mapping {
+            tables: tables.collect(),
+            ..Mapping::default()
+        }
     }
 
     fn upsert(table: usize, key: &'static str) -> (TableId, Change) {
-        (TableId(table), Change::Upsert(Row(vec![Some(Bytes::from_static(key.as_bytes()))])))
+        (
+            TableId(table),
+            Change::Upsert(Row(vec![Some(Bytes::from_static(key.as_bytes()))])),
+        )
     }
 
     fn delete(table: usize, key: &'static str) -> (TableId, Change) {
-        (TableId(table), Change::Delete(Key(vec![Bytes::from_static(key.as_bytes())])))
+        (
+            TableId(table),
+            Change::Delete(Key(vec![Bytes::from_static(key.as_bytes())])),
+        )
     }
 
     #[test]
     fn parents_are_written_before_their_children_and_deleted_after_them() {
-        let mapping = mapping(&[("item", &["order"]), ("order", &["customer"]), ("customer", &[])]);
+        let mapping = mapping(&[
+            ("item", &["order"]),
+            ("order", &["customer"]),
+            ("customer", &[]),
+        ]);
         let order = mapping.write_order(Side::New);
-        let mut batch = vec![delete(2, "9"), upsert(0, "1"), upsert(1, "2"), delete(1, "8"), upsert(2, "3"), delete(0, "7"), upsert(2, "2")];
+        let mut batch = vec![
+            delete(2, "9"),
+            upsert(0, "1"),
+            upsert(1, "2"),
+            delete(1, "8"),
+            upsert(2, "3"),
+            delete(0, "7"),
+            upsert(2, "2"),
+        ];
         order.sort(&mapping, &mut batch);
         assert_eq!(
             batch,
-            [delete(0, "7"), upsert(2, "2"), upsert(2, "3"), upsert(1, "2"), upsert(0, "1"), delete(1, "8"), delete(2, "9")]
+            [
+                delete(0, "7"),
+                upsert(2, "2"),
+                upsert(2, "3"),
+                upsert(1, "2"),
+                upsert(0, "1"),
+                delete(1, "8"),
+                delete(2, "9")
+            ]
         );
         assert!(order.circular().is_empty());
     }
 
     #[test]
     fn tables_in_a_circle_are_named() {
-        let mapping = mapping(&[("a", &["b"]), ("b", &["a"]), ("tree", &["tree"]), ("leaf", &[])]);
-        assert_eq!(mapping.write_order(Side::New).circular(), [TableId(0), TableId(2)]);
+        let mapping = mapping(&[
+            ("a", &["b"]),
+            ("b", &["a"]),
+            ("tree", &["tree"]),
+            ("leaf", &[]),
+        ]);
+        assert_eq!(
+            mapping.write_order(Side::New).circular(),
+            [TableId(0), TableId(2)]
+        );
     }
 }

@@ -8,6 +8,7 @@ mod findings;
 mod key_locks;
 mod lock;
 mod pool;
+mod read;
 mod rows;
 pub mod secondary;
 mod sequences;

@@ -23,7 +23,11 @@ pub struct MappingMistake {
 
 impl fmt::Display for MappingMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table \"{}\" of toggle \"{}\": {}; {}", self.table, self.toggle, self.what, self.remedy)
+        write!(
+            f,
+            "table \"{}\" of toggle \"{}\": {}; {}",
+            self.table, self.toggle, self.what, self.remedy
+        )
     }
 }
 
@@ -43,7 +47,11 @@ pub enum ResolveError {
 ///
 /// # Errors
 /// All mistakes of all tables together; or the first failure of a store.
-pub async fn resolve(config: &Config, old: &dyn Store, new: Option<&dyn Store>) -> Result<Mapping, ResolveError> {
+pub async fn resolve(
+    config: &Config,
+    old: &dyn Store,
+    new: Option<&dyn Store>,
+) -> Result<Mapping, ResolveError> {
     let mut mapping = Mapping::default();
     let mut mistakes = Vec::new();
     for (toggle, settings) in &config.toggles {
@@ -55,10 +63,21 @@ pub async fn resolve(config: &Config, old: &dyn Store, new: Option<&dyn Store>) 
                     None => None,
                 },
             };
-            let report = |what: String, remedy: String| MappingMistake { toggle: toggle.clone(), table: typed.old.clone(), what, remedy };
+            let report = |what: String, remedy: String| MappingMistake {
+                toggle: toggle.clone(),
+                table: typed.old.clone(),
+                what,
+                remedy,
+            };
             let mut wrong = Vec::new();
             // Ids count the tables that fit, and count only where all do.
-            match table::resolve(TableId(mapping.tables.len()), toggle, typed, found, &mut wrong) {
+            match table::resolve(
+                TableId(mapping.tables.len()),
+                toggle,
+                typed,
+                found,
+                &mut wrong,
+            ) {
                 Some(table) if wrong.is_empty() => mapping.tables.push(table),
                 _ => mistakes.extend(wrong.into_iter().map(|(what, remedy)| report(what, remedy))),
             }
@@ -68,9 +87,25 @@ pub async fn resolve(config: &Config, old: &dyn Store, new: Option<&dyn Store>) 
     if !mistakes.is_empty() {
         return Err(ResolveError::Mistakes(mistakes));
     }
-    mapping.old_aliases = aliases(old, mapping.tables.iter().map(|table| (table.id, table.old.name.clone())).collect()).await?;
+    mapping.old_aliases = aliases(
+        old,
+        mapping
+            .tables
+            .iter()
+            .map(|table| (table.id, table.old.name.clone()))
+            .collect(),
+    )
+    .await?;
     if let Some(new) = new {
-        mapping.new_aliases = aliases(new, mapping.tables.iter().map(|table| (table.id, table.new.name.clone())).collect()).await?;
+        mapping.new_aliases = aliases(
+            new,
+            mapping
+                .tables
+                .iter()
+                .map(|table| (table.id, table.new.name.clone()))
+                .collect(),
+        )
+        .await?;
     }
     Ok(mapping)
 }
@@ -100,7 +135,9 @@ async fn aliases(store: &dyn Store, tables: Vec<(TableId, QualifiedName)>) -> St
     let names: Vec<_> = tables.iter().map(|(_, name)| name.clone()).collect();
     let mut aliases = Aliases::default();
     for (name, alias) in store.aliases(&names).await? {
-        let Some(&(id, _)) = tables.iter().find(|(_, table)| *table == name) else { continue };
+        let Some(&(id, _)) = tables.iter().find(|(_, table)| *table == name) else {
+            continue;
+        };
         let ids = match alias {
             Alias::View(name) => aliases.views.entry(name),
             Alias::Child(name) => aliases.children.entry(name),

@@ -23,64 +23,124 @@ pub trait Store: Send + Sync + 'static {
     fn ping(&self) -> BoxFuture<'_, StoreResult<()>>;
 
     /// What the catalog says of a table; `None` where there is none.
-    fn relation<'a>(&'a self, name: &'a QualifiedName) -> BoxFuture<'a, StoreResult<Option<Relation>>>;
+    fn relation<'a>(
+        &'a self,
+        name: &'a QualifiedName,
+    ) -> BoxFuture<'a, StoreResult<Option<Relation>>>;
 
     /// Names that reach the tables without being them.
-    fn aliases<'a>(&'a self, tables: &'a [QualifiedName]) -> BoxFuture<'a, StoreResult<Vec<(QualifiedName, Alias)>>>;
+    fn aliases<'a>(
+        &'a self,
+        tables: &'a [QualifiedName],
+    ) -> BoxFuture<'a, StoreResult<Vec<(QualifiedName, Alias)>>>;
 
     /// Everything about one table that the preflight has to weigh.
-    fn findings<'a>(&'a self, table: &'a TableMap, mapping: &'a Mapping) -> BoxFuture<'a, StoreResult<Vec<Finding>>>;
+    fn findings<'a>(
+        &'a self,
+        table: &'a TableMap,
+        mapping: &'a Mapping,
+    ) -> BoxFuture<'a, StoreResult<Vec<Finding>>>;
 
     /// An estimate of the number of rows, from statistics.
     fn estimate_rows<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<u64>>;
 
     /// Up to `limit` rows of `range` in key order.
-    fn scan<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange, limit: u32, form: Form) -> BoxFuture<'a, StoreResult<Vec<Row>>>;
+    fn scan<'a>(
+        &'a self,
+        table: &'a TableMap,
+        range: &'a KeyRange,
+        limit: u32,
+        form: Form,
+    ) -> BoxFuture<'a, StoreResult<Vec<Row>>>;
 
     /// The rows with these keys, in the order of `keys`.
-    fn fetch<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], form: Form) -> BoxFuture<'a, StoreResult<Vec<Option<Row>>>>;
+    fn fetch<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+        form: Form,
+    ) -> BoxFuture<'a, StoreResult<Vec<Option<Row>>>>;
 
     /// Number and checksum of the rows of `range`, computed inside the store over [`Form::Comparable`].
-    fn digest<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange) -> BoxFuture<'a, StoreResult<Digest>>;
+    fn digest<'a>(
+        &'a self,
+        table: &'a TableMap,
+        range: &'a KeyRange,
+    ) -> BoxFuture<'a, StoreResult<Digest>>;
 
     /// Inserts those rows whose key is absent; says how many were inserted. One transaction.
-    fn insert_absent<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>>;
+    fn insert_absent<'a>(
+        &'a self,
+        table: &'a TableMap,
+        rows: &'a [Row],
+    ) -> BoxFuture<'a, StoreResult<u64>>;
 
     /// As [`Store::insert_absent`], for rows of a key range in which this store has no row: it may copy them straight into the table.
     /// Right also where the range is not empty after all, only slower.
-    fn copy_into_empty<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>> {
+    fn copy_into_empty<'a>(
+        &'a self,
+        table: &'a TableMap,
+        rows: &'a [Row],
+    ) -> BoxFuture<'a, StoreResult<u64>> {
         self.insert_absent(table, rows)
     }
 
     /// As [`Store::insert_absent`] into a store that is the primary (phases 5 to 7): inserts those rows whose key is absent *and that no
     /// tombstone hides*, looked up under the lock that a DELETE's tombstone takes, in the same transaction (trap 27). A store that keeps no
     /// tombstones may leave this as it is as long as no row of an incomplete table can be deleted in phases 5 to 7.
-    fn copy_up<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>> {
+    fn copy_up<'a>(
+        &'a self,
+        table: &'a TableMap,
+        rows: &'a [Row],
+    ) -> BoxFuture<'a, StoreResult<u64>> {
         self.insert_absent(table, rows)
     }
 
     /// The key of the `nth` row of `range` (counted from 1) in key order; `None` where the range has fewer rows. Where chunks end: worth an
     /// index-only read in a store that has one.
-    fn nth_key<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange, nth: u32) -> BoxFuture<'a, StoreResult<Option<Key>>> {
+    fn nth_key<'a>(
+        &'a self,
+        table: &'a TableMap,
+        range: &'a KeyRange,
+        nth: u32,
+    ) -> BoxFuture<'a, StoreResult<Option<Key>>> {
         Box::pin(async move {
             let rows = self.scan(table, range, nth, Form::Own).await?;
             let enough = u32::try_from(rows.len()).is_ok_and(|found| found >= nth);
-            Ok(rows.last().filter(|_| enough).and_then(|row| table.key_of(row)))
+            Ok(rows
+                .last()
+                .filter(|_| enough)
+                .and_then(|row| table.key_of(row)))
         })
     }
 
     /// Applies changes in one transaction.
-    fn apply<'a>(&'a self, table: &'a TableMap, changes: &'a [Change]) -> BoxFuture<'a, StoreResult<()>>;
+    fn apply<'a>(
+        &'a self,
+        table: &'a TableMap,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, StoreResult<()>>;
 
     /// Reads a row ([`Form::Own`]) and keeps it locked against writers until the guard is released or dropped.
-    fn lock_row<'a>(&'a self, table: &'a TableMap, key: &'a Key) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>>;
+    fn lock_row<'a>(
+        &'a self,
+        table: &'a TableMap,
+        key: &'a Key,
+    ) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>>;
 
     /// For each carried column that a sequence feeds (by its old name): a value that every value handed out or stored
     /// so far is at most.
-    fn sequence_positions<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
+    fn sequence_positions<'a>(
+        &'a self,
+        table: &'a TableMap,
+    ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
 
     /// Moves the sequences past these positions; never back. Returns where each stands now.
-    fn advance_sequences<'a>(&'a self, table: &'a TableMap, floor: &'a BTreeMap<String, i64>) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
+    fn advance_sequences<'a>(
+        &'a self,
+        table: &'a TableMap,
+        floor: &'a BTreeMap<String, i64>,
+    ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
 
     /// Opens a connection for the secondary part of transactions.
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>>;

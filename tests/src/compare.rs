@@ -20,7 +20,11 @@ pub async fn tables(old: &Database, old_table: &str, new: &Database, new_table: 
 pub async fn queries(old: &Database, old_sql: &str, new: &Database, new_sql: &str) -> usize {
     let (left, right) = (old.rows(old_sql).await, new.rows(new_sql).await);
     let differing = differences(&left, &right);
-    assert!(differing.is_empty(), "the stores differ for {old_sql}:\n{}", differing.join("\n"));
+    assert!(
+        differing.is_empty(),
+        "the stores differ for {old_sql}:\n{}",
+        differing.join("\n")
+    );
     left.len()
 }
 
@@ -29,10 +33,21 @@ pub async fn queries(old: &Database, old_sql: &str, new: &Database, new_sql: &st
 pub fn differences(old: &[Vec<Option<String>>], new: &[Vec<Option<String>>]) -> Vec<String> {
     let left: BTreeSet<_> = old.iter().collect();
     let right: BTreeSet<_> = new.iter().collect();
-    let mut lines: Vec<String> = left.difference(&right).map(|row| format!("only old: {row:?}")).collect();
-    lines.extend(right.difference(&left).map(|row| format!("only new: {row:?}")));
+    let mut lines: Vec<String> = left
+        .difference(&right)
+        .map(|row| format!("only old: {row:?}"))
+        .collect();
+    lines.extend(
+        right
+            .difference(&left)
+            .map(|row| format!("only new: {row:?}")),
+    );
     if lines.is_empty() && old.len() != new.len() {
-        lines.push(format!("{} rows in the old, {} in the new", old.len(), new.len()));
+        lines.push(format!(
+            "{} rows in the old, {} in the new",
+            old.len(),
+            new.len()
+        ));
     }
     lines
 }

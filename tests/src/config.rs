@@ -39,7 +39,11 @@ impl ConfigBuilder {
     /// Adds a toggle. `tables` is TOML as in a real file: `[toggle.NAME.table.orders]` and what follows.
     #[must_use]
     pub fn toggle(mut self, name: &str, phase: &str, tables: &str) -> Self {
-        self.toggles.push(Toggle { name: name.to_owned(), phase: phase.to_owned(), tables: tables.to_owned() });
+        self.toggles.push(Toggle {
+            name: name.to_owned(),
+            phase: phase.to_owned(),
+            tables: tables.to_owned(),
+        });
         self
     }
 
@@ -58,7 +62,12 @@ impl ConfigBuilder {
     /// When there is no such toggle.
     #[must_use]
     pub fn phase(&self, toggle: &str) -> &str {
-        &self.toggles.iter().find(|one| one.name == toggle).unwrap_or_else(|| panic!("no toggle {toggle}")).phase
+        &self
+            .toggles
+            .iter()
+            .find(|one| one.name == toggle)
+            .unwrap_or_else(|| panic!("no toggle {toggle}"))
+            .phase
     }
 
     /// Adds TOML sections, such as `[writes]` and what follows.
@@ -97,16 +106,33 @@ impl ConfigBuilder {
     /// Offers TLS to clients, with the test servers' certificate.
     #[must_use]
     pub fn client_tls(self, tls: &Tls) -> Self {
-        self.section(&format!("[tls]\ncert = \"{}\"\nkey = \"{}\"", tls.cert.display(), tls.key.display()))
+        self.section(&format!(
+            "[tls]\ncert = \"{}\"\nkey = \"{}\"",
+            tls.cert.display(),
+            tls.key.display()
+        ))
     }
 
     /// The text of the file.
     pub(crate) fn render(&self, listen: SocketAddr, admin: SocketAddr, state_dir: &Path) -> String {
-        let mut text = format!("listen = \"{listen}\"\nadmin = \"{admin}\"\nstate_dir = \"{}\"\n", state_dir.display());
-        let ConfigBuilder { old, new, top, sections, toggles } = self;
+        let mut text = format!(
+            "listen = \"{listen}\"\nadmin = \"{admin}\"\nstate_dir = \"{}\"\n",
+            state_dir.display()
+        );
+        let ConfigBuilder {
+            old,
+            new,
+            top,
+            sections,
+            toggles,
+        } = self;
         let _ = write!(text, "{top}\n[old]\n{old}\n[new]\n{new}\n{sections}\n");
         for toggle in toggles {
-            let _ = write!(text, "[toggle.{}]\nphase = \"{}\"\n\n{}\n", toggle.name, toggle.phase, toggle.tables);
+            let _ = write!(
+                text,
+                "[toggle.{}]\nphase = \"{}\"\n\n{}\n",
+                toggle.name, toggle.phase, toggle.tables
+            );
         }
         text
     }

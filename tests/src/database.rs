@@ -63,7 +63,11 @@ impl Database {
     /// The database itself, signed in as the application.
     #[must_use]
     pub fn direct(&self) -> Endpoint {
-        Endpoint { user: "app".to_owned(), password: "secret".to_owned(), ..self.endpoint.clone() }
+        Endpoint {
+            user: "app".to_owned(),
+            password: "secret".to_owned(),
+            ..self.endpoint.clone()
+        }
     }
 
     /// Runs statements on a connection of their own.
@@ -72,7 +76,10 @@ impl Database {
     /// When one fails.
     pub async fn run(&self, sql: &str) {
         let client = self.endpoint.connect().await;
-        client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        client
+            .batch_execute(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
     /// The rows of a query, each value in its text form.
@@ -81,13 +88,18 @@ impl Database {
     /// When it fails.
     pub async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let client = self.endpoint.connect().await;
-        let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let messages = client
+            .simple_query(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         messages
             .iter()
             .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-                }
+                SimpleQueryMessage::Row(row) => Some(
+                    (0..row.len())
+                        .map(|column| row.get(column).map(str::to_owned))
+                        .collect(),
+                ),
                 _ => None,
             })
             .collect()
@@ -105,7 +117,11 @@ impl Database {
 
     fn maintenance(&self, sql: &str) {
         let output = self.endpoint.database("postgres").psql(&["-c", sql]);
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 

@@ -28,7 +28,12 @@ pub enum Account {
 
 impl Account {
     /// Every account that can sign in without TLS.
-    pub const PLAIN: [Account; 4] = [Account::Trust, Account::Md5, Account::Scram, Account::Password];
+    pub const PLAIN: [Account; 4] = [
+        Account::Trust,
+        Account::Md5,
+        Account::Scram,
+        Account::Password,
+    ];
 
     /// Role name.
     #[must_use]
@@ -61,26 +66,38 @@ impl Endpoint {
     /// The same, signing in as `account`.
     #[must_use]
     pub fn account(&self, account: Account) -> Endpoint {
-        Endpoint { user: account.user().to_owned(), ..self.clone() }
+        Endpoint {
+            user: account.user().to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The same with another password.
     #[must_use]
     pub fn password(&self, password: &str) -> Endpoint {
-        Endpoint { password: password.to_owned(), ..self.clone() }
+        Endpoint {
+            password: password.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The same with another database.
     #[must_use]
     pub fn database(&self, database: &str) -> Endpoint {
-        Endpoint { database: database.to_owned(), ..self.clone() }
+        Endpoint {
+            database: database.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// A `postgres://` URL.
     #[must_use]
     pub fn url(&self) -> String {
         let password = self.password.replace(' ', "%20");
-        format!("postgres://{}:{password}@{}/{}", self.user, self.addr, self.database)
+        format!(
+            "postgres://{}:{password}@{}/{}",
+            self.user, self.addr, self.database
+        )
     }
 
     /// A driver's connection.
@@ -88,7 +105,9 @@ impl Endpoint {
     /// # Panics
     /// When it is refused.
     pub async fn connect(&self) -> Client {
-        self.try_connect().await.unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error:?}"))
+        self.try_connect()
+            .await
+            .unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error:?}"))
     }
 
     /// A driver's connection, or why not.
@@ -106,8 +125,15 @@ impl Endpoint {
     #[must_use]
     pub fn driver(&self) -> Config {
         let mut config = Config::new();
-        config.host(self.addr.ip().to_string()).port(self.addr.port()).connect_timeout(std::time::Duration::from_secs(10));
-        config.dbname(&self.database).user(&self.user).password(&self.password).application_name("tests");
+        config
+            .host(self.addr.ip().to_string())
+            .port(self.addr.port())
+            .connect_timeout(std::time::Duration::from_secs(10));
+        config
+            .dbname(&self.database)
+            .user(&self.user)
+            .password(&self.password)
+            .application_name("tests");
         config
     }
 
@@ -126,9 +152,21 @@ impl Endpoint {
     #[must_use]
     pub fn psql_with(&self, params: &str, args: &[&str]) -> Output {
         let mut command = Command::new(program("psql"));
-        let Endpoint { addr, database, user, .. } = self;
-        let target = format!("host={} port={} dbname={database} user={user} connect_timeout=10 {params}", addr.ip(), addr.port());
-        command.env("PGPASSWORD", &self.password).args(["-X", "-q", "-A", "-t", "-d", &target]).args(args);
+        let Endpoint {
+            addr,
+            database,
+            user,
+            ..
+        } = self;
+        let target = format!(
+            "host={} port={} dbname={database} user={user} connect_timeout=10 {params}",
+            addr.ip(),
+            addr.port()
+        );
+        command
+            .env("PGPASSWORD", &self.password)
+            .args(["-X", "-q", "-A", "-t", "-d", &target])
+            .args(args);
         command.output().unwrap()
     }
 
@@ -136,8 +174,18 @@ impl Endpoint {
     #[must_use]
     pub fn pgbench(&self, args: &[&str]) -> Output {
         let mut command = Command::new(program("pgbench"));
-        command.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "10").args(args);
-        command.args(["-h", &self.addr.ip().to_string(), "-p", &self.addr.port().to_string(), "-U", &self.user]);
+        command
+            .env("PGPASSWORD", &self.password)
+            .env("PGCONNECT_TIMEOUT", "10")
+            .args(args);
+        command.args([
+            "-h",
+            &self.addr.ip().to_string(),
+            "-p",
+            &self.addr.port().to_string(),
+            "-U",
+            &self.user,
+        ]);
         command.arg(&self.database).output().unwrap()
     }
 }

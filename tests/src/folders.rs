@@ -23,7 +23,11 @@ impl Folder {
     pub fn new(what: &str) -> Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let runs = runs();
-        let name = format!("{what}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{what}-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let lock = locked(&runs.join(format!("{name}.lock")));
         let path = runs.join(name);
         make(&path, 0o700);
@@ -71,7 +75,8 @@ pub(crate) fn lock_file(path: &Path) -> File {
 /// Makes a folder with exactly this mode, unless it is there.
 pub(crate) fn make(path: &Path, mode: u32) {
     if !path.is_dir() {
-        fs::create_dir_all(path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
+        fs::create_dir_all(path)
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 }

@@ -12,7 +12,9 @@ const NOBODY: u32 = 65_534;
 
 /// The numeric user id of this process.
 pub(crate) fn user_id() -> u32 {
-    fs::metadata("/proc/self").or_else(|_| fs::metadata("/dev/fd")).map_or(0, |about| about.uid())
+    fs::metadata("/proc/self")
+        .or_else(|_| fs::metadata("/dev/fd"))
+        .map_or(0, |about| about.uid())
 }
 
 /// Gives `path` to the user that servers run as.
@@ -28,7 +30,15 @@ pub(crate) fn unprivileged(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]).arg(program);
+    command
+        .args([
+            "--reuid",
+            &NOBODY.to_string(),
+            "--regid",
+            &NOBODY.to_string(),
+            "--clear-groups",
+        ])
+        .arg(program);
     // initdb and libpq look for a home; root's cannot be read.
     command.env("HOME", "/nonexistent");
     command
@@ -51,7 +61,13 @@ fn with_setpriv(program: &Path, signal: &str, drop_root: bool) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", signal]);
     if drop_root {
-        command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
+        command.args([
+            "--reuid",
+            &NOBODY.to_string(),
+            "--regid",
+            &NOBODY.to_string(),
+            "--clear-groups",
+        ]);
         command.env("HOME", "/nonexistent");
     }
     command.arg(program);
@@ -59,5 +75,7 @@ fn with_setpriv(program: &Path, signal: &str, drop_root: bool) -> Command {
 }
 
 fn has_setpriv() -> bool {
-    ["/usr/bin/setpriv", "/bin/setpriv"].iter().any(|path| Path::new(path).exists())
+    ["/usr/bin/setpriv", "/bin/setpriv"]
+        .iter()
+        .any(|path| Path::new(path).exists())
 }

@@ -19,7 +19,7 @@ mod postgres;
 mod proxy;
 mod shared;
 mod stores;
-pub mod traffic;
+mod traffic;
 pub mod wire;
 
 pub use config::ConfigBuilder;
@@ -31,6 +31,7 @@ pub use port::Port;
 pub use postgres::{Postgres, PostgresBuilder, Tls};
 pub use proxy::{CliOutput, Metrics, Proxy, binary};
 pub use stores::{SHOP, SHOP_TABLES, Stores};
+pub use traffic::{Report, Traffic};
 pub use wire::Wire;
 
 pub(crate) use postgres::tail;

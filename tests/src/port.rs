@@ -31,11 +31,15 @@ impl Port {
         make(&folder, 0o755);
         let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
         for _ in 0..COUNT {
-            let offset = (u32::from(start) * 7 + u32::from(STEP.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
+            let offset = (u32::from(start) * 7 + u32::from(STEP.fetch_add(1, Ordering::Relaxed)))
+                % u32::from(COUNT);
             let number = FIRST + u16::try_from(offset).unwrap();
             let lock = lock_file(&folder.join(number.to_string()));
             if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Port { number, _lock: lock };
+                return Port {
+                    number,
+                    _lock: lock,
+                };
             }
         }
         panic!("no port is free between {FIRST} and {}", FIRST + COUNT);

@@ -67,9 +67,16 @@ impl Proxy {
         let start = Instant::now();
         while !matches!(self.get("/readyz").await, Ok((200, _))) {
             if let Some(status) = process.exited() {
-                panic!("the proxy ended ({status}) instead of getting ready:\n{}", self.log());
+                panic!(
+                    "the proxy ended ({status}) instead of getting ready:\n{}",
+                    self.log()
+                );
             }
-            assert!(start.elapsed() < Duration::from_secs(30), "the proxy is not ready:\n{}", self.log());
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "the proxy is not ready:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.process = Some(process);
@@ -111,7 +118,10 @@ impl Proxy {
     /// `database`, reached through the proxy as the application.
     #[must_use]
     pub fn endpoint(&self, database: &Database) -> Endpoint {
-        Endpoint { addr: self.listen.addr(), ..database.direct() }
+        Endpoint {
+            addr: self.listen.addr(),
+            ..database.direct()
+        }
     }
 
     /// A driver's connection to `database` through the proxy.
@@ -131,7 +141,11 @@ impl Proxy {
 
     /// Writes the file as an editor does: under another name, then renamed.
     pub fn write_config(&self) {
-        let text = self.config.render(self.listen.addr(), self.admin.addr(), &self.folder.path().join("state"));
+        let text = self.config.render(
+            self.listen.addr(),
+            self.admin.addr(),
+            &self.folder.path().join("state"),
+        );
         self.write_text(&text);
     }
 
@@ -176,8 +190,16 @@ impl Proxy {
                 return;
             }
             let refused = status["wanted"] == phase && status["refusal"].is_string();
-            assert!(!refused, "the flip to {phase} was refused: {}", status["refusal"]);
-            assert!(start.elapsed() < FLIP, "the flip to {phase} did not come about: {status}\n{}", self.log());
+            assert!(
+                !refused,
+                "the flip to {phase} was refused: {}",
+                status["refusal"]
+            );
+            assert!(
+                start.elapsed() < FLIP,
+                "the flip to {phase} did not come about: {status}\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -195,7 +217,11 @@ impl Proxy {
             if let (true, Some(reason)) = (status["wanted"] == phase, status["refusal"].as_str()) {
                 return reason.to_owned();
             }
-            assert!(start.elapsed() < FLIP, "no refusal of {phase}: {status}\n{}", self.log());
+            assert!(
+                start.elapsed() < FLIP,
+                "no refusal of {phase}: {status}\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -220,7 +246,8 @@ impl Proxy {
     pub async fn status(&self) -> Value {
         let (status, body) = self.fetch("/status").await;
         assert_eq!(status, 200, "/status: {body}");
-        serde_json::from_str(&body).unwrap_or_else(|error| panic!("/status is not JSON ({error}): {body}"))
+        serde_json::from_str(&body)
+            .unwrap_or_else(|error| panic!("/status is not JSON ({error}): {body}"))
     }
 
     /// One toggle's part of [`Proxy::status`].
@@ -234,7 +261,9 @@ impl Proxy {
     /// When the status does not say.
     pub async fn dirty_keys(&self) -> u64 {
         let toggle = self.toggle("shop").await;
-        toggle["dirty_keys"].as_u64().unwrap_or_else(|| panic!("no dirty_keys in {toggle}"))
+        toggle["dirty_keys"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no dirty_keys in {toggle}"))
     }
 
     /// Waits until the journal is empty: no dirty key, no open intent.

@@ -67,12 +67,17 @@ fn join_or_start(role: Role) -> (SocketAddr, File) {
 }
 
 fn running(folder: &Path) -> Option<SocketAddr> {
-    let port = fs::read_to_string(folder.join("port")).ok()?.trim().parse().ok()?;
+    let port = fs::read_to_string(folder.join("port"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // The keeper's pid tells a server of ours from a stranger on the same port.
     let keeper = fs::read_to_string(folder.join("keeper.pid")).ok()?;
     let alive = Path::new("/proc").join(keeper.trim()).join("cmdline");
-    let ours = fs::read(alive).is_ok_and(|line| String::from_utf8_lossy(&line).contains("crossfade-keeper"));
+    let ours = fs::read(alive)
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains("crossfade-keeper"));
     (ours && answers(addr)).then_some(addr)
 }
 
@@ -88,7 +93,11 @@ fn start(folder: &Path, template: &Template) -> SocketAddr {
     let begin = Instant::now();
     while !answers(port.addr()) {
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-        assert!(begin.elapsed() < Duration::from_secs(30), "shared server did not start:\n{}", tail(&log, 30));
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "shared server did not start:\n{}",
+            tail(&log, 30)
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     port.addr()
@@ -98,8 +107,20 @@ fn start(folder: &Path, template: &Template) -> SocketAddr {
 fn keeper(folder: &Path, data: &PathBuf, port: u16) {
     let postgres = mortal(&program("postgres"), "QUIT");
     let mut command = Command::new("setsid");
-    command.args(["sh", "-c", KEEPER, "crossfade-keeper"]).arg(folder).arg(IDLE_S);
-    command.arg(postgres.get_program()).args(postgres.get_args());
+    command
+        .args(["--fork", "sh", "-c", KEEPER, "crossfade-keeper"])
+        .arg(folder)
+        .arg(IDLE_S);
+    command
+        .arg(postgres.get_program())
+        .args(postgres.get_args());
     command.arg("-D").arg(data).args(["-p", &port.to_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    assert!(
+        command.status().unwrap().success(),
+        "the keeper did not start"
+    );
 }

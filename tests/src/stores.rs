@@ -59,7 +59,10 @@ impl Stores {
 
     /// Two databases with different schemas.
     pub async fn create_with(old_schema: &str, new_schema: &str) -> Stores {
-        let stores = Stores { old: Database::unique(server(Role::Old)), new: Database::unique(server(Role::New)) };
+        let stores = Stores {
+            old: Database::unique(server(Role::Old)),
+            new: Database::unique(server(Role::New)),
+        };
         stores.old.run(old_schema).await;
         stores.new.run(new_schema).await;
         stores
@@ -93,7 +96,10 @@ impl Stores {
     pub async fn assert_equal(&self, tables: &[&str]) {
         for table in tables {
             let rows = compare::tables(&self.old, table, &self.new, table).await;
-            assert!(rows > 0, "{table} is empty in both stores: nothing was compared");
+            assert!(
+                rows > 0,
+                "{table} is empty in both stores: nothing was compared"
+            );
         }
     }
 }

@@ -47,9 +47,16 @@ impl Traffic {
         let mut running = Vec::new();
         for number in 0..clients {
             let connection = endpoint.connect().await;
-            running.push(tokio::spawn(client::run(number, connection, Arc::clone(&shared))));
+            running.push(tokio::spawn(client::run(
+                number,
+                connection,
+                Arc::clone(&shared),
+            )));
         }
-        Traffic { shared, clients: running }
+        Traffic {
+            shared,
+            clients: running,
+        }
     }
 
     /// Acknowledged transactions so far.
@@ -71,11 +78,17 @@ impl Traffic {
     pub async fn stop(self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
-            crate::within(30, "a client of the traffic ends", client).await.unwrap();
+            crate::within(30, "a client of the traffic ends", client)
+                .await
+                .unwrap();
         }
         let longest = Duration::from_micros(self.shared.longest_us.load(Ordering::Relaxed));
         let operations = self.shared.operations.load(Ordering::Relaxed);
-        Report { operations, errors: self.shared.errors(), longest }
+        Report {
+            operations,
+            errors: self.shared.errors(),
+            longest,
+        }
     }
 
     fn errors(&self) -> Vec<String> {
@@ -85,11 +98,17 @@ impl Traffic {
 
 impl Shared {
     fn errors(&self) -> Vec<String> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn failed(&self, what: String) {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(what);
     }
 }
 
@@ -100,7 +119,12 @@ impl Report {
     /// With the first errors.
     #[must_use]
     pub fn clean(self) -> Report {
-        assert!(self.errors.is_empty(), "clients saw {} errors: {:#?}", self.errors.len(), &self.errors[..self.errors.len().min(5)]);
+        assert!(
+            self.errors.is_empty(),
+            "clients saw {} errors: {:#?}",
+            self.errors.len(),
+            &self.errors[..self.errors.len().min(5)]
+        );
         assert!(self.operations > 0, "the clients did nothing");
         self
     }

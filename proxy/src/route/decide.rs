@@ -50,7 +50,11 @@ const HINT_TOGGLE: &str = "put tables that are used together into one toggle";
 ///
 /// # Errors
 /// What the client is told when the statement is refused.
-pub(crate) fn decide(router: &Router, complete: &dyn Completeness, statement: &StatementFacts) -> Result<Decision, ClientError> {
+pub(crate) fn decide(
+    router: &Router,
+    complete: &dyn Completeness,
+    statement: &StatementFacts,
+) -> Result<Decision, ClientError> {
     let mut decision = if statement.touches_mapped() {
         on_mapped(router, complete, statement)?
     } else {
@@ -95,23 +99,48 @@ fn on_others(router: &Router, statement: &StatementFacts) -> Result<Decision, Cl
             "PREPARE TRANSACTION while a toggle writes both stores",
             "commit in one phase; two-phase commit cannot take the other store along",
         )),
-        Kind::Do { names_mapped: true } if !router.one_store() => {
-            Err(router.refusal(statement, "a DO block that names a mapped table", HINT_CAPTURE))
+        Kind::Do { names_mapped: true } if !router.one_store() => Err(router.refusal(
+            statement,
+            "a DO block that names a mapped table",
+            HINT_CAPTURE,
+        )),
+        _ if router.home == Side::New && statement.other_tables && !router.done => {
+            Ok(Decision::pass(Side::Old))
         }
-        _ if router.home == Side::New && statement.other_tables && !router.done => Ok(Decision::pass(Side::Old)),
         _ => Ok(Decision::pass(router.home)),
     }
 }
 
-fn on_mapped(router: &Router, complete: &dyn Completeness, statement: &StatementFacts) -> Result<Decision, ClientError> {
+fn on_mapped(
+    router: &Router,
+    complete: &dyn Completeness,
+    statement: &StatementFacts,
+) -> Result<Decision, ClientError> {
     let tables = statement.tables();
-    let Some(&first) = tables.first() else { return Ok(Decision::pass(router.home)) };
+    let Some(&first) = tables.first() else {
+        return Ok(Decision::pass(router.home));
+    };
     let phase = router.phase(first);
-    if tables.iter().any(|table| router.phase(*table).primary() != phase.primary()) {
-        return Err(router.refusal(statement, "one statement over tables with different primaries", HINT_TOGGLE));
+    if tables
+        .iter()
+        .any(|table| router.phase(*table).primary() != phase.primary())
+    {
+        return Err(router.refusal(
+            statement,
+            "one statement over tables with different primaries",
+            HINT_TOGGLE,
+        ));
     }
-    if statement.writes_mapped() && tables.iter().any(|table| router.phase(*table).secondary() != phase.secondary()) {
-        return Err(router.refusal(statement, "one write over tables that are in different phases", HINT_TOGGLE));
+    if statement.writes_mapped()
+        && tables
+            .iter()
+            .any(|table| router.phase(*table).secondary() != phase.secondary())
+    {
+        return Err(router.refusal(
+            statement,
+            "one write over tables that are in different phases",
+            HINT_TOGGLE,
+        ));
     }
     match phase.primary() {
         Side::Old => on_old(router, statement, phase),
@@ -120,14 +149,26 @@ fn on_mapped(router: &Router, complete: &dyn Completeness, statement: &Statement
 }
 
 /// Phases 1 to 4.
-fn on_old(router: &Router, statement: &StatementFacts, phase: Phase) -> Result<Decision, ClientError> {
+fn on_old(
+    router: &Router,
+    statement: &StatementFacts,
+    phase: Phase,
+) -> Result<Decision, ClientError> {
     if phase.secondary().is_none() {
         return Ok(Decision::pass(Side::Old));
     }
     if let Some((table, returns_rows)) = captured(router, statement)? {
-        return Ok(Decision { target: Some(Target::OldCapture), capture: Some(table), returns_rows, ..Decision::pass(Side::Old) });
+        return Ok(Decision {
+            target: Some(Target::OldCapture),
+            capture: Some(table),
+            returns_rows,
+            ..Decision::pass(Side::Old)
+        });
     }
-    Ok(Decision { compare: phase == Phase::DualRead, ..Decision::pass(Side::Old) })
+    Ok(Decision {
+        compare: phase == Phase::DualRead,
+        ..Decision::pass(Side::Old)
+    })
 }
 
 /// Phases 5 to 8.
@@ -140,40 +181,78 @@ fn on_new(
 ) -> Result<Decision, ClientError> {
     if phase != Phase::NewOnly {
         if statement.other_tables {
-            return Err(router.refusal(statement, "a statement over mapped tables and others that are still in the old store", HINT_TOGGLE));
+            return Err(router.refusal(
+                statement,
+                "a statement over mapped tables and others that are still in the old store",
+                HINT_TOGGLE,
+            ));
         }
         let map = |table: &TableId| &router.mapping.tables[table.0];
-        if let Some(partial) = tables.iter().map(map).find(|table| !complete.is_complete(table)) {
+        if let Some(partial) = tables
+            .iter()
+            .map(map)
+            .find(|table| !complete.is_complete(table))
+        {
             return Err(incomplete(router, statement, partial));
         }
     }
-    let capture = if phase.secondary().is_some() { captured(router, statement)? } else { None };
-    let identity = tables.iter().all(|table| router.mapping.tables[table.0].is_identity());
+    let capture = if phase.secondary().is_some() {
+        captured(router, statement)?
+    } else {
+        None
+    };
+    let identity = tables
+        .iter()
+        .all(|table| router.mapping.tables[table.0].is_identity());
     Ok(match capture {
-        Some((table, returns_rows)) => {
-            Decision { target: Some(Target::NewCapture), capture: Some(table), returns_rows, ..Decision::pass(Side::New) }
-        }
-        None => Decision { target: (!identity).then_some(Target::New), ..Decision::pass(Side::New) },
+        Some((table, returns_rows)) => Decision {
+            target: Some(Target::NewCapture),
+            capture: Some(table),
+            returns_rows,
+            ..Decision::pass(Side::New)
+        },
+        None => Decision {
+            target: (!identity).then_some(Target::New),
+            ..Decision::pass(Side::New)
+        },
     })
 }
 
 fn incomplete(router: &Router, statement: &StatementFacts, table: &TableMap) -> ClientError {
-    let what = if statement.writes_mapped() { "a write" } else { "a read" };
+    let what = if statement.writes_mapped() {
+        "a write"
+    } else {
+        "a read"
+    };
     router
         .refusal(statement, what, HINT_COMPLETE)
-        .detail(format!("not every row of \"{}\" is in the new store yet, so the answer could be wrong", table.old.name))
+        .detail(format!(
+            "not every row of \"{}\" is in the new store yet, so the answer could be wrong",
+            table.old.name
+        ))
 }
 
 /// The table whose images a write has to carry, and whether the client asked for rows. `None` for what writes no mapped table.
-fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<(TableId, bool)>, ClientError> {
-    if let Some(alias) = statement.aliases.iter().find(|alias| alias.kind == AliasKind::WritingFunction) {
+fn captured(
+    router: &Router,
+    statement: &StatementFacts,
+) -> Result<Option<(TableId, bool)>, ClientError> {
+    if let Some(alias) = statement
+        .aliases
+        .iter()
+        .find(|alias| alias.kind == AliasKind::WritingFunction)
+    {
         let what = format!("a call of function \"{}\", which may write,", alias.name);
         return Err(router.refusal(statement, &what, HINT_CAPTURE));
     }
     if !statement.writes_mapped() {
         return Ok(None);
     }
-    if let Some(alias) = statement.aliases.iter().find(|alias| alias.role == Role::Write) {
+    if let Some(alias) = statement
+        .aliases
+        .iter()
+        .find(|alias| alias.role == Role::Write)
+    {
         let what = format!("a write through \"{}\"", alias.name);
         return Err(router.refusal(statement, &what, "write the mapped table itself"));
     }

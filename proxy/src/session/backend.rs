@@ -143,10 +143,15 @@ impl Backend {
             self.piece_left -= here;
             return Ok(Some(Received::Piece(self.inbound.split_to(here).freeze())));
         }
-        let Some((kind, length)) = header(&self.inbound)? else { return Ok(None) };
+        let Some((kind, length)) = header(&self.inbound)? else {
+            return Ok(None);
+        };
         let whole = HEADER + length;
         if self.inbound.len() >= whole {
-            return Ok(Some(Received::Message(Frame { kind, whole: self.inbound.split_to(whole).freeze() })));
+            return Ok(Some(Received::Message(Frame {
+                kind,
+                whole: self.inbound.split_to(whole).freeze(),
+            })));
         }
         if length >= STREAM_FROM && matches!(kind, b'D' | b'd') && self.passes_rows() {
             let here = self.inbound.split().freeze();
@@ -167,7 +172,12 @@ impl Backend {
     /// Writes what is kept for the server as far as it takes it, and reads what it sends: until something was read or, when
     /// nothing is `wanted`, all is written. `false` when the server has closed. Cancel-safe.
     pub(crate) async fn exchange(&mut self, wanted: bool) -> io::Result<bool> {
-        let Backend { stream, inbound, out, .. } = self;
+        let Backend {
+            stream,
+            inbound,
+            out,
+            ..
+        } = self;
         poll_fn(|cx| {
             let mut wrote = false;
             while !out.is_empty() {
@@ -197,7 +207,9 @@ impl Backend {
 
     /// Waits until the server sends something. `false` when it has closed. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
-        let Backend { stream, inbound, .. } = self;
+        let Backend {
+            stream, inbound, ..
+        } = self;
         poll_fn(|cx| poll_fill(cx, stream, inbound)).await
     }
 
@@ -212,7 +224,11 @@ impl Backend {
     }
 }
 
-fn poll_fill(cx: &mut std::task::Context<'_>, stream: &mut Stream, inbound: &mut BytesMut) -> Poll<io::Result<bool>> {
+fn poll_fill(
+    cx: &mut std::task::Context<'_>,
+    stream: &mut Stream,
+    inbound: &mut BytesMut,
+) -> Poll<io::Result<bool>> {
     const CHUNK: usize = 16 * 1024;
     inbound.reserve(CHUNK / 4);
     let before = inbound.len();

@@ -41,7 +41,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(stream: Stream) -> Client {
-        Client { stream, inbound: BytesMut::new(), out: BytesMut::new() }
+        Client {
+            stream,
+            inbound: BytesMut::new(),
+            out: BytesMut::new(),
+        }
     }
 
     /// Whether a whole message may be there.
@@ -51,18 +55,26 @@ impl Client {
 
     /// The next message, if the whole of it has come.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, ProtocolError> {
-        let Some((kind, length)) = header(&self.inbound)? else { return Ok(None) };
+        let Some((kind, length)) = header(&self.inbound)? else {
+            return Ok(None);
+        };
         match frontend_limit(kind) {
             None => return Err(ProtocolError::Kind { kind }),
             Some(limit) if length >= limit as usize => {
-                return Err(ProtocolError::Length { kind, length: u32::try_from(length + 4).unwrap_or(u32::MAX) });
+                return Err(ProtocolError::Length {
+                    kind,
+                    length: u32::try_from(length + 4).unwrap_or(u32::MAX),
+                });
             }
             Some(_) => {}
         }
         if self.inbound.len() < HEADER + length {
             return Ok(None);
         }
-        Ok(Some(Frame { kind, whole: self.inbound.split_to(HEADER + length).freeze() }))
+        Ok(Some(Frame {
+            kind,
+            whole: self.inbound.split_to(HEADER + length).freeze(),
+        }))
     }
 
     /// Reads more. `false` at the end of the stream. Cancel-safe.
@@ -85,7 +97,11 @@ impl Client {
 
     /// Sends what is kept back once it is much. Not cancel-safe.
     pub(crate) async fn flush_if_large(&mut self) -> io::Result<()> {
-        if self.out.len() >= FLUSH_AT { self.flush().await } else { Ok(()) }
+        if self.out.len() >= FLUSH_AT {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Answers with an error of the proxy's own.

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use crossfade_config::OnSecondaryError;
 use crossfade_journal::{Intent, JournalError, KeyRef, Reason};
 use crossfade_phase::Side;
-use crossfade_store::{Change, Key, Mapping, StoreError, TableId};
+use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder};
 
 use prometheus::IntCounterVec;
 
@@ -60,21 +60,32 @@ pub(crate) async fn prepare(
     shared: &Arc<Shared>,
     worker: usize,
     mapping: &Arc<Mapping>,
+    order: &WriteOrder,
     secondary: Side,
     transaction: &Transaction,
 ) -> Result<Prepared, ClientError> {
     let config = shared.config.load();
-    let (within, policy) = (config.writes.secondary_timeout, config.writes.on_secondary_error);
+    let (within, policy) = (
+        config.writes.secondary_timeout,
+        config.writes.on_secondary_error,
+    );
     let folded = transaction.fold();
     let keys: Vec<(TableId, Key)> = folded.keys().cloned().collect();
     let mut tables: Vec<TableId> = keys.iter().map(|(table, _)| *table).collect();
     tables.dedup();
-    let names: Vec<String> = tables.iter().map(|table| name_of(mapping, *table)).collect();
+    let names: Vec<String> = tables
+        .iter()
+        .map(|table| name_of(mapping, *table))
+        .collect();
     let named: Vec<KeyRef<'_, bytes::Bytes>> = keys
         .iter()
         .filter_map(|(table, key)| {
             let name = tables.iter().position(|known| known == table)?;
-            Some(KeyRef { toggle: &mapping.tables[table.0].toggle, table: &names[name], parts: &key.0 })
+            Some(KeyRef {
+                toggle: &mapping.tables[table.0].toggle,
+                table: &names[name],
+                parts: &key.0,
+            })
         })
         .collect();
     let intend = shared.journal.intend(secondary, &named);
@@ -82,19 +93,35 @@ pub(crate) async fn prepare(
         if transaction.is_keys_only() {
             return Err(Reason::NotWritten);
         }
-        let mut batch: Vec<(TableId, Change)> =
-            folded.into_iter().filter_map(|((table, _), change)| change.map(|change| (table, change))).collect();
+        let mut batch: Vec<(TableId, Change)> = folded
+            .into_iter()
+            .filter_map(|((table, _), change)| change.map(|change| (table, change)))
+            .collect();
         // By (table, key) within what foreign keys demand of the order of tables (trap 2).
-        batch.sort_by_key(|(table, _)| *table);
-        shared.secondaries.on(secondary).stage(worker, mapping, &batch, within).await.map_err(|error| reason_of(mapping, &batch, &error))
+        order.sort(mapping, &mut batch);
+        shared
+            .secondaries
+            .on(secondary)
+            .stage(worker, mapping, &batch, within)
+            .await
+            .map_err(|error| reason_of(mapping, &batch, &error))
     };
     let (intent, staged) = tokio::join!(intend, stage);
     match (intent, staged) {
-        (Ok(intent), Err(reason)) if policy == OnSecondaryError::Fail && reason != Reason::NotWritten => {
+        (Ok(intent), Err(reason))
+            if policy == OnSecondaryError::Fail && reason != Reason::NotWritten =>
+        {
             intent.done();
             Err(secondary_failed(secondary, reason))
         }
-        (Ok(intent), staged) => Ok(Prepared { shared: shared.clone(), mapping: mapping.clone(), tables, intent, staged, within }),
+        (Ok(intent), staged) => Ok(Prepared {
+            shared: shared.clone(),
+            mapping: mapping.clone(),
+            tables,
+            intent,
+            staged,
+            within,
+        }),
         (Err(error), staged) => {
             if let Ok(staged) = staged {
                 staged.rollback(within).await;
@@ -107,7 +134,14 @@ pub(crate) async fn prepare(
 impl Prepared {
     /// Steps 4 and 5, once the primary has answered. The client is answered after this.
     pub(crate) async fn conclude(self, outcome: Outcome) {
-        let Prepared { shared, mapping, tables, intent, staged, within } = self;
+        let Prepared {
+            shared,
+            mapping,
+            tables,
+            intent,
+            staged,
+            within,
+        } = self;
         match (outcome, staged) {
             (Outcome::RolledBack, staged) => {
                 if let Ok(staged) = staged {
@@ -127,17 +161,29 @@ impl Prepared {
                 Err(error) => {
                     tracing::warn!(%error, "the secondary's commit failed; its keys go into the journal");
                     let known = matches!(error, StageError::Store(StoreError::Rejected { .. }));
-                    let reason = if known { Reason::SecondaryFailed } else { Reason::OutcomeUnknown };
+                    let reason = if known {
+                        Reason::SecondaryFailed
+                    } else {
+                        Reason::OutcomeUnknown
+                    };
                     give_up(&shared, &mapping, &tables, intent, reason).await;
                 }
             },
-            (Outcome::Committed, Err(reason)) => give_up(&shared, &mapping, &tables, intent, reason).await,
+            (Outcome::Committed, Err(reason)) => {
+                give_up(&shared, &mapping, &tables, intent, reason).await
+            }
         }
     }
 }
 
 /// The secondary lacks the transaction: its keys become dirty before the client is answered.
-async fn give_up(shared: &Shared, mapping: &Mapping, tables: &[TableId], intent: Intent, reason: Reason) {
+async fn give_up(
+    shared: &Shared,
+    mapping: &Mapping,
+    tables: &[TableId],
+    intent: Intent,
+    reason: Reason,
+) {
     count(&shared.metrics.secondary_failures, mapping, tables);
     // The intent is durable, so the keys are safe; should the journal fail now, the next write is refused.
     if let Err(error) = intent.dirty(reason).await {
@@ -152,12 +198,19 @@ fn name_of(mapping: &Mapping, table: TableId) -> String {
 
 fn count(metric: &IntCounterVec, mapping: &Mapping, tables: &[TableId]) {
     for table in tables {
-        metric.with_label_values(&[mapping.tables[table.0].toggle.as_str(), &name_of(mapping, *table)]).inc();
+        metric
+            .with_label_values(&[
+                mapping.tables[table.0].toggle.as_str(),
+                &name_of(mapping, *table),
+            ])
+            .inc();
     }
 }
 
 fn reason_of(mapping: &Mapping, batch: &[(TableId, Change)], error: &StageError) -> Reason {
-    let table = batch.first().map_or_else(String::new, |(table, _)| name_of(mapping, *table));
+    let table = batch
+        .first()
+        .map_or_else(String::new, |(table, _)| name_of(mapping, *table));
     match error {
         StageError::BreakerOpen => return Reason::BreakerOpen,
         StageError::TimedOut(_) | StageError::Store(StoreError::TimedOut { .. }) => {
@@ -176,6 +229,9 @@ fn secondary_failed(side: Side, reason: Reason) -> ClientError {
 }
 
 fn journal_failed(error: &JournalError) -> ClientError {
-    ClientError::new("58030", format!("the write was refused because crossfade's journal cannot be written: {error}"))
-        .hint("make room on the disk of state_dir, or go back to phase use-old, which needs no journal")
+    ClientError::new(
+        "58030",
+        format!("the write was refused because crossfade's journal cannot be written: {error}"),
+    )
+    .hint("make room on the disk of state_dir, or go back to phase use-old, which needs no journal")
 }

@@ -27,7 +27,9 @@ impl Managed {
     /// Whether messages are skipped up to the next Sync, as the server does after an error.
     pub(super) fn skips(&mut self) -> bool {
         let active = self.active;
-        self.backends.get_mut(active).is_some_and(|backend| backend.skipping)
+        self.backends
+            .get_mut(active)
+            .is_some_and(|backend| backend.skipping)
     }
 
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
@@ -54,10 +56,17 @@ impl Managed {
         let Parse { name, sql, types } = Parse::read(&body)?;
         let name = body.slice_ref(name);
         if !name.is_empty() && self.prepared.statements.contains_key(&name) {
-            let told = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(&name));
+            let told = format!(
+                "prepared statement \"{}\" already exists",
+                String::from_utf8_lossy(&name)
+            );
             return self.refuse_in_batch(&ClientError::new("42P05", told));
         }
-        let statement = Statement { sql: String::from_utf8_lossy(sql).into(), types: types.into(), planned: None };
+        let statement = Statement {
+            sql: String::from_utf8_lossy(sql).into(),
+            types: types.into(),
+            planned: None,
+        };
         self.forget_variants(&name);
         self.prepared.statements.insert(name.clone(), statement);
         self.ensure_path(sql).await?;
@@ -112,15 +121,26 @@ impl Managed {
         if self.backend(plan.side)?.prepared.contains_key(&key) {
             return Ok(());
         }
-        let Some(statement) = self.prepared.statements.get(name).cloned() else { return Ok(()) };
-        let there = if name.is_empty() || plan.variant == Variant::Original { name.clone() } else { self.fresh_name() };
+        let Some(statement) = self.prepared.statements.get(name).cloned() else {
+            return Ok(());
+        };
+        let there = if name.is_empty() || plan.variant == Variant::Original {
+            name.clone()
+        } else {
+            self.fresh_name()
+        };
         let sql = plan.sql.as_ref().unwrap_or(&statement.sql).clone();
         let backend = self.backend(plan.side)?;
         if name.is_empty() {
             // One unnamed statement a server, whatever its variant.
             backend.prepared.retain(|(known, _), _| !known.is_empty());
         }
-        frontend::parse(&mut backend.out, &there, sql.as_bytes(), &types_for(plan.side, &statement.types));
+        frontend::parse(
+            &mut backend.out,
+            &there,
+            sql.as_bytes(),
+            &types_for(plan.side, &statement.types),
+        );
         backend.batch = true;
         backend.expect.push_back(Expect::Parse { show });
         backend.prepared.insert(key, there);
@@ -144,9 +164,15 @@ impl Managed {
         };
         self.activate_for(&plan).await?;
         self.prepare_on(&name, &plan, false)?;
-        let compare = plan.compare.as_ref().and_then(|compare| compare.lookup(Some(&bind)));
+        let compare = plan
+            .compare
+            .as_ref()
+            .and_then(|compare| compare.lookup(Some(&bind)));
         let backend = self.backend(plan.side)?;
-        let there = backend.prepared.get(&(name.clone(), plan.variant)).unwrap_or(&name);
+        let there = backend
+            .prepared
+            .get(&(name.clone(), plan.variant))
+            .unwrap_or(&name);
         let mut results = bind.results;
         // No code means text for all, one code counts for all; only codes for each column have to be made more. The appended columns
         // are of type text, whose two formats are the same bytes.
@@ -157,7 +183,13 @@ impl Managed {
         frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
         backend.batch = true;
         backend.expect.push_back(Expect::Bind { show: true });
-        let entry = Portal { side: plan.side, plan, held: VecDeque::new(), completion: None, compare };
+        let entry = Portal {
+            side: plan.side,
+            plan,
+            held: VecDeque::new(),
+            completion: None,
+            compare,
+        };
         self.prepared.portals.insert(portal, entry);
         Ok(())
     }
@@ -181,7 +213,12 @@ impl Managed {
                 };
                 self.activate_for(&plan).await?;
                 self.prepare_on(&name, &plan, false)?;
-                let there = self.backend(plan.side)?.prepared.get(&(name.clone(), plan.variant)).cloned().unwrap_or(name);
+                let there = self
+                    .backend(plan.side)?
+                    .prepared
+                    .get(&(name.clone(), plan.variant))
+                    .cloned()
+                    .unwrap_or(name);
                 (plan.side, plan.appended(), there)
             }
         };
@@ -189,7 +226,10 @@ impl Managed {
         let backend = self.backend(side)?;
         frontend::target(&mut backend.out, b'D', target, &there);
         backend.batch = true;
-        backend.expect.push_back(Expect::Describe { strip, show_none: true });
+        backend.expect.push_back(Expect::Describe {
+            strip,
+            show_none: true,
+        });
         Ok(())
     }
 
@@ -221,7 +261,15 @@ impl Managed {
         let capture = plan.capture.clone();
         let captured = capture.is_some();
         let backend = self.backend(side)?;
-        frontend::execute(&mut backend.out, &name, if captured { 0 } else { i32::try_from(rows).unwrap_or(0) });
+        frontend::execute(
+            &mut backend.out,
+            &name,
+            if captured {
+                0
+            } else {
+                i32::try_from(rows).unwrap_or(0)
+            },
+        );
         backend.batch = true;
         backend.expect.push_back(Expect::Execute(Execute {
             show_rows: !captured || plan.returns_rows,
@@ -247,13 +295,20 @@ impl Managed {
         self.failed = false;
         let backend = self.backend(side)?;
         frontend::execute(&mut backend.out, name, 0);
-        backend.expect.push_back(Expect::Execute(Execute { effect: plan.effect.clone(), ..shown() }));
+        backend.expect.push_back(Expect::Execute(Execute {
+            effect: plan.effect.clone(),
+            ..shown()
+        }));
         let settled = self.settle_batch(side).await;
         self.conclude(prepared, settled).await
     }
 
     /// Ends the sandwich once the primary has answered, or has not.
-    pub(super) async fn conclude(&mut self, prepared: Option<commit::Prepared>, settled: Result<(), End>) -> Result<(), End> {
+    pub(super) async fn conclude(
+        &mut self,
+        prepared: Option<commit::Prepared>,
+        settled: Result<(), End>,
+    ) -> Result<(), End> {
         let outcome = match &settled {
             Ok(()) if self.failed => Outcome::RolledBack,
             Ok(()) => Outcome::Committed,
@@ -278,7 +333,10 @@ impl Managed {
             Expect::Close { show: false },
             Expect::Parse { show: false },
             Expect::Bind { show: false },
-            Expect::Execute(Execute { effect: Some(Effect::Rollback { chain: false }), ..Execute::default() }),
+            Expect::Execute(Execute {
+                effect: Some(Effect::Rollback { chain: false }),
+                ..Execute::default()
+            }),
         ]);
         // A warning about a missing block is no business of the client's.
         self.quiet = true;
@@ -302,7 +360,11 @@ impl Managed {
         let active = self.active;
         match target {
             Target::Portal => {
-                let side = self.prepared.portals.remove(&name).map_or(active, |portal| portal.side);
+                let side = self
+                    .prepared
+                    .portals
+                    .remove(&name)
+                    .map_or(active, |portal| portal.side);
                 self.activate(side).await?;
                 self.backend(side)?.batch = true;
                 self.push(side, &frame.whole, Expect::Close { show: true })
@@ -321,8 +383,15 @@ impl Managed {
 
     fn close_variants(&mut self, side: Side, name: &Bytes) {
         let active = self.active;
-        let Some(backend) = self.backends.get_mut(side) else { return };
-        let gone: Vec<Bytes> = backend.prepared.iter().filter(|((known, _), _)| known == name).map(|(_, there)| there.clone()).collect();
+        let Some(backend) = self.backends.get_mut(side) else {
+            return;
+        };
+        let gone: Vec<Bytes> = backend
+            .prepared
+            .iter()
+            .filter(|((known, _), _)| known == name)
+            .map(|(_, there)| there.clone())
+            .collect();
         backend.prepared.retain(|(known, _), _| known != name);
         if side != active {
             // The other server is not part of this batch; what it keeps goes with its connection.
@@ -361,7 +430,9 @@ impl Managed {
     /// Whether an implicit transaction has, or may yet come to have, images.
     pub(super) fn captures_pending(&mut self, side: Side) -> bool {
         let owed = self.backends.get_mut(side).is_some_and(|backend| {
-            backend.expect.iter().any(|expect| matches!(expect, Expect::Execute(execute) if execute.capture.is_some()))
+            backend.expect.iter().any(
+                |expect| matches!(expect, Expect::Execute(execute) if execute.capture.is_some()),
+            )
         });
         owed || !self.transaction.is_empty() || !self.upserts.is_empty()
     }
@@ -394,12 +465,22 @@ impl Managed {
 
 /// An Execute of which the client sees everything.
 pub(super) fn shown() -> Execute {
-    Execute { show_rows: true, show_complete: true, ..Execute::default() }
+    Execute {
+        show_rows: true,
+        show_complete: true,
+        ..Execute::default()
+    }
 }
 
 /// Types of the user's own have other OIDs in the new store; left open, the server infers them.
 fn types_for(side: Side, types: &[u32]) -> Vec<u32> {
     const FIRST_USER_OID: u32 = 16_384;
-    let open = |&oid: &u32| if side == Side::New && oid >= FIRST_USER_OID { 0 } else { oid };
+    let open = |&oid: &u32| {
+        if side == Side::New && oid >= FIRST_USER_OID {
+            0
+        } else {
+            oid
+        }
+    };
     types.iter().map(open).collect()
 }

@@ -85,15 +85,29 @@ impl Managed {
         let backend = self.backends.get_mut(side).ok_or(End::ServerGone(side))?;
         backend.prepared.clear();
         for row in rows {
-            let [Some(name), Some(sql), types] = &row[..] else { continue };
+            let [Some(name), Some(sql), types] = &row[..] else {
+                continue;
+            };
             let name = Bytes::copy_from_slice(name.as_bytes());
-            backend.prepared.insert((name.clone(), Variant::Original), name.clone());
-            let statement = Statement { sql: sql.as_str().into(), types: oids(types.as_deref()), planned: None };
+            backend
+                .prepared
+                .insert((name.clone(), Variant::Original), name.clone());
+            let statement = Statement {
+                sql: sql.as_str().into(),
+                types: oids(types.as_deref()),
+                planned: None,
+            };
             self.prepared.statements.insert(name, statement);
         }
         if let Some(parse) = self.relay.unnamed.parse() {
-            backend.prepared.insert((Bytes::new(), Variant::Original), Bytes::new());
-            let statement = Statement { sql: String::from_utf8_lossy(parse.sql).into(), types: parse.types.into(), planned: None };
+            backend
+                .prepared
+                .insert((Bytes::new(), Variant::Original), Bytes::new());
+            let statement = Statement {
+                sql: String::from_utf8_lossy(parse.sql).into(),
+                types: parse.types.into(),
+                planned: None,
+            };
             self.prepared.statements.insert(Bytes::new(), statement);
         }
         Ok(())
@@ -109,9 +123,16 @@ impl Managed {
             if backend.prepared.contains_key(&key) && !name.is_empty() {
                 continue;
             }
-            frontend::parse(&mut backend.out, &name, statement.sql.as_bytes(), &statement.types);
+            frontend::parse(
+                &mut backend.out,
+                &name,
+                statement.sql.as_bytes(),
+                &statement.types,
+            );
             frontend::sync(&mut backend.out);
-            backend.expect.extend([Expect::Parse { show: false }, Expect::Sync { show: false }]);
+            backend
+                .expect
+                .extend([Expect::Parse { show: false }, Expect::Sync { show: false }]);
             let shown = self.client.out.len();
             self.settle(side).await?;
             if std::mem::take(&mut self.failed) {
@@ -150,9 +171,18 @@ impl Managed {
     }
 
     fn tell_left_behind(&mut self, what: &str, to: Side) {
-        let text = format!("crossfade moved this session to the {to} store; {what} stayed behind and are not seen any more");
+        let text = format!(
+            "crossfade moved this session to the {to} store; {what} stayed behind and are not seen any more"
+        );
         let mut notice = bytes::BytesMut::new();
-        backend::error(&mut notice, "WARNING", "01000", &text, None, Some("connect again to begin with a clean session"));
+        backend::error(
+            &mut notice,
+            "WARNING",
+            "01000",
+            &text,
+            None,
+            Some("connect again to begin with a clean session"),
+        );
         notice[0] = b'N';
         self.client.out.extend_from_slice(&notice);
     }
@@ -163,11 +193,18 @@ impl Managed {
             return Ok(());
         }
         let endpoint = self.shared.endpoint(side);
-        let user = self.parameters.iter().find(|(name, _)| name == "user").map_or("", |(_, value)| value.as_str()).to_owned();
+        let user = self
+            .parameters
+            .iter()
+            .find(|(name, _)| name == "user")
+            .map_or("", |(_, value)| value.as_str())
+            .to_owned();
         let mut settings: Vec<(&str, &str)> = self
             .parameters
             .iter()
-            .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with("_pq_."))
+            .filter(|(name, _)| {
+                !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with("_pq_.")
+            })
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         // Our account opens the connection, the client's role works on it: what the client may do in the one store is not widened
@@ -197,7 +234,11 @@ impl Managed {
 
     /// What the client was told of the server's settings is kept true.
     fn tell_parameter(&mut self, name: &str, value: &str) {
-        if self.status.iter().any(|(known, now)| known == name && now == value) {
+        if self
+            .status
+            .iter()
+            .any(|(known, now)| known == name && now == value)
+        {
             return;
         }
         self.status.retain(|(known, _)| known != name);
@@ -208,7 +249,11 @@ impl Managed {
     /// After statements that may have changed settings: the other connection is told as well.
     pub(super) async fn spread_settings(&mut self) -> Result<(), End> {
         let (from, to) = (self.home, self.home.other());
-        if self.backends.get_mut(to).is_some() { self.copy_settings(from, to).await } else { Ok(()) }
+        if self.backends.get_mut(to).is_some() {
+            self.copy_settings(from, to).await
+        } else {
+            Ok(())
+        }
     }
 
     async fn copy_settings(&mut self, from: Side, to: Side) -> Result<(), End> {
@@ -216,16 +261,34 @@ impl Managed {
         let mut sql = String::from("RESET ALL");
         for row in &rows {
             if let [Some(name), Some(value)] = &row[..] {
-                sql.push_str(&format!("; SELECT pg_catalog.set_config({}, {}, false)", quote_literal(name), quote_literal(value)));
+                sql.push_str(&format!(
+                    "; SELECT pg_catalog.set_config({}, {}, false)",
+                    quote_literal(name),
+                    quote_literal(value)
+                ));
             }
         }
         self.ask(to, &sql).await.map(drop)
     }
 
     async fn copy_channels(&mut self, from: Side, to: Side) -> Result<(), End> {
-        let rows = self.ask(from, "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c").await?;
-        let listen: String = rows.into_iter().flatten().flatten().map(|channel| format!("LISTEN {channel};")).collect();
-        if listen.is_empty() { Ok(()) } else { self.ask(to, &listen).await.map(drop) }
+        let rows = self
+            .ask(
+                from,
+                "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c",
+            )
+            .await?;
+        let listen: String = rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|channel| format!("LISTEN {channel};"))
+            .collect();
+        if listen.is_empty() {
+            Ok(())
+        } else {
+            self.ask(to, &listen).await.map(drop)
+        }
     }
 
     /// A question of the session's own, between two transactions. The client sees nothing of it.
@@ -236,10 +299,18 @@ impl Managed {
         let mut refused = None;
         loop {
             while let Some(received) = self.backend(side)?.next()? {
-                let super::backend::Received::Message(frame) = received else { return Err(End::ServerGone(side)) };
+                let super::backend::Received::Message(frame) = received else {
+                    return Err(End::ServerGone(side));
+                };
                 match frame.kind {
-                    b'D' => rows.push(text_row(&frame.body()).ok_or(crate::wire::ProtocolError::Body { kind: b'D' })?),
-                    b'E' => refused = Some(backend::error_field(&frame.body(), b'M').unwrap_or_default()),
+                    b'D' => rows.push(
+                        text_row(&frame.body())
+                            .ok_or(crate::wire::ProtocolError::Body { kind: b'D' })?,
+                    ),
+                    b'E' => {
+                        refused =
+                            Some(backend::error_field(&frame.body(), b'M').unwrap_or_default())
+                    }
                     b'Z' => return self.asked(side, sql, rows, refused),
                     b'A' => self.client.out.extend_from_slice(&frame.whole),
                     _ => {}
@@ -251,11 +322,24 @@ impl Managed {
         }
     }
 
-    fn asked(&mut self, side: Side, sql: &str, rows: Vec<TextRow>, refused: Option<String>) -> Result<Vec<TextRow>, End> {
-        let Some(error) = refused else { return Ok(rows) };
+    fn asked(
+        &mut self,
+        side: Side,
+        sql: &str,
+        rows: Vec<TextRow>,
+        refused: Option<String>,
+    ) -> Result<Vec<TextRow>, End> {
+        let Some(error) = refused else {
+            return Ok(rows);
+        };
         tracing::warn!(%side, sql, error, "a question about the session was refused");
         Err(End::Fatal(
-            ClientError::new("58000", format!("this session cannot be carried to the {side} store")).detail(error).hint("connect again"),
+            ClientError::new(
+                "58000",
+                format!("this session cannot be carried to the {side} store"),
+            )
+            .detail(error)
+            .hint("connect again"),
         ))
     }
 }
@@ -265,7 +349,9 @@ fn text_row(mut body: &[u8]) -> Option<TextRow> {
     (0..count)
         .map(|_| {
             let length = take_i32(&mut body)?;
-            let Ok(length) = usize::try_from(length) else { return Some(None) };
+            let Ok(length) = usize::try_from(length) else {
+                return Some(None);
+            };
             let (value, rest) = body.split_at_checked(length)?;
             body = rest;
             Some(Some(String::from_utf8_lossy(value).into_owned()))
@@ -275,7 +361,11 @@ fn text_row(mut body: &[u8]) -> Option<TextRow> {
 
 /// Reads an array of OIDs in text form, `{23,25}`.
 fn oids(text: Option<&str>) -> Arc<[u32]> {
-    text.unwrap_or_default().trim_matches(['{', '}']).split(',').filter_map(|oid| oid.parse().ok()).collect()
+    text.unwrap_or_default()
+        .trim_matches(['{', '}'])
+        .split(',')
+        .filter_map(|oid| oid.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

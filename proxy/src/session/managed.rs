@@ -77,7 +77,11 @@ pub(crate) struct Managed {
     pub(super) prepared: Prepared,
     pub(crate) transaction: Transaction,
     /// Upserts of the statement under way: they go behind its deletes, as a key may be left and taken in one UPDATE.
-    pub(super) upserts: Vec<(crossfade_store::TableId, crossfade_store::Key, crossfade_store::Change)>,
+    pub(super) upserts: Vec<(
+        crossfade_store::TableId,
+        crossfade_store::Key,
+        crossfade_store::Change,
+    )>,
     /// An error came since the last look; what a commit waits for.
     pub(super) failed: bool,
     /// Waits for a copy's data: the client's messages go to this server.
@@ -201,7 +205,9 @@ impl Managed {
         if idle && self.pins.changed() {
             return Ok(());
         }
-        let Managed { client, backends, .. } = self;
+        let Managed {
+            client, backends, ..
+        } = self;
         let Backends { old, new } = backends;
         let from = tokio::select! {
             filled = client.fill() => return if matches!(filled, Ok(true)) { Ok(()) } else { Err(End::ClientGone) },
@@ -238,7 +244,12 @@ impl Managed {
     /// Whether no transaction and no request is under way.
     pub(super) fn is_idle(&mut self) -> bool {
         let settled = |backend: &Option<Backend>| {
-            backend.as_ref().is_none_or(|backend| backend.settled() && backend.out.is_empty() && backend.status == Status::Idle && !backend.batch)
+            backend.as_ref().is_none_or(|backend| {
+                backend.settled()
+                    && backend.out.is_empty()
+                    && backend.status == Status::Idle
+                    && !backend.batch
+            })
         };
         self.copying.is_none() && settled(&self.backends.old) && settled(&self.backends.new)
     }
@@ -266,7 +277,9 @@ impl Managed {
 
     /// Data of a COPY goes to the server that waits for it; PostgreSQL ignores it when none does.
     async fn copy_data(&mut self, frame: &Frame) -> Result<(), End> {
-        let Some(side) = self.copying else { return Ok(()) };
+        let Some(side) = self.copying else {
+            return Ok(());
+        };
         let backend = self.backend(side)?;
         backend.out.extend_from_slice(&frame.whole);
         if frame.kind != b'd' {
@@ -274,7 +287,11 @@ impl Managed {
             self.copying = None;
             return Ok(());
         }
-        if backend.out.len() >= super::pump::SEND_AT { self.send_all().await } else { Ok(()) }
+        if backend.out.len() >= super::pump::SEND_AT {
+            self.send_all().await
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn backend(&mut self, side: Side) -> Result<&mut Backend, End> {
@@ -311,7 +328,11 @@ impl Managed {
 
     /// Counts and logs a refusal.
     pub(super) fn note_refusal(&self, error: &ClientError) {
-        self.shared.metrics.refused.with_label_values(&["all"]).inc();
+        self.shared
+            .metrics
+            .refused
+            .with_label_values(&["all"])
+            .inc();
         tracing::info!(sqlstate = error.sqlstate, message = %error.message, "a statement was refused");
     }
 
@@ -320,13 +341,27 @@ impl Managed {
         if self.transaction.is_empty() {
             return Ok(None);
         }
-        let Some(secondary) = self.secondary() else { return Ok(None) };
-        commit::prepare(&self.shared, self.worker, &self.mapping, secondary, &self.transaction).await.map(Some)
+        let Some(secondary) = self.secondary() else {
+            return Ok(None);
+        };
+        let order = self.router.order(secondary);
+        commit::prepare(
+            &self.shared,
+            self.worker,
+            &self.mapping,
+            &order,
+            secondary,
+            &self.transaction,
+        )
+        .await
+        .map(Some)
     }
 
     /// The store that gets images, by the pinned phases.
     fn secondary(&self) -> Option<Side> {
-        self.pins.phases().find_map(crossfade_phase::Phase::secondary)
+        self.pins
+            .phases()
+            .find_map(crossfade_phase::Phase::secondary)
     }
 
     /// Tells the client why the session ends, where it can be told.
@@ -340,9 +375,12 @@ impl Managed {
             End::ServerGone(side) => {
                 tracing::warn!(session = label, %side, "a store closed a session's connection");
                 self.tell_fatal(
-                    &ClientError::new("08006", format!("the connection to the {side} store was lost"))
-                        .detail("a transaction that was committing may or may not have committed")
-                        .hint("connect again"),
+                    &ClientError::new(
+                        "08006",
+                        format!("the connection to the {side} store was lost"),
+                    )
+                    .detail("a transaction that was committing may or may not have committed")
+                    .hint("connect again"),
                 )
                 .await;
             }

@@ -15,7 +15,10 @@ use crate::{
 impl Managed {
     /// Whether strings of the session take backslashes for what they are.
     fn conforming(&self) -> bool {
-        !self.status.iter().any(|(name, value)| name == "standard_conforming_strings" && value == "off")
+        !self
+            .status
+            .iter()
+            .any(|(name, value)| name == "standard_conforming_strings" && value == "off")
     }
 
     /// Learns the effective search path, should the text name something that it decides on and nobody have asked since it may have changed.
@@ -24,12 +27,19 @@ impl Managed {
         if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
             return Ok(());
         }
-        let settled = self.backends.get_mut(home).is_some_and(|backend| backend.settled() && !backend.batch && backend.status != Status::Failed);
+        let settled = self.backends.get_mut(home).is_some_and(|backend| {
+            backend.settled() && !backend.batch && backend.status != Status::Failed
+        });
         if !settled {
             // In the middle of a pipeline nobody can be asked; what the path was when it began is not known to be wrong.
             return Ok(());
         }
-        let rows = self.ask(home, "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))").await?;
+        let rows = self
+            .ask(
+                home,
+                "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))",
+            )
+            .await?;
         let schemas: Vec<String> = rows.into_iter().flatten().flatten().collect();
         let path = self.router.analyzer().path(&schemas);
         self.path = Some(path);
@@ -40,9 +50,15 @@ impl Managed {
     /// too little.
     fn path_id(&self) -> PathId {
         self.path.unwrap_or_else(|| {
-            let schemas: std::collections::BTreeSet<String> =
-                self.mapping.tables.iter().map(|table| table.old.name.schema.clone()).collect();
-            self.router.analyzer().path(&schemas.into_iter().collect::<Vec<_>>())
+            let schemas: std::collections::BTreeSet<String> = self
+                .mapping
+                .tables
+                .iter()
+                .map(|table| table.old.name.schema.clone())
+                .collect();
+            self.router
+                .analyzer()
+                .path(&schemas.into_iter().collect::<Vec<_>>())
         })
     }
 
@@ -76,22 +92,35 @@ impl Managed {
 
     /// The plan of a text of one statement, as a Parse has it.
     pub(super) fn plan_single(&mut self, sql: &str) -> Result<Plan, ClientError> {
-        let Some(facts) = self.look(sql.as_bytes()) else { return Ok(Plan::pass(self.home)) };
+        let Some(facts) = self.look(sql.as_bytes()) else {
+            return Ok(Plan::pass(self.home));
+        };
         match &facts.statements[..] {
             [statement] => self.plan(sql.as_bytes(), &facts, 0, statement),
             // The server refuses several statements in one Parse, and an empty one does nothing.
-            [] => self.without_statements(&facts).map(|()| Plan::pass(self.home)),
+            [] => self
+                .without_statements(&facts)
+                .map(|()| Plan::pass(self.home)),
             [_, ..] => Ok(Plan::pass(self.home)),
         }
     }
 
     /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
-    pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<(Arc<str>, Arc<Plan>)>, ClientError> {
-        let Some(facts) = self.look(sql) else { return Ok(Vec::new()) };
+    pub(super) fn plan_all(
+        &mut self,
+        sql: &[u8],
+    ) -> Result<Vec<(Arc<str>, Arc<Plan>)>, ClientError> {
+        let Some(facts) = self.look(sql) else {
+            return Ok(Vec::new());
+        };
         self.without_statements(&facts)?;
         let texts: Vec<Arc<str>> = {
             let analyzer = self.router.analyzer();
-            analyzer.split(sql, self.conforming(), &facts).into_iter().map(|text| String::from_utf8_lossy(text).into()).collect()
+            analyzer
+                .split(sql, self.conforming(), &facts)
+                .into_iter()
+                .map(|text| String::from_utf8_lossy(text).into())
+                .collect()
         };
         let mut plans = Vec::with_capacity(texts.len());
         for ((index, statement), text) in facts.statements.iter().enumerate().zip(texts) {
@@ -129,7 +158,13 @@ impl Managed {
         }
     }
 
-    fn plan(&self, sql: &[u8], facts: &Facts, index: usize, statement: &StatementFacts) -> Result<Plan, ClientError> {
+    fn plan(
+        &self,
+        sql: &[u8],
+        facts: &Facts,
+        index: usize,
+        statement: &StatementFacts,
+    ) -> Result<Plan, ClientError> {
         let decision = decide(&self.router, &*self.shared.complete, statement)?;
         let mut plan = Plan {
             returns_rows: decision.returns_rows,
@@ -141,7 +176,9 @@ impl Managed {
         if decision.compare {
             plan.compare = self.router.compare(statement, sql, self.conforming());
         }
-        let Some(target) = decision.target else { return Ok(plan) };
+        let Some(target) = decision.target else {
+            return Ok(plan);
+        };
         let rewritten = self
             .router
             .analyzer()
@@ -150,7 +187,12 @@ impl Managed {
         plan.variant = Variant::For(target);
         plan.sql = Some(String::from_utf8_lossy(&rewritten.sql).into());
         plan.capture = decision.capture.map(|table| {
-            Arc::new(Capture { mapping: self.mapping.clone(), table, deletes: matches!(statement.kind, Kind::Delete(_)), old_keys: rewritten.old_keys })
+            Arc::new(Capture {
+                mapping: self.mapping.clone(),
+                table,
+                deletes: matches!(statement.kind, Kind::Delete(_)),
+                old_keys: rewritten.old_keys,
+            })
         });
         Ok(plan)
     }
@@ -161,7 +203,9 @@ impl Managed {
             self.check_place(plan)?;
         }
         match plans {
-            [(_, first), rest @ ..] if rest.iter().any(|(_, plan)| plan.side != first.side) => Err(elsewhere()),
+            [(_, first), rest @ ..] if rest.iter().any(|(_, plan)| plan.side != first.side) => {
+                Err(elsewhere())
+            }
             _ => Ok(()),
         }
     }
@@ -172,7 +216,11 @@ impl Managed {
     }
 
     fn check_place(&self, plan: &Plan) -> Result<(), ClientError> {
-        if self.transaction.in_block && plan.side != self.home { Err(elsewhere()) } else { Ok(()) }
+        if self.transaction.in_block && plan.side != self.home {
+            Err(elsewhere())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -24,7 +24,11 @@ impl Managed {
     /// stops reading.
     pub(super) async fn send_all(&mut self) -> Result<(), End> {
         for side in [Side::Old, Side::New] {
-            while self.backends.get_mut(side).is_some_and(|backend| !backend.out.is_empty()) {
+            while self
+                .backends
+                .get_mut(side)
+                .is_some_and(|backend| !backend.out.is_empty())
+            {
                 self.exchange(side, false).await?;
             }
         }
@@ -33,7 +37,11 @@ impl Managed {
 
     /// Waits until the server of `side` owes nothing.
     pub(super) async fn settle(&mut self, side: Side) -> Result<(), End> {
-        while self.backends.get_mut(side).is_some_and(|backend| !backend.settled()) {
+        while self
+            .backends
+            .get_mut(side)
+            .is_some_and(|backend| !backend.settled())
+        {
             self.exchange(side, true).await?;
         }
         Ok(())
@@ -52,7 +60,11 @@ impl Managed {
     async fn exchange(&mut self, side: Side, wanted: bool) -> Result<(), End> {
         let exchanged = self.backend(side)?.exchange(wanted).await;
         self.drain_inbound(side).await?;
-        if exchanged.unwrap_or(false) { Ok(()) } else { Err(End::ServerGone(side)) }
+        if exchanged.unwrap_or(false) {
+            Ok(())
+        } else {
+            Err(End::ServerGone(side))
+        }
     }
 
     /// Handles what a server has sent.
@@ -62,7 +74,10 @@ impl Managed {
                 Received::Piece(bytes) => self.client.out.extend_from_slice(&bytes),
                 Received::Message(frame) => self.answer(side, frame)?,
             }
-            self.client.flush_if_large().await.map_err(|_| End::ClientGone)?;
+            self.client
+                .flush_if_large()
+                .await
+                .map_err(|_| End::ClientGone)?;
         }
         Ok(())
     }
@@ -94,7 +109,10 @@ impl Managed {
         let body = frame.body();
         let mut rest = &body[..];
         if let (Some(name), Some(value)) = (take_cstr(&mut rest), take_cstr(&mut rest)) {
-            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            let (name, value) = (
+                String::from_utf8_lossy(name),
+                String::from_utf8_lossy(value),
+            );
             self.status.retain(|(known, _)| *known != name);
             self.status.push((name.into_owned(), value.into_owned()));
         }
@@ -107,7 +125,10 @@ impl Managed {
         self.upserts.clear();
         let copying = self.copying == Some(side);
         let backend = self.backend(side)?;
-        let whole_query = matches!(backend.expect.front(), Some(Expect::Query { .. } | Expect::Function));
+        let whole_query = matches!(
+            backend.expect.front(),
+            Some(Expect::Query { .. } | Expect::Function)
+        );
         if !whole_query {
             // The server skips what was sent up to the next Sync.
             while !matches!(backend.expect.front(), None | Some(Expect::Sync { .. })) {
@@ -124,7 +145,12 @@ impl Managed {
 
     fn ready(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
         let bad = || End::Malformed(ProtocolError::Body { kind: b'Z' });
-        let status = frame.body().first().copied().and_then(Status::read).ok_or_else(bad)?;
+        let status = frame
+            .body()
+            .first()
+            .copied()
+            .and_then(Status::read)
+            .ok_or_else(bad)?;
         let backend = self.backend(side)?;
         backend.status = status;
         backend.skipping = false;
@@ -157,23 +183,32 @@ impl Managed {
 
     fn owed(&mut self, side: Side, frame: Frame) -> Result<(), End> {
         let unexpected = End::Malformed(ProtocolError::Kind { kind: frame.kind });
-        let Some(front) = self.backend(side)?.expect.front() else { return Err(unexpected) };
+        let Some(front) = self.backend(side)?.expect.front() else {
+            return Err(unexpected);
+        };
         match (front, frame.kind) {
-            (&Expect::Parse { show }, b'1') | (&Expect::Bind { show }, b'2') | (&Expect::Close { show }, b'3') => {
-                self.done(side, show, &frame)
-            }
+            (&Expect::Parse { show }, b'1')
+            | (&Expect::Bind { show }, b'2')
+            | (&Expect::Close { show }, b'3') => self.done(side, show, &frame),
             (Expect::Describe { .. }, b't') => {
                 self.show(&frame);
                 Ok(())
             }
-            (&Expect::Describe { strip, show_none }, b'T' | b'n') => self.description(side, &frame, strip, show_none),
+            (&Expect::Describe { strip, show_none }, b'T' | b'n') => {
+                self.description(side, &frame, strip, show_none)
+            }
             (Expect::Execute(_), kind) => self.executed(side, frame, kind),
             (Expect::Query { .. }, b'G' | b'W') => {
                 self.show(&frame);
                 self.copying = Some(side);
                 Ok(())
             }
-            (Expect::Query { effect: Some(effect @ Effect::Commit { .. }) }, b'C') => {
+            (
+                Expect::Query {
+                    effect: Some(effect @ Effect::Commit { .. }),
+                },
+                b'C',
+            ) => {
                 let effect = effect.clone();
                 self.note_tag(&effect, &frame.body());
                 self.show(&frame);
@@ -195,7 +230,13 @@ impl Managed {
         Ok(())
     }
 
-    fn description(&mut self, side: Side, frame: &Frame, strip: usize, show_none: bool) -> Result<(), End> {
+    fn description(
+        &mut self,
+        side: Side,
+        frame: &Frame,
+        strip: usize,
+        show_none: bool,
+    ) -> Result<(), End> {
         self.backend(side)?.expect.pop_front();
         if frame.kind == b'T' {
             match backend::strip_description(&frame.body(), strip)? {
@@ -255,12 +296,18 @@ impl Managed {
                 }
             }
         }
-        let changes = capture.changes(row.appended).ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
+        let changes = capture
+            .changes(row.appended)
+            .ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
         let most = self.shared.config.load().writes.max_transaction_bytes;
         for (key, change) in changes {
             match change {
-                crossfade_store::Change::Delete(_) => self.transaction.push(capture.table, key, change, most),
-                crossfade_store::Change::Upsert(_) => self.upserts.push((capture.table, key, change)),
+                crossfade_store::Change::Delete(_) => {
+                    self.transaction.push(capture.table, key, change, most)
+                }
+                crossfade_store::Change::Upsert(_) => {
+                    self.upserts.push((capture.table, key, change))
+                }
             }
         }
         Ok(())
@@ -276,7 +323,12 @@ impl Managed {
                 self.transaction.push(table, key, change, most);
             }
         }
-        let Execute { show_complete, effect, portion, .. } = execute;
+        let Execute {
+            show_complete,
+            effect,
+            portion,
+            ..
+        } = execute;
         if let Some(effect) = effect
             && frame.kind == b'C'
         {
@@ -305,11 +357,17 @@ impl Managed {
 
     /// Hands out rows of a captured write that the client asked for in portions.
     pub(super) fn hand_out(&mut self, name: &Bytes, rows: usize, completion: Option<Bytes>) {
-        let Some(portal) = self.prepared.portals.get_mut(name) else { return };
+        let Some(portal) = self.prepared.portals.get_mut(name) else {
+            return;
+        };
         if completion.is_some() {
             portal.completion = completion;
         }
-        let now = if rows == 0 { portal.held.len() } else { rows.min(portal.held.len()) };
+        let now = if rows == 0 {
+            portal.held.len()
+        } else {
+            rows.min(portal.held.len())
+        };
         for row in portal.held.drain(..now) {
             self.client.out.extend_from_slice(&row);
         }

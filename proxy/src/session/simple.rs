@@ -38,15 +38,28 @@ impl Managed {
             Ok(pieces) => pieces,
             Err(error) => return self.refuse_query(&error).await,
         };
-        let pieces: Vec<Piece> = pieces.into_iter().map(|(sql, plan)| Piece { sql, plan }).collect();
-        self.compares.extend(pieces.iter().filter_map(|piece| piece.plan.compare.as_ref()?.lookup(None)));
+        let pieces: Vec<Piece> = pieces
+            .into_iter()
+            .map(|(sql, plan)| Piece { sql, plan })
+            .collect();
+        self.compares.extend(
+            pieces
+                .iter()
+                .filter_map(|piece| piece.plan.compare.as_ref()?.lookup(None)),
+        );
         for piece in &pieces {
             self.note_statement(&piece.plan);
         }
         match &pieces[..] {
             [] => self.pass(frame, None),
-            [only] if only.plan.sql.is_none() && only.plan.capture.is_none() => self.pass_one(frame, only).await,
-            many if many.iter().all(|piece| piece.plan.is_plain(self.home)) && !self.captures_pending(self.home) => self.pass(frame, None),
+            [only] if only.plan.sql.is_none() && only.plan.capture.is_none() => {
+                self.pass_one(frame, only).await
+            }
+            many if many.iter().all(|piece| piece.plan.is_plain(self.home))
+                && !self.captures_pending(self.home) =>
+            {
+                self.pass(frame, None)
+            }
             _ => self.take_apart(&pieces).await,
         }
     }
@@ -111,7 +124,9 @@ impl Managed {
         for (index, piece) in pieces.iter().enumerate() {
             self.activate_for(&piece.plan).await?;
             side = piece.plan.side;
-            if matches!(piece.plan.effect, Some(Effect::Commit { .. })) && self.captures_pending(side) {
+            if matches!(piece.plan.effect, Some(Effect::Commit { .. }))
+                && self.captures_pending(side)
+            {
                 if !self.commit_piece(side, piece).await? {
                     break;
                 }
@@ -139,7 +154,10 @@ impl Managed {
         backend.expect.extend([
             Expect::Parse { show: false },
             Expect::Bind { show: false },
-            Expect::Describe { strip: plan.appended(), show_none: false },
+            Expect::Describe {
+                strip: plan.appended(),
+                show_none: false,
+            },
             Expect::Execute(Execute {
                 capture: plan.capture.clone(),
                 show_rows: !captured || plan.returns_rows,

@@ -48,10 +48,13 @@ impl Transaction {
             self.bytes += size(&change);
             if self.bytes > most_bytes {
                 self.keys_only = true;
-                self.changes.iter_mut().for_each(|(_, _, change)| *change = None);
+                self.changes
+                    .iter_mut()
+                    .for_each(|(_, _, change)| *change = None);
             }
         }
-        self.changes.push((table, key, (!self.keys_only).then_some(change)));
+        self.changes
+            .push((table, key, (!self.keys_only).then_some(change)));
     }
 
     /// Whether it changed any mapped row of a dual phase.
@@ -68,7 +71,12 @@ impl Transaction {
     pub(crate) fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::Begin => self.in_block = true,
-            Effect::Commit { chain } | Effect::Rollback { chain } => *self = Transaction { in_block: *chain, ..Transaction::default() },
+            Effect::Commit { chain } | Effect::Rollback { chain } => {
+                *self = Transaction {
+                    in_block: *chain,
+                    ..Transaction::default()
+                }
+            }
             Effect::Savepoint(name) => self.savepoints.push((name.clone(), self.changes.len())),
             Effect::RollbackTo(name) => {
                 if let Some(at) = self.find(name) {
@@ -91,7 +99,10 @@ impl Transaction {
 
     /// The last change of each key, by table and key. `None` where only the key was kept.
     pub(crate) fn fold(&self) -> BTreeMap<(TableId, Key), Option<Change>> {
-        self.changes.iter().map(|(table, key, change)| ((*table, key.clone()), change.clone())).collect()
+        self.changes
+            .iter()
+            .map(|(table, key, change)| ((*table, key.clone()), change.clone()))
+            .collect()
     }
 }
 
@@ -121,7 +132,11 @@ mod tests {
     }
 
     fn keys(transaction: &Transaction) -> Vec<String> {
-        transaction.fold().keys().map(|(_, key)| String::from_utf8_lossy(&key.0[0]).into_owned()).collect()
+        transaction
+            .fold()
+            .keys()
+            .map(|(_, key)| String::from_utf8_lossy(&key.0[0]).into_owned())
+            .collect()
     }
 
     #[test]
@@ -129,7 +144,10 @@ mod tests {
         let mut transaction = Transaction::default();
         put(&mut transaction, "1", "a");
         transaction.push(TABLE, key("1"), Change::Delete(key("1")), 1000);
-        assert_eq!(transaction.fold()[&(TABLE, key("1"))], Some(Change::Delete(key("1"))));
+        assert_eq!(
+            transaction.fold()[&(TABLE, key("1"))],
+            Some(Change::Delete(key("1")))
+        );
     }
 
     #[test]

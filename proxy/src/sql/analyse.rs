@@ -30,7 +30,11 @@ pub(super) fn facts(normal: &Normal, conforming: bool, names: Names<'_>) -> Fact
     let Ok(form) = std::str::from_utf8(&normal.form) else {
         return Facts::problem(Problem::Beyond("the statement is not in UTF-8".to_owned()));
     };
-    let options = if conforming { pg_query::ParserOptions::DEFAULT } else { pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS };
+    let options = if conforming {
+        pg_query::ParserOptions::DEFAULT
+    } else {
+        pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
+    };
     let parsed = match pg_query::parse(form, options) {
         Ok(parsed) => parsed.protobuf,
         Err(pg_query::Error::Parse(message)) => return Facts::problem(Problem::Grammar(message)),
@@ -39,20 +43,34 @@ pub(super) fn facts(normal: &Normal, conforming: bool, names: Names<'_>) -> Fact
     let script = Script::new(form, normal);
     let mut statements = Vec::with_capacity(parsed.stmts.len());
     for raw in &parsed.stmts {
-        let Value::Node(mut tree) = tree::tree(&raw.stmt) else { continue };
+        let Value::Node(mut tree) = tree::tree(&raw.stmt) else {
+            continue;
+        };
         tree.place(&normal.starts);
         let range = tokens_of(raw.stmt_location, raw.stmt_len, &script, &normal.starts);
-        let context = Context { names, script: &script, range };
+        let context = Context {
+            names,
+            script: &script,
+            range,
+        };
         statements.push(statement(tree, &context));
     }
-    Facts { statements, problem: None, script }
+    Facts {
+        statements,
+        problem: None,
+        script,
+    }
 }
 
 fn tokens_of(location: i32, length: i32, script: &Script, starts: &[usize]) -> Range<usize> {
     let first = usize::try_from(location).unwrap_or(0);
     let length = usize::try_from(length).unwrap_or(0);
     let from = starts.partition_point(|&start| start < first);
-    let to = if length == 0 { starts.len() } else { starts.partition_point(|&start| start < first + length) };
+    let to = if length == 0 {
+        starts.len()
+    } else {
+        starts.partition_point(|&start| start < first + length)
+    };
     let mut range = from..to;
     while !range.is_empty() && script.mark(range.end - 1, b';') {
         range.end -= 1;

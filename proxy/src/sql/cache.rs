@@ -19,7 +19,10 @@ pub(super) struct Cache {
 impl Cache {
     /// A cache of at most `capacity` entries.
     pub(super) fn new(capacity: usize) -> Cache {
-        Cache { capacity: (capacity / 2).max(1), ..Cache::default() }
+        Cache {
+            capacity: (capacity / 2).max(1),
+            ..Cache::default()
+        }
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Arc<Facts>> {

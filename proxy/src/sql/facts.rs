@@ -13,7 +13,10 @@ mod dml;
 mod kind;
 mod session;
 
-pub use dml::{ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, SelectFacts, Source, TargetItem, UpdateFacts};
+pub use dml::{
+    ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, SelectFacts, Source,
+    TargetItem, UpdateFacts,
+};
 pub use kind::{DiscardTarget, Kind};
 pub use session::{CopyFacts, CursorFetch, Isolation, SetAction, SetFacts, SetTarget};
 
@@ -132,7 +135,11 @@ pub enum AliasKind {
 impl Facts {
     /// A text without any statement to analyse.
     pub(super) fn problem(problem: Problem) -> Facts {
-        Facts { statements: Vec::new(), problem: Some(problem), script: Script::default() }
+        Facts {
+            statements: Vec::new(),
+            problem: Some(problem),
+            script: Script::default(),
+        }
     }
 }
 
@@ -146,14 +153,19 @@ impl StatementFacts {
     /// Whether a mapped table is written, by its own name or another.
     #[must_use]
     pub fn writes_mapped(&self) -> bool {
-        self.mapped.iter().any(|found| found.role == Role::Write) || self.aliases.iter().any(|found| found.role == Role::Write)
+        self.mapped.iter().any(|found| found.role == Role::Write)
+            || self.aliases.iter().any(|found| found.role == Role::Write)
     }
 
     /// The mapped tables touched, each once, those behind views and the like among them.
     #[must_use]
     pub fn tables(&self) -> Vec<TableId> {
         let mut tables: Vec<_> = self.mapped.iter().map(|found| found.table).collect();
-        tables.extend(self.aliases.iter().flat_map(|found| found.tables.iter().copied()));
+        tables.extend(
+            self.aliases
+                .iter()
+                .flat_map(|found| found.tables.iter().copied()),
+        );
         tables.sort_unstable();
         tables.dedup();
         tables

@@ -55,7 +55,10 @@ impl TokenKind {
     #[must_use]
     pub fn is_text(self) -> bool {
         use TokenKind::{Bits, Dollar, EscapeText, Hex, NationalText, Text, UnicodeText};
-        matches!(self, Text | EscapeText | UnicodeText | NationalText | Bits | Hex | Dollar)
+        matches!(
+            self,
+            Text | EscapeText | UnicodeText | NationalText | Bits | Hex | Dollar
+        )
     }
 }
 
@@ -96,7 +99,11 @@ impl<'a> Lexer<'a> {
     /// A lexer over `text`. `conforming` is the session's `standard_conforming_strings`.
     #[must_use]
     pub fn new(text: &'a [u8], conforming: bool) -> Lexer<'a> {
-        Lexer { text, at: 0, conforming }
+        Lexer {
+            text,
+            at: 0,
+            conforming,
+        }
     }
 
     fn byte(&self, at: usize) -> u8 {
@@ -246,7 +253,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> TokenKind {
-        if self.text[self.at] == b'0' && matches!(self.byte(self.at + 1) | 0x20, b'x' | b'o' | b'b') && self.byte(self.at + 2).is_ascii_hexdigit()
+        if self.text[self.at] == b'0'
+            && matches!(self.byte(self.at + 1) | 0x20, b'x' | b'o' | b'b')
+            && self.byte(self.at + 2).is_ascii_hexdigit()
         {
             self.at += 2;
             self.skip_while(|byte| byte.is_ascii_hexdigit() || byte == b'_');
@@ -272,15 +281,24 @@ impl<'a> Lexer<'a> {
     }
 
     fn digits(&mut self) {
-        while self.byte(self.at).is_ascii_digit() || (self.byte(self.at) == b'_' && self.byte(self.at + 1).is_ascii_digit()) {
+        while self.byte(self.at).is_ascii_digit()
+            || (self.byte(self.at) == b'_' && self.byte(self.at + 1).is_ascii_digit())
+        {
             self.at += 1;
         }
     }
 
     fn mark(&mut self, first: u8) -> TokenKind {
-        let pair = matches!((first, self.byte(self.at + 1)), (b':', b':' | b'=') | (b'.', b'.'));
+        let pair = matches!(
+            (first, self.byte(self.at + 1)),
+            (b':', b':' | b'=') | (b'.', b'.')
+        );
         self.at += 1 + usize::from(pair);
-        if pair { TokenKind::Operator } else { TokenKind::Mark(first) }
+        if pair {
+            TokenKind::Operator
+        } else {
+            TokenKind::Mark(first)
+        }
     }
 
     fn operator(&mut self) -> TokenKind {
@@ -288,13 +306,20 @@ impl<'a> Lexer<'a> {
         let mut end = start;
         while is_operator(self.byte(end)) {
             // A comment ends an operator.
-            if end > start && matches!((self.byte(end), self.byte(end + 1)), (b'-', b'-') | (b'/', b'*')) {
+            if end > start
+                && matches!(
+                    (self.byte(end), self.byte(end + 1)),
+                    (b'-', b'-') | (b'/', b'*')
+                )
+            {
                 break;
             }
             end += 1;
         }
         // SQL wants `a=-1` to be two operators: a long one keeps a final sign only if it has an unusual character.
-        let unusual = self.text[start..end].iter().any(|byte| b"~!@#^&|`?%".contains(byte));
+        let unusual = self.text[start..end]
+            .iter()
+            .any(|byte| b"~!@#^&|`?%".contains(byte));
         while end - start > 1 && !unusual && matches!(self.text[end - 1], b'+' | b'-') {
             end -= 1;
         }
@@ -307,7 +332,9 @@ impl<'a> Lexer<'a> {
             (b'e', b'\'', _) => return self.text_constant(2, true, TokenKind::EscapeText),
             (b'b', b'\'', _) => return self.text_constant(2, false, TokenKind::Bits),
             (b'x', b'\'', _) => return self.text_constant(2, false, TokenKind::Hex),
-            (b'n', b'\'', _) => return self.text_constant(2, !self.conforming, TokenKind::NationalText),
+            (b'n', b'\'', _) => {
+                return self.text_constant(2, !self.conforming, TokenKind::NationalText);
+            }
             (b'u', b'&', b'\'') => return self.text_constant(3, false, TokenKind::UnicodeText),
             (b'u', b'&', b'"') => return self.quoted(3, TokenKind::UnicodeQuoted),
             _ => {}
@@ -326,7 +353,11 @@ impl Iterator for Lexer<'_> {
         }
         let start = self.at;
         let kind = self.scan();
-        Some(Token { kind, start, end: self.at })
+        Some(Token {
+            kind,
+            start,
+            end: self.at,
+        })
     }
 }
 
@@ -337,7 +368,22 @@ fn is_space(byte: u8) -> bool {
 fn is_operator(byte: u8) -> bool {
     matches!(
         byte,
-        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'='
+        b'~' | b'!'
+            | b'@'
+            | b'#'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
+            | b'+'
+            | b'-'
+            | b'*'
+            | b'/'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'='
     )
 }
 
@@ -346,7 +392,9 @@ fn is_word_start(byte: u8) -> bool {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -363,7 +411,10 @@ mod tests {
     }
 
     fn pieces(text: &str) -> Vec<&str> {
-        words(text, true).into_iter().map(|(_, piece)| piece).collect()
+        words(text, true)
+            .into_iter()
+            .map(|(_, piece)| piece)
+            .collect()
     }
 
     #[test]
@@ -374,18 +425,30 @@ mod tests {
         assert_eq!(pieces("a<--c\nb"), ["a", "<", "b"]);
         assert_eq!(pieces("x::int[]"), ["x", "::", "int", "[", "]"]);
         assert_eq!(pieces("1..10"), ["1", "..", "10"]);
-        assert_eq!(pieces("f(a:=1,b=>.5e-3)"), ["f", "(", "a", ":=", "1", ",", "b", "=>", ".5e-3", ")"]);
+        assert_eq!(
+            pieces("f(a:=1,b=>.5e-3)"),
+            ["f", "(", "a", ":=", "1", ",", "b", "=>", ".5e-3", ")"]
+        );
     }
 
     #[test]
     fn constants_end_where_the_server_ends_them() {
-        assert_eq!(pieces("'it''s' E'a\\'b' $$x'y$$ $t$a$$b$t$"), ["'it''s'", "E'a\\'b'", "$$x'y$$", "$t$a$$b$t$"]);
-        assert_eq!(pieces("'a'\n -- more\n 'b' c"), ["'a'\n -- more\n 'b'", "c"]);
+        assert_eq!(
+            pieces("'it''s' E'a\\'b' $$x'y$$ $t$a$$b$t$"),
+            ["'it''s'", "E'a\\'b'", "$$x'y$$", "$t$a$$b$t$"]
+        );
+        assert_eq!(
+            pieces("'a'\n -- more\n 'b' c"),
+            ["'a'\n -- more\n 'b'", "c"]
+        );
         assert_eq!(pieces("'a' 'b'"), ["'a'", "'b'"]);
         assert_eq!(words("'a\\' x", true)[1], (TokenKind::Word, "x"));
         assert_eq!(words("'a\\' x", false)[0].0, TokenKind::Error);
         assert_eq!(pieces("a$b$c $1"), ["a$b$c", "$1"]);
-        assert_eq!(pieces("\"a\"\"b\" U&\"d\\0061\" u&'x' B'01' x'ff' n'y'").len(), 6);
+        assert_eq!(
+            pieces("\"a\"\"b\" U&\"d\\0061\" u&'x' B'01' x'ff' n'y'").len(),
+            6
+        );
         assert_eq!(pieces("/* a /* b */ c */ d"), ["d"]);
     }
 

@@ -18,13 +18,47 @@ pub struct Glance {
 
 /// Words that begin a statement on the session or its transaction.
 const SESSION_STATEMENTS: [&str; 29] = [
-    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare", "execute", "deallocate", "set", "reset",
-    "discard", "declare", "fetch", "move", "close", "listen", "unlisten", "notify", "lock", "copy", "do", "call", "load", "checkpoint",
-    "reassign", "show",
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+    "prepare",
+    "execute",
+    "deallocate",
+    "set",
+    "reset",
+    "discard",
+    "declare",
+    "fetch",
+    "move",
+    "close",
+    "listen",
+    "unlisten",
+    "notify",
+    "lock",
+    "copy",
+    "do",
+    "call",
+    "load",
+    "checkpoint",
+    "reassign",
+    "show",
 ];
 
 /// Words anywhere in a statement that make it one of the session.
-const SESSION_WORDS: [&str; 7] = ["nextval", "currval", "lastval", "setval", "set_config", "temp", "temporary"];
+const SESSION_WORDS: [&str; 7] = [
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "set_config",
+    "temp",
+    "temporary",
+];
 
 const MAPPED: u8 = 1;
 const SESSION: u8 = 2;
@@ -39,18 +73,32 @@ pub struct NameSet {
     names: HashMap<Box<[u8]>, u8, ahash::RandomState>,
     /// For each first byte (folded) the lengths that occur, one bit each: most words fall through here.
     lengths: [u64; 256],
+    /// Mapped names that hold more than the characters of a word.
+    unusual: Vec<Box<[u8]>>,
 }
 
 impl NameSet {
     /// The names by which clients reach the tables of `mapping`: those of the old store, whose schema clients speak.
     #[must_use]
     pub fn new(mapping: &Mapping) -> NameSet {
-        let mut set = NameSet { names: HashMap::default(), lengths: [0; 256] };
+        let mut set = NameSet {
+            names: HashMap::default(),
+            lengths: [0; 256],
+            unusual: Vec::new(),
+        };
         for table in &mapping.tables {
             set.add(&table.old.name.name, MAPPED);
         }
-        let Aliases { views, children, writing_functions } = &mapping.old_aliases;
-        for name in views.keys().chain(children.keys()).chain(writing_functions.keys()) {
+        let Aliases {
+            views,
+            children,
+            writing_functions,
+        } = &mapping.old_aliases;
+        for name in views
+            .keys()
+            .chain(children.keys())
+            .chain(writing_functions.keys())
+        {
             set.add(name, MAPPED);
         }
         for word in SESSION_STATEMENTS {
@@ -64,6 +112,9 @@ impl NameSet {
 
     fn add(&mut self, name: &str, what: u8) {
         let bytes = name.as_bytes();
+        if !bytes.iter().all(|&byte| is_word_byte(byte)) {
+            self.unusual.push(bytes.into());
+        }
         *self.names.entry(bytes.into()).or_default() |= what;
         // A folded word is looked up by its lower-case first byte, a quoted one by its own.
         if let Some(&first) = bytes.first() {
@@ -73,10 +124,20 @@ impl NameSet {
 
     fn of_name(&self, name: &[u8], fold: bool) -> u8 {
         let Some(&first) = name.first() else { return 0 };
-        let first = if fold { first.to_ascii_lowercase() } else { first };
+        let first = if fold {
+            first.to_ascii_lowercase()
+        } else {
+            first
+        };
         if name.len() > NAME_BYTES {
             // PostgreSQL cuts it at a character's end, so it may be any name of the full length.
-            return if (NAME_BYTES - 3..=NAME_BYTES).any(|length| self.lengths[usize::from(first)] >> length & 1 == 1) { MAPPED } else { 0 };
+            return if (NAME_BYTES - 3..=NAME_BYTES)
+                .any(|length| self.lengths[usize::from(first)] >> length & 1 == 1)
+            {
+                MAPPED
+            } else {
+                0
+            };
         }
         if self.lengths[usize::from(first)] >> name.len() & 1 == 0 {
             return 0;
@@ -94,10 +155,16 @@ impl NameSet {
     fn of_token(&self, token: Token, text: &[u8]) -> u8 {
         let bytes = token.of(text);
         match token.kind {
-            TokenKind::Word => self.of_name(bytes, true) | if is_advisory(bytes) { SESSION } else { 0 },
+            TokenKind::Word => {
+                self.of_name(bytes, true) | if is_advisory(bytes) { SESSION } else { 0 }
+            }
             TokenKind::Quoted => {
                 let inner = &bytes[1..bytes.len() - 1];
-                if inner.contains(&b'"') { self.of_name(&super::text::unquote(bytes), false) } else { self.of_name(inner, false) }
+                if inner.contains(&b'"') {
+                    self.of_name(&super::text::unquote(bytes), false)
+                } else {
+                    self.of_name(inner, false)
+                }
             }
             // Escapes could spell anything.
             TokenKind::UnicodeQuoted | TokenKind::Error => MAPPED | SESSION,
@@ -145,8 +212,14 @@ impl NameSet {
 
     /// Any run of word characters of a code block may be a name, in whatever quotes it stands: a DO block runs what it says.
     fn of_body(&self, body: &[u8]) -> u8 {
-        body.split(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80))
-            .fold(0, |found, word| found | self.of_name(word, true) | self.of_name(word, false))
+        let unusual = self
+            .unusual
+            .iter()
+            .any(|name| body.windows(name.len()).any(|window| window == &**name));
+        body.split(|&byte| !is_word_byte(byte))
+            .fold(if unusual { MAPPED } else { 0 }, |found, word| {
+                found | self.of_name(word, true) | self.of_name(word, false)
+            })
     }
 
     /// Whether a code block (the constant of a DO) names a mapped table.
@@ -156,10 +229,18 @@ impl NameSet {
     }
 }
 
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
 fn is_advisory(word: &[u8]) -> bool {
     word.len() > 14
         && matches!(word[0] | 0x20, b'p')
-        && [&b"pg_advisory_"[..], b"pg_try_advisory_"].iter().any(|prefix| word.len() >= prefix.len() && word[..prefix.len()].eq_ignore_ascii_case(prefix))
+        && [&b"pg_advisory_"[..], b"pg_try_advisory_"]
+            .iter()
+            .any(|prefix| {
+                word.len() >= prefix.len() && word[..prefix.len()].eq_ignore_ascii_case(prefix)
+            })
 }
 
 #[cfg(test)]
@@ -173,15 +254,32 @@ mod tests {
 
     #[test]
     fn a_name_counts_where_the_grammar_could_see_it() {
-        for text in ["select * from orders", "SELECT * FROM ORDERS", "select 1 from \"orders\"", "select * from public . Orders", "delete from \"Mixed Case\"",
-            "select * from U&\"d\\0061t\\+000061\"", "select * from order_view", "select touch_orders()", "do $$ begin execute 'DELETE from orders'; end $$",
-            "select 'unterminated"]
-        {
+        for text in [
+            "select * from orders",
+            "SELECT * FROM ORDERS",
+            "select 1 from \"orders\"",
+            "select * from public . Orders",
+            "delete from \"Mixed Case\"",
+            "select * from U&\"d\\0061t\\+000061\"",
+            "select * from order_view",
+            "select touch_orders()",
+            "do $$ begin execute 'DELETE from orders'; end $$",
+            "select 'unterminated",
+        ] {
             assert!(glance(text).mapped, "{text}");
         }
-        for text in ["select * from orders2", "select 'orders' from t", "select 1 -- orders", "/* orders /* */ orders */ select 1", "select $$orders$$, $a$ orders $a$",
-            "select * from \"Orders\"", "select * from \"ORDERS\"", "select e'\\' orders'", "select * from mixed", ""]
-        {
+        for text in [
+            "select * from orders2",
+            "select 'orders' from t",
+            "select 1 -- orders",
+            "/* orders /* */ orders */ select 1",
+            "select $$orders$$, $a$ orders $a$",
+            "select * from \"Orders\"",
+            "select * from \"ORDERS\"",
+            "select e'\\' orders'",
+            "select * from mixed",
+            "",
+        ] {
             assert!(!glance(text).mapped, "{text}");
         }
     }
@@ -198,12 +296,24 @@ mod tests {
 
     #[test]
     fn trap_32_statements_on_the_session_are_seen() {
-        for text in ["BEGIN", " /* x */ commit", "select 1; set search_path = x", "prepare p as select 1", "select nextval('s')", "create temp table x()",
-            "select PG_ADVISORY_lock(1)", "select pg_try_advisory_xact_lock(1)", "fetch 5 from c"]
-        {
+        for text in [
+            "BEGIN",
+            " /* x */ commit",
+            "select 1; set search_path = x",
+            "prepare p as select 1",
+            "select nextval('s')",
+            "create temp table x()",
+            "select PG_ADVISORY_lock(1)",
+            "select pg_try_advisory_xact_lock(1)",
+            "fetch 5 from c",
+        ] {
             assert!(glance(text).session, "{text}");
         }
-        for text in ["select begin from t", "select 1; update t set a = 1", "select 'nextval'"] {
+        for text in [
+            "select begin from t",
+            "select 1; update t set a = 1",
+            "select 'nextval'",
+        ] {
             assert!(!glance(text).session, "{text}");
         }
     }

@@ -4,7 +4,9 @@
 use super::lexer::{Lexer, Token, TokenKind};
 
 /// Statements whose constants are facts: settings, code blocks, file names.
-const VERBATIM: [&str; 8] = ["set", "do", "create", "alter", "copy", "prepare", "commit", "rollback"];
+const VERBATIM: [&str; 8] = [
+    "set", "do", "create", "alter", "copy", "prepare", "commit", "rollback",
+];
 
 /// The grammar's tokens of one text and its normal form.
 #[derive(Debug, Default)]
@@ -26,7 +28,10 @@ impl Normal {
         self.form.clear();
         self.starts.clear();
         self.opaque = false;
-        let mut state = State { first: true, ..State::default() };
+        let mut state = State {
+            first: true,
+            ..State::default()
+        };
         for token in Lexer::new(text, conforming).filter(|token| token.kind.is_significant()) {
             self.opaque |= matches!(token.kind, TokenKind::UnicodeQuoted | TokenKind::Error);
             self.starts.push(self.form.len());
@@ -38,7 +43,9 @@ impl Normal {
     }
 
     fn put(&mut self, token: Token, text: &[u8], state: &State) {
-        use TokenKind::{Bits, Decimal, Dollar, EscapeText, Hex, Integer, NationalText, Text, UnicodeText, Word};
+        use TokenKind::{
+            Bits, Decimal, Dollar, EscapeText, Hex, Integer, NationalText, Text, UnicodeText, Word,
+        };
         let bytes = token.of(text);
         let placeholder: &[u8] = match token.kind {
             Word => {
@@ -66,7 +73,9 @@ impl Normal {
 
     /// The token that begins at this byte of the normal form, or the last one before it.
     pub(super) fn token_at(starts: &[usize], location: usize) -> usize {
-        starts.partition_point(|&start| start <= location).saturating_sub(1)
+        starts
+            .partition_point(|&start| start <= location)
+            .saturating_sub(1)
     }
 }
 
@@ -83,16 +92,34 @@ impl State {
     fn after(&mut self, token: Token, text: &[u8]) {
         self.uescape = false;
         match token.kind {
-            TokenKind::Mark(b';') => *self = State { first: true, ..State::default() },
+            TokenKind::Mark(b';') => {
+                *self = State {
+                    first: true,
+                    ..State::default()
+                }
+            }
             TokenKind::Word => {
                 if self.first {
                     let word = token.of(text);
-                    self.verbatim = VERBATIM.iter().any(|verbatim| word.eq_ignore_ascii_case(verbatim.as_bytes()));
+                    self.verbatim = VERBATIM
+                        .iter()
+                        .any(|verbatim| word.eq_ignore_ascii_case(verbatim.as_bytes()));
                 }
                 self.first = false;
                 self.uescape = token.is_word(text, "uescape");
                 self.positions = if self.positions {
-                    !["limit", "offset", "having", "for", "fetch", "returning", "union", "where"].iter().any(|word| token.is_word(text, word))
+                    ![
+                        "limit",
+                        "offset",
+                        "having",
+                        "for",
+                        "fetch",
+                        "returning",
+                        "union",
+                        "where",
+                    ]
+                    .iter()
+                    .any(|word| token.is_word(text, word))
                 } else {
                     token.is_word(text, "by")
                 };
@@ -120,15 +147,33 @@ mod tests {
     fn texts_that_differ_in_constants_share_a_form() {
         let one = form("UPDATE t SET a = a + -5 WHERE id = 4567 AND s = 'x' -- one");
         assert_eq!(one, "update t set a = a + - 1 where id = 1 and s = '' ");
-        assert_eq!(one, form("update t SET a=a+-77/* two */WHERE id=1 and s = $q$y$q$"));
-        assert_ne!(one, form("UPDATE t SET a = a + -5 WHERE id = $1 AND s = 'x'"));
-        assert_ne!(one, form("UPDATE t SET a = a + -5.0 WHERE id = 4567 AND s = 'x'"));
+        assert_eq!(
+            one,
+            form("update t SET a=a+-77/* two */WHERE id=1 and s = $q$y$q$")
+        );
+        assert_ne!(
+            one,
+            form("UPDATE t SET a = a + -5 WHERE id = $1 AND s = 'x'")
+        );
+        assert_ne!(
+            one,
+            form("UPDATE t SET a = a + -5.0 WHERE id = 4567 AND s = 'x'")
+        );
     }
 
     #[test]
     fn positions_and_settings_stay() {
-        assert_eq!(form("select a, 5 from t group by 1, 2 limit 3"), "select a , 1 from t group by 1 , 2 limit 1 ");
-        assert_eq!(form("SET search_path = 'a'; select 'a'"), "set search_path = 'a' ; select '' ");
-        assert_eq!(form("select U&'d!0061' UESCAPE '!'"), "select U&'' uescape '!' ");
+        assert_eq!(
+            form("select a, 5 from t group by 1, 2 limit 3"),
+            "select a , 1 from t group by 1 , 2 limit 1 "
+        );
+        assert_eq!(
+            form("SET search_path = 'a'; select 'a'"),
+            "set search_path = 'a' ; select '' "
+        );
+        assert_eq!(
+            form("select U&'d!0061' UESCAPE '!'"),
+            "select U&'' uescape '!' "
+        );
     }
 }

@@ -5,6 +5,7 @@ mod capture;
 mod delete;
 mod figure;
 mod group;
+mod hint;
 mod insert;
 mod read;
 mod returning;
@@ -20,7 +21,10 @@ use std::sync::{Arc, OnceLock};
 use crossfade_phase::Side;
 use crossfade_store::Mapping;
 
-use super::{facts::{Facts, Kind, StatementFacts}, lexer::{Lexer, Token}};
+use super::{
+    facts::{Facts, Kind, StatementFacts},
+    lexer::{Lexer, Token},
+};
 
 pub(super) use script::Script;
 use splice::Plan;
@@ -50,7 +54,10 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn unsupported(reason: impl Into<String>) -> Refusal {
-        Refusal { sqlstate: "0A000", reason: reason.into() }
+        Refusal {
+            sqlstate: "0A000",
+            reason: reason.into(),
+        }
     }
 }
 
@@ -84,14 +91,25 @@ impl Plans {
 
 /// The significant tokens of a text.
 pub(super) fn tokens(text: &[u8], conforming: bool) -> Vec<Token> {
-    Lexer::new(text, conforming).filter(|token| token.kind.is_significant()).collect()
+    Lexer::new(text, conforming)
+        .filter(|token| token.kind.is_significant())
+        .collect()
 }
 
 /// The text of one statement with the comments around it, without the semicolon.
-pub(super) fn statement_text<'t>(text: &'t [u8], tokens: &[Token], statement: &StatementFacts) -> &'t [u8] {
+pub(super) fn statement_text<'t>(
+    text: &'t [u8],
+    tokens: &[Token],
+    statement: &StatementFacts,
+) -> &'t [u8] {
     let range = &statement.tokens;
-    let start = range.start.checked_sub(1).map_or(0, |before| tokens[before].end);
-    let end = tokens.get(range.end).map_or(text.len(), |after| after.start);
+    let start = range
+        .start
+        .checked_sub(1)
+        .map_or(0, |before| tokens[before].end);
+    let end = tokens
+        .get(range.end)
+        .map_or(text.len(), |after| after.start);
     &text[start..end]
 }
 
@@ -104,15 +122,33 @@ pub(super) fn rewrite(
     mapping: &Mapping,
     target: Target,
 ) -> Result<Rewritten, Refusal> {
-    let statement = facts.statements.get(index).ok_or_else(|| Refusal::unsupported("there is no such statement"))?;
-    let plan = statement.plans.slot(target).get_or_init(|| plan(facts, statement, mapping, target).map(Arc::new)).clone()?;
+    let statement = facts
+        .statements
+        .get(index)
+        .ok_or_else(|| Refusal::unsupported("there is no such statement"))?;
+    let plan = statement
+        .plans
+        .slot(target)
+        .get_or_init(|| plan(facts, statement, mapping, target).map(Arc::new))
+        .clone()?;
     let tokens = tokens(text, conforming);
-    Ok(Rewritten { sql: plan.apply(text, &tokens, statement), images: plan.images, old_keys: plan.old_keys })
+    Ok(Rewritten {
+        sql: plan.apply(text, &tokens, statement),
+        images: plan.images,
+        old_keys: plan.old_keys,
+    })
 }
 
-fn plan(facts: &Facts, statement: &StatementFacts, mapping: &Mapping, target: Target) -> Result<Plan, Refusal> {
+fn plan(
+    facts: &Facts,
+    statement: &StatementFacts,
+    mapping: &Mapping,
+    target: Target,
+) -> Result<Plan, Refusal> {
     if facts.script.opaque {
-        return Err(Refusal::unsupported("the statement spells a name as U&\"…\", write it plainly"));
+        return Err(Refusal::unsupported(
+            "the statement spells a name as U&\"…\", write it plainly",
+        ));
     }
     let mut walk = walk::Rewriter::new(&facts.script, statement, mapping);
     match target {
@@ -127,6 +163,9 @@ fn plan(facts: &Facts, statement: &StatementFacts, mapping: &Mapping, target: Ta
 /// Rewrites for the new store.
 fn read_or_write(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Refusal> {
     let statement = walk.statement;
+    if capture {
+        capture::check(walk)?;
+    }
     match &statement.kind {
         Kind::Insert(facts) => insert::insert(walk, facts, capture),
         Kind::Update(facts) => update::update(walk, facts, capture),

@@ -83,7 +83,11 @@ mod tests {
             ("'a'\n'b'", None),
         ] {
             let token = Lexer::new(sql.as_bytes(), true).next().unwrap();
-            assert_eq!(constant(token, sql.as_bytes(), true).as_deref(), value, "{sql}");
+            assert_eq!(
+                constant(token, sql.as_bytes(), true).as_deref(),
+                value,
+                "{sql}"
+            );
         }
     }
 

@@ -61,7 +61,10 @@ impl Value {
 
 impl Node {
     pub(super) fn get(&self, field: &str) -> &Value {
-        self.fields.iter().find(|(name, _)| *name == field).map_or(&NOTHING, |(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map_or(&NOTHING, |(_, value)| value)
     }
 
     pub(super) fn has(&self, field: &str) -> bool {
@@ -148,12 +151,13 @@ impl Node {
 
     /// The names in a list of `String` nodes (`funcname`, `fields`, `names`); a star is `*`.
     pub(super) fn names(&self, field: &str) -> Vec<&str> {
-        self.nodes(field).filter_map(|part| match part.kind {
-            "String" => Some(part.text("sval")),
-            "AStar" => Some("*"),
-            _ => None,
-        })
-        .collect()
+        self.nodes(field)
+            .filter_map(|part| match part.kind {
+                "String" => Some(part.text("sval")),
+                "AStar" => Some("*"),
+                _ => None,
+            })
+            .collect()
     }
 }
 

@@ -45,7 +45,14 @@ pub fn error_field(mut body: &[u8], code: u8) -> Option<String> {
 }
 
 /// Appends an `ErrorResponse`.
-pub fn error(out: &mut BytesMut, severity: &str, sqlstate: &str, text: &str, detail: Option<&str>, hint: Option<&str>) {
+pub fn error(
+    out: &mut BytesMut,
+    severity: &str,
+    sqlstate: &str,
+    text: &str,
+    detail: Option<&str>,
+    hint: Option<&str>,
+) {
     message(out, b'E', |out| {
         let mut field = |code: u8, value: &str| {
             out.put_u8(code);
@@ -130,10 +137,15 @@ pub fn split_row(mut body: Bytes, appended: usize) -> Result<SplitRow, ProtocolE
     let bad = || ProtocolError::Body { kind: b'D' };
     let mut rest = &body[..];
     let columns = take_u16(&mut rest).ok_or_else(bad)?;
-    let count = u16::try_from(appended).ok().and_then(|appended| columns.checked_sub(appended)).ok_or_else(bad)?;
+    let count = u16::try_from(appended)
+        .ok()
+        .and_then(|appended| columns.checked_sub(appended))
+        .ok_or_else(bad)?;
     for _ in 0..count {
         let length = take_i32(&mut rest).ok_or_else(bad)?;
-        rest = rest.get(usize::try_from(length).unwrap_or(0)..).ok_or_else(bad)?;
+        rest = rest
+            .get(usize::try_from(length).unwrap_or(0)..)
+            .ok_or_else(bad)?;
     }
     let at = body.len() - rest.len();
     let mut tail = body.split_off(at);
@@ -149,7 +161,11 @@ pub fn split_row(mut body: Bytes, appended: usize) -> Result<SplitRow, ProtocolE
             Err(_) => None,
         });
     }
-    Ok(SplitRow { kept: body, count, appended: values })
+    Ok(SplitRow {
+        kept: body,
+        count,
+        appended: values,
+    })
 }
 
 /// Appends the client's part of a split row as a `DataRow`.

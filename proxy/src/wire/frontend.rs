@@ -28,7 +28,12 @@ impl<'a> Parse<'a> {
         if body.len() != usize::from(count) * 4 {
             return Err(bad);
         }
-        let types = body.as_chunks().0.iter().map(|oid| u32::from_be_bytes(*oid)).collect();
+        let types = body
+            .as_chunks()
+            .0
+            .iter()
+            .map(|oid| u32::from_be_bytes(*oid))
+            .collect();
         Ok(Parse { name, sql, types })
     }
 }
@@ -79,7 +84,14 @@ impl<'a> Bind<'a> {
         }
         let parameters = &whole[..whole.len() - body.len()];
         let results = take_codes(&mut body)?;
-        body.is_empty().then_some(Bind { portal, statement, formats, values, parameters, results })
+        body.is_empty().then_some(Bind {
+            portal,
+            statement,
+            formats,
+            values,
+            parameters,
+            results,
+        })
     }
 
     /// The format of parameter `index`, counted from zero: 0 is text, 1 binary.
@@ -181,7 +193,13 @@ pub fn parse(out: &mut BytesMut, name: &[u8], sql: &[u8], types: &[u32]) {
 }
 
 /// Appends a Bind whose parameters stand already in wire form.
-pub fn bind(out: &mut BytesMut, portal: &[u8], statement: &[u8], parameters: &[u8], results: &[u16]) {
+pub fn bind(
+    out: &mut BytesMut,
+    portal: &[u8],
+    statement: &[u8],
+    parameters: &[u8],
+    results: &[u16],
+) {
     message(out, b'B', |out| {
         put_cstr(out, portal);
         put_cstr(out, statement);

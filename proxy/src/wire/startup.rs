@@ -57,7 +57,9 @@ pub enum StartupError {
 ///
 /// # Errors
 /// When the client is gone half way or the packet is malformed.
-pub async fn read_startup(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Startup>, StartupError> {
+pub async fn read_startup(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Startup>, StartupError> {
     let mut length = [0; 4];
     let first = stream.read(&mut length).await?;
     if first == 0 {
@@ -77,12 +79,17 @@ pub async fn read_startup(stream: &mut (impl AsyncRead + Unpin)) -> Result<Optio
     match body.get_u32() {
         SSL_REQUEST => Ok(Some(Startup::Ssl)),
         GSSENC_REQUEST => Ok(Some(Startup::GssEnc)),
-        CANCEL_REQUEST if body.len() > 4 => {
-            Ok(Some(Startup::Cancel { process_id: body.get_i32(), secret: body }))
-        }
+        CANCEL_REQUEST if body.len() > 4 => Ok(Some(Startup::Cancel {
+            process_id: body.get_i32(),
+            secret: body,
+        })),
         version => {
             let parameters = parameters(&body).ok_or(StartupError::Layout)?;
-            Ok(Some(Startup::Start { packet, version, parameters }))
+            Ok(Some(Startup::Start {
+                packet,
+                version,
+                parameters,
+            }))
         }
     }
 }
@@ -115,21 +122,40 @@ mod tests {
         stream[3] = u8::try_from(body.len()).unwrap();
         stream.extend_from_slice(b"rest");
         let mut reader = &stream[..];
-        let Some(Startup::Start { parameters, version, .. }) = read_startup(&mut reader).await.unwrap() else { panic!() };
+        let Some(Startup::Start {
+            parameters,
+            version,
+            ..
+        }) = read_startup(&mut reader).await.unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(version, 0x0003_0000);
-        assert_eq!(parameters, [("user".into(), "app".into()), ("database".into(), "s".into())]);
+        assert_eq!(
+            parameters,
+            [
+                ("user".into(), "app".into()),
+                ("database".into(), "s".into())
+            ]
+        );
         assert_eq!(reader, b"rest");
     }
 
     #[tokio::test]
     async fn lengths_outside_of_the_protocol_are_refused_before_anything_is_allocated() {
         for length in [0_u32, 7, 10_001, u32::MAX] {
-            assert!(matches!(read(&length.to_be_bytes()).await, Err(StartupError::Length)));
+            assert!(matches!(
+                read(&length.to_be_bytes()).await,
+                Err(StartupError::Length)
+            ));
         }
     }
 
     #[tokio::test]
     async fn a_packet_without_its_last_zero_is_refused() {
-        assert!(matches!(read(b"\0\0\0\x0d\0\x03\0\0user\0").await, Err(StartupError::Layout)));
+        assert!(matches!(
+            read(b"\0\0\0\x0d\0\x03\0\0user\0").await,
+            Err(StartupError::Layout)
+        ));
     }
 }

@@ -61,7 +61,9 @@ impl Walker {
     ) -> Result<(), ProtocolError> {
         while !bytes.is_empty() {
             if self.body_left == 0 {
-                let Some((kind, body)) = self.head(&mut bytes)? else { return Ok(()) };
+                let Some((kind, body)) = self.head(&mut bytes)? else {
+                    return Ok(());
+                };
                 self.body_left = body;
                 see(Step::Head(kind, body))?;
                 continue;
@@ -70,7 +72,11 @@ impl Walker {
             let (body, rest) = bytes.split_at(here);
             self.body_left -= here;
             bytes = rest;
-            see(Step::Body { kind: self.header[0], bytes: body, last: self.body_left == 0 })?;
+            see(Step::Body {
+                kind: self.header[0],
+                bytes: body,
+                last: self.body_left == 0,
+            })?;
         }
         Ok(())
     }
@@ -118,7 +124,9 @@ mod tests {
             walker.walk(chunk, |step| {
                 match step {
                     Step::Head(kind, _) => messages.push((kind, Vec::new())),
-                    Step::Body { bytes, .. } => messages.last_mut().unwrap().1.extend_from_slice(bytes),
+                    Step::Body { bytes, .. } => {
+                        messages.last_mut().unwrap().1.extend_from_slice(bytes)
+                    }
                 }
                 Ok(())
             })?;
@@ -130,7 +138,14 @@ mod tests {
     fn messages_are_the_same_however_they_are_cut() {
         let stream = b"Q\0\0\0\x08abc\0S\0\0\0\x04P\0\0\0\x06xy";
         let whole = seen(&[stream]).unwrap();
-        assert_eq!(whole, [(b'Q', b"abc\0".to_vec()), (b'S', vec![]), (b'P', b"xy".to_vec())]);
+        assert_eq!(
+            whole,
+            [
+                (b'Q', b"abc\0".to_vec()),
+                (b'S', vec![]),
+                (b'P', b"xy".to_vec())
+            ]
+        );
         for cut in 0..stream.len() {
             for second in cut..stream.len() {
                 let parts = [&stream[..cut], &stream[cut..second], &stream[second..]];
@@ -141,10 +156,18 @@ mod tests {
 
     #[test]
     fn absurd_lengths_are_refused() {
-        for length in [[0, 0, 0, 3], [0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0x80, 0, 0, 0]] {
+        for length in [
+            [0, 0, 0, 3],
+            [0, 0, 0, 0],
+            [0xff, 0xff, 0xff, 0xff],
+            [0x80, 0, 0, 0],
+        ] {
             let mut stream = vec![b'Q'];
             stream.extend_from_slice(&length);
-            assert!(matches!(seen(&[&stream]), Err(ProtocolError::Length { kind: b'Q', .. })));
+            assert!(matches!(
+                seen(&[&stream]),
+                Err(ProtocolError::Length { kind: b'Q', .. })
+            ));
         }
     }
 }

@@ -3,6 +3,8 @@
 mod carry;
 mod log;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,

@@ -1,4 +1,5 @@
 //! What a session, a repairer and a guard see.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The real thing: a child process is killed with SIGKILL at a random moment, and the folder is opened again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

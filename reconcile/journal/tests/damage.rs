@@ -1,4 +1,5 @@
 //! Torn ends are cut, damage is refused.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Random histories against a model that keeps everything in two maps.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Segments come and go, and what lives in them stays.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

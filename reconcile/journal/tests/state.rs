@@ -1,4 +1,5 @@
 //! Phases, completeness and checkpoints.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -5,7 +5,11 @@ use std::{sync::atomic::Ordering, time::Duration};
 use crossfade_store::{Form, Key, KeyRange, Row, Store};
 use tokio::time::Instant;
 
-use super::{Run, insert::{How, insert}, walk::Span};
+use super::{
+    Run,
+    insert::{How, insert},
+    walk::Span,
+};
 use crate::{Error, Role, Why, error::During as _, pace::Health};
 
 /// What became of a chunk.
@@ -39,17 +43,31 @@ impl Refused {
 
 /// Copies one chunk.
 pub(super) async fn copy(run: &Run, span: &Span) -> Result<Copied, Error> {
-    let limit = run.engine.settings.chunk_rows.max(1);
+    // Room for rows that came in since the chunk was cut, so that one read nearly always gets it whole.
+    let limit = run
+        .engine
+        .settings
+        .chunk_rows
+        .max(1)
+        .saturating_add(run.engine.settings.chunk_rows / 8 + 1);
     let mut range = span.range.clone();
     let mut total = Copied::default();
     loop {
-        run.pace.acquire(limit).await;
-        let rows = run.source().scan(run.map(), &range, limit, Form::Own).await.during("reading", run.map())?;
+        let rows = run
+            .source()
+            .scan(run.map(), &range, limit, Form::Own)
+            .await
+            .during("reading", run.map())?;
         let Some(last) = rows.last() else { break };
-        // Rows may have come in since the chunk was cut.
         let more = u32::try_from(rows.len()).is_ok_and(|found| found >= limit);
         let last = key_of(run, last)?;
-        let within = KeyRange { after: range.after.replace(last.clone()), upto: Some(last) };
+        run.pace
+            .acquire(u32::try_from(rows.len()).unwrap_or(u32::MAX))
+            .await;
+        let within = KeyRange {
+            after: range.after.replace(last.clone()),
+            upto: Some(last),
+        };
         let step = copy_rows(run, &within, rows).await?;
         run.meter.add(step.seen, step.copied, run.pace.is_braked());
         total.seen += step.seen;
@@ -66,7 +84,10 @@ pub(super) async fn copy(run: &Run, span: &Span) -> Result<Copied, Error> {
 }
 
 async fn copy_rows(run: &Run, within: &KeyRange, rows: Vec<Row>) -> Result<Copied, Error> {
-    let keys = rows.iter().map(|row| key_of(run, row)).collect::<Result<Vec<_>, _>>()?;
+    let keys = rows
+        .iter()
+        .map(|row| key_of(run, row))
+        .collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     let copied = match run.role {
         Role::FromPrimary => from_primary(run, within, &keys, &rows).await?,
@@ -77,23 +98,54 @@ async fn copy_rows(run: &Run, within: &KeyRange, rows: Vec<Row>) -> Result<Copie
 }
 
 /// Steps 3 and 4.
-async fn from_primary(run: &Run, within: &KeyRange, keys: &[Key], rows: &[Row]) -> Result<Copied, Error> {
+async fn from_primary(
+    run: &Run,
+    within: &KeyRange,
+    keys: &[Key],
+    rows: &[Row],
+) -> Result<Copied, Error> {
     // Held over the second look as well: a row that came back must be gone before the other store may become the primary.
     let _pin = run.job.pin().await?;
-    let first = run.target().nth_key(run.map(), within, 1).await.during("looking at the target", run.map())?;
-    let how = if first.is_none() { How::IntoEmpty } else { How::Absent };
+    let first = run
+        .target()
+        .nth_key(run.map(), within, 1)
+        .await
+        .during("looking at the target", run.map())?;
+    let how = if first.is_none() {
+        How::IntoEmpty
+    } else {
+        How::Absent
+    };
     let done = insert(run, how, keys, rows).await?;
-    let now = run.source().fetch(run.map(), keys, Form::Own).await.during("looking again at copied rows", run.map())?;
+    let now = run
+        .source()
+        .fetch(run.map(), keys, Form::Own)
+        .await
+        .during("looking again at copied rows", run.map())?;
     let moved = std::iter::zip(rows, &now).map(|(then, now)| now.as_ref() != Some(then));
-    let mut suspects: Vec<Key> = std::iter::zip(keys, moved).filter(|(_, moved)| *moved).map(|(key, _)| key.clone()).collect();
-    suspects.extend(done.refused.into_iter().map(|refused| refused.key).filter(|key| !now_moved(key, keys, rows, &now)));
+    let mut suspects: Vec<Key> = std::iter::zip(keys, moved)
+        .filter(|(_, moved)| *moved)
+        .map(|(key, _)| key.clone())
+        .collect();
+    suspects.extend(
+        done.refused
+            .into_iter()
+            .map(|refused| refused.key)
+            .filter(|key| !now_moved(key, keys, rows, &now)),
+    );
     fix(run, &suspects).await?;
-    Ok(Copied { seen: rows.len() as u64, copied: done.copied, stuck: None })
+    Ok(Copied {
+        seen: rows.len() as u64,
+        copied: done.copied,
+        stuck: None,
+    })
 }
 
 /// Whether a refused key is among the moved ones already.
 fn now_moved(key: &Key, keys: &[Key], rows: &[Row], now: &[Option<Row>]) -> bool {
-    keys.iter().position(|other| other == key).is_some_and(|at| now[at].as_ref() != Some(&rows[at]))
+    keys.iter()
+        .position(|other| other == key)
+        .is_some_and(|at| now[at].as_ref() != Some(&rows[at]))
 }
 
 /// The target is right wherever it has a row or the journal knows the key.
@@ -102,23 +154,44 @@ async fn into_primary(run: &Run, keys: Vec<Key>, rows: Vec<Row>) -> Result<Copie
     let _pin = run.job.pin().await?;
     // Under the pin: in these phases dirty means 'the old store is stale for this key'.
     let hidden = run.engine.hidden_in_old(run.map(), &keys);
-    let kept = std::iter::zip(std::iter::zip(keys, rows), hidden).filter(|(_, hidden)| !hidden).map(|(kept, _)| kept);
+    let kept = std::iter::zip(std::iter::zip(keys, rows), hidden)
+        .filter(|(_, hidden)| !hidden)
+        .map(|(kept, _)| kept);
     let (keys, rows): (Vec<Key>, Vec<Row>) = kept.unzip();
     let done = insert(run, How::CopyUp, &keys, &rows).await?;
-    Ok(Copied { seen, copied: done.copied, stuck: done.refused.into_iter().next_back() })
+    Ok(Copied {
+        seen,
+        copied: done.copied,
+        stuck: done.refused.into_iter().next_back(),
+    })
 }
 
 /// What an unfinished chunk of a killed run may have brought back: rows of the target that the source does not have.
 async fn sweep(run: &Run, mut range: KeyRange) -> Result<(), Error> {
     let limit = run.engine.settings.chunk_rows.max(1);
     loop {
-        let there = run.target().scan(run.map(), &range, limit, Form::Own).await.during("looking for rows that are gone", run.map())?;
-        let keys = there.iter().map(|row| key_of(run, row)).collect::<Result<Vec<_>, _>>()?;
-        let Some(last) = keys.last() else { return Ok(()) };
+        let there = run
+            .target()
+            .scan(run.map(), &range, limit, Form::Own)
+            .await
+            .during("looking for rows that are gone", run.map())?;
+        let keys = there
+            .iter()
+            .map(|row| key_of(run, row))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Some(last) = keys.last() else {
+            return Ok(());
+        };
         range.after = Some(last.clone());
         let _pin = run.job.pin().await?;
-        let source = run.source().fetch(run.map(), &keys, Form::Own).await.during("looking for rows that are gone", run.map())?;
-        let gone = std::iter::zip(&keys, &source).filter(|(_, row)| row.is_none()).map(|(key, _)| key.clone());
+        let source = run
+            .source()
+            .fetch(run.map(), &keys, Form::Own)
+            .await
+            .during("looking for rows that are gone", run.map())?;
+        let gone = std::iter::zip(&keys, &source)
+            .filter(|(_, row)| row.is_none())
+            .map(|(key, _)| key.clone());
         fix(run, &gone.collect::<Vec<_>>()).await?;
         if u32::try_from(keys.len()).is_ok_and(|found| found < limit) {
             return Ok(());
@@ -127,18 +200,30 @@ async fn sweep(run: &Run, mut range: KeyRange) -> Result<(), Error> {
 }
 
 async fn fix(run: &Run, keys: &[Key]) -> Result<(), Error> {
-    let fixed = run.engine.fix(run.map(), run.direction.from(), keys, Why::Backfill).await?;
+    let fixed = run
+        .engine
+        .fix(run.map(), run.direction.from(), keys, Why::Backfill)
+        .await?;
     run.repaired.fetch_add(fixed.repaired, Ordering::Relaxed);
-    run.left_dirty.fetch_add(fixed.failed.len() as u64, Ordering::Relaxed);
+    run.left_dirty
+        .fetch_add(fixed.failed.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 
 /// Lets the brake look at the stores.
 async fn feel(run: &Run, took: Duration, rows: u64) {
-    let thousands = u32::try_from(rows.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-    let (old, new) = tokio::join!(latency(run, &*run.engine.stores.old), latency(run, &*run.engine.stores.new));
+    let thousands = u32::try_from(rows.div_ceil(1000))
+        .unwrap_or(u32::MAX)
+        .max(1);
+    let (old, new) = tokio::join!(
+        latency(run, &*run.engine.stores.old),
+        latency(run, &*run.engine.stores.new)
+    );
     let latency = old.max(new).max(took / thousands);
-    run.pace.feel(Health { latency, dirty: run.engine.ledger.dirty_count(&run.map().toggle) });
+    run.pace.feel(Health {
+        latency,
+        dirty: run.engine.ledger.dirty_count(&run.map().toggle),
+    });
 }
 
 /// A store that does not answer counts as slow; the next chunk's own error says more.
@@ -151,6 +236,9 @@ async fn latency(run: &Run, store: &dyn Store) -> Duration {
 }
 
 fn key_of(run: &Run, row: &Row) -> Result<Key, Error> {
-    let null = || Error::NullKey { table: run.map().old.name.to_string(), side: run.source().side() };
+    let null = || Error::NullKey {
+        table: run.map().old.name.to_string(),
+        side: run.source().side(),
+    };
     run.map().key_of(row).ok_or_else(null)
 }

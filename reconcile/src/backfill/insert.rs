@@ -20,7 +20,12 @@ pub(super) struct Inserted {
 }
 
 /// Inserts what is absent. A part that the target refuses is halved until the rows are found that it does not take.
-pub(super) async fn insert(run: &Run, mut how: How, keys: &[Key], rows: &[Row]) -> Result<Inserted, Error> {
+pub(super) async fn insert(
+    run: &Run,
+    mut how: How,
+    keys: &[Key],
+    rows: &[Row],
+) -> Result<Inserted, Error> {
     let mut done = Inserted::default();
     let mut parts = vec![(keys, rows)];
     while let Some((keys, rows)) = parts.pop() {
@@ -31,7 +36,10 @@ pub(super) async fn insert(run: &Run, mut how: How, keys: &[Key], rows: &[Row]) 
             Ok(copied) => done.copied += copied,
             Err(error @ StoreError::Rejected { .. }) if rows.len() == 1 => {
                 run.refused.fetch_add(1, Ordering::Relaxed);
-                done.refused.push(Refused { key: keys[0].clone(), reason: error.to_string() });
+                done.refused.push(Refused {
+                    key: keys[0].clone(),
+                    reason: error.to_string(),
+                });
                 give_up_on_many(run, &done)?;
             }
             Err(StoreError::Rejected { .. }) => {
@@ -81,7 +89,9 @@ fn give_up_on_many(run: &Run, done: &Inserted) -> Result<(), Error> {
     let refused = run.refused.load(Ordering::Relaxed);
     let seen = run.meter.seen() + u64::from(run.engine.settings.chunk_rows);
     match done.refused.last() {
-        Some(last) if refused >= REFUSED_ROWS && refused >= seen / REFUSED_SHARE => Err(last.clone().into_error(run)),
+        Some(last) if refused >= REFUSED_ROWS && refused >= seen / REFUSED_SHARE => {
+            Err(last.clone().into_error(run))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -33,8 +33,20 @@ struct Open {
 }
 
 impl Record {
-    pub(super) fn new(ledger: Arc<dyn Ledger>, direction: Direction, checkpoint: Checkpoint) -> Record {
-        Record { ledger, direction, checkpoint, open: VecDeque::new(), first: 0, saved: Instant::now(), unsaved: false }
+    pub(super) fn new(
+        ledger: Arc<dyn Ledger>,
+        direction: Direction,
+        checkpoint: Checkpoint,
+    ) -> Record {
+        Record {
+            ledger,
+            direction,
+            checkpoint,
+            open: VecDeque::new(),
+            first: 0,
+            saved: Instant::now(),
+            unsaved: false,
+        }
     }
 
     /// Notes, durably, that everything up to `reached` may be written from now on.
@@ -47,31 +59,52 @@ impl Record {
     /// A chunk begins. Chunks begin in the order of their indexes.
     pub(super) fn begin(&mut self, index: u64, span: &Span) {
         debug_assert_eq!(index, self.first + self.open.len() as u64);
-        self.open.push_back(Open { upto: span.range.upto.clone(), done: None });
+        self.open.push_back(Open {
+            upto: span.range.upto.clone(),
+            done: None,
+        });
     }
 
     /// A chunk ended; the checkpoint moves over it once all before it have ended well.
-    pub(super) async fn end(&mut self, index: u64, copied: &Copied, table: &TableMap) -> LedgerResult {
+    pub(super) async fn end(
+        &mut self,
+        index: u64,
+        copied: &Copied,
+        table: &TableMap,
+    ) -> LedgerResult {
         let at = usize::try_from(index - self.first).unwrap_or(usize::MAX);
         if let Some(open) = self.open.get_mut(at) {
             open.done = Some(copied.clone());
         }
         while let Some(done) = self.open.front().and_then(|open| open.done.clone()) {
             // The last chunk has no end: the table is done, or a refused row keeps it open.
-            let Some(upto) = self.open.front().and_then(|open| open.upto.clone()).filter(|_| done.stuck.is_none()) else { break };
+            let Some(upto) = self
+                .open
+                .front()
+                .and_then(|open| open.upto.clone())
+                .filter(|_| done.stuck.is_none())
+            else {
+                break;
+            };
             self.open.pop_front();
             self.first += 1;
             self.checkpoint.upto = Some(upto);
             self.checkpoint.rows_seen += done.seen;
             self.unsaved = true;
         }
-        if self.saved.elapsed() >= SAVE_EVERY { self.save(table).await } else { Ok(()) }
+        if self.saved.elapsed() >= SAVE_EVERY {
+            self.save(table).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the checkpoint durable.
     pub(super) async fn save(&mut self, table: &TableMap) -> LedgerResult {
         if std::mem::take(&mut self.unsaved) {
-            self.ledger.save_checkpoint(table, self.direction, &self.checkpoint).await?;
+            self.ledger
+                .save_checkpoint(table, self.direction, &self.checkpoint)
+                .await?;
             self.saved = Instant::now();
         }
         Ok(())

@@ -31,11 +31,20 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(checkpoint: &Checkpoint) -> Walk {
-        Walk { after: checkpoint.upto.clone(), suspect: checkpoint.reached.clone(), cut: VecDeque::new(), ended: false }
+        Walk {
+            after: checkpoint.upto.clone(),
+            suspect: checkpoint.reached.clone(),
+            cut: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// The next chunk. Its end is durably noted as reached.
-    pub(super) async fn next(&mut self, run: &Run, record: &mut Record) -> Result<Option<Span>, Error> {
+    pub(super) async fn next(
+        &mut self,
+        run: &Run,
+        record: &mut Record,
+    ) -> Result<Option<Span>, Error> {
         if self.cut.is_empty() && !self.ended {
             self.cut_some(run).await?;
             let suspect = self.cut.iter().all(|span| span.suspect);
@@ -58,9 +67,16 @@ impl Walk {
                 Reach::Upto(key) => (true, Some(key.clone())),
                 Reach::End => (true, None),
             };
-            let rest = KeyRange { after: self.after.clone(), upto: end };
+            let rest = KeyRange {
+                after: self.after.clone(),
+                upto: end,
+            };
             let rows = run.engine.settings.chunk_rows.max(1);
-            let cut = run.source().nth_key(run.map(), &rest, rows).await.during("looking for the next chunk", run.map())?;
+            let cut = run
+                .source()
+                .nth_key(run.map(), &rest, rows)
+                .await
+                .during("looking for the next chunk", run.map())?;
             let upto = match cut {
                 Some(key) => Some(key),
                 None => {
@@ -70,7 +86,13 @@ impl Walk {
                     rest.upto.clone()
                 }
             };
-            self.cut.push_back(Span { range: KeyRange { after: self.after.clone(), upto: upto.clone() }, suspect });
+            self.cut.push_back(Span {
+                range: KeyRange {
+                    after: self.after.clone(),
+                    upto: upto.clone(),
+                },
+                suspect,
+            });
             self.after = upto.or(self.after.take());
             if suspect && matches!(self.suspect, Reach::Nowhere) {
                 // The reservation that follows covers chunks of one kind.

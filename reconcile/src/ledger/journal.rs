@@ -1,6 +1,9 @@
 //! The ledger on the journal of a `state_dir`.
 
-use crossfade_journal::{DirtyKey, Journal, JournalKey, KeyBounds, KeyRef, KeyText, Reason, StateError, TableState, Verified as Record};
+use crossfade_journal::{
+    DirtyKey, Journal, JournalKey, KeyBounds, KeyRef, KeyText, Reason, StateError, TableState,
+    Verified as Record,
+};
 use crossfade_phase::Side;
 use crossfade_store::{Key, TableMap};
 use crossfade_toggle::{Epoch, Snapshot};
@@ -11,17 +14,25 @@ use crate::Direction;
 
 impl Ledger for Journal {
     fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
-        self.take_dirty(toggle, limit).into_iter().map(dirty).collect()
+        self.take_dirty(toggle, limit)
+            .into_iter()
+            .map(dirty)
+            .collect()
     }
 
     fn page(&self, table: &TableMap, after: Option<&Key>, limit: usize) -> Vec<Dirty> {
         let after = after.map(|key| journal_key(&table.toggle, &table.old.name.to_string(), key));
-        self.dirty_keys(&table.old.name.to_string(), after.as_ref(), limit).into_iter().map(dirty).collect()
+        self.dirty_keys(&table.old.name.to_string(), after.as_ref(), limit)
+            .into_iter()
+            .map(dirty)
+            .collect()
     }
 
     fn marks(&self, table: &TableMap, keys: &[Key]) -> Vec<Option<Dirty>> {
         let name = table.old.name.to_string();
-        keys.iter().map(|key| self.dirty_key_of(&name, &key.0).map(dirty)).collect()
+        keys.iter()
+            .map(|key| self.dirty_key_of(&name, &key.0).map(dirty))
+            .collect()
     }
 
     fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
@@ -31,23 +42,46 @@ impl Ledger for Journal {
 
     fn clean(&self, dirty: &Dirty) {
         // Marked again since, or cleaned by somebody else: both are as well.
-        let _ = Journal::clean(self, &journal_key(&dirty.toggle, &dirty.table, &dirty.key), dirty.generation);
+        let _ = Journal::clean(
+            self,
+            &journal_key(&dirty.toggle, &dirty.table, &dirty.key),
+            dirty.generation,
+        );
     }
 
     fn failed(&self, dirty: &Dirty, error: &str) {
-        Journal::failed(self, &journal_key(&dirty.toggle, &dirty.table, &dirty.key), error);
+        Journal::failed(
+            self,
+            &journal_key(&dirty.toggle, &dirty.table, &dirty.key),
+            error,
+        );
     }
 
-    fn mark<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], stale: Side, why: Why) -> BoxFuture<'a, LedgerResult> {
+    fn mark<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+        stale: Side,
+        why: Why,
+    ) -> BoxFuture<'a, LedgerResult> {
         Box::pin(async move {
             let name = table.old.name.to_string();
-            let refs: Vec<_> = keys.iter().map(|key| KeyRef { toggle: &table.toggle, table: &name, parts: &key.0 }).collect();
+            let refs: Vec<_> = keys
+                .iter()
+                .map(|key| KeyRef {
+                    toggle: &table.toggle,
+                    table: &name,
+                    parts: &key.0,
+                })
+                .collect();
             let reason = match why {
                 Why::Backfill => Reason::Backfill,
                 Why::Verify => Reason::VerifyDifference,
                 Why::Read => Reason::ReadMismatch,
             };
-            self.mark_dirty(stale, &refs, reason).await.map_err(|error| LedgerError(error.to_string()))
+            self.mark_dirty(stale, &refs, reason)
+                .await
+                .map_err(|error| LedgerError(error.to_string()))
         })
     }
 
@@ -61,20 +95,41 @@ impl Ledger for Journal {
         let done = bounds.next();
         let reached = match bounds.next() {
             None => Reach::Nowhere,
-            Some(KeyBounds { upto: Some(key), .. }) => Reach::Upto(from_text(key)),
+            Some(KeyBounds {
+                upto: Some(key), ..
+            }) => Reach::Upto(from_text(key)),
             Some(KeyBounds { upto: None, .. }) => Reach::End,
         };
-        Some(Checkpoint { epoch: Epoch::new(found.epoch), upto: done.and_then(|done| done.upto).map(from_text), reached, rows_seen: found.rows })
+        Some(Checkpoint {
+            epoch: Epoch::new(found.epoch),
+            upto: done.and_then(|done| done.upto).map(from_text),
+            reached,
+            rows_seen: found.rows,
+        })
     }
 
-    fn save_checkpoint<'a>(&'a self, table: &'a TableMap, direction: Direction, at: &'a Checkpoint) -> BoxFuture<'a, LedgerResult> {
+    fn save_checkpoint<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: &'a Checkpoint,
+    ) -> BoxFuture<'a, LedgerResult> {
         let (record, at) = (record_of(table, direction), at.clone());
         let upto = at.upto.as_ref().map(to_text);
-        let mut done = vec![KeyBounds { after: None, upto: upto.clone() }];
+        let mut done = vec![KeyBounds {
+            after: None,
+            upto: upto.clone(),
+        }];
         match &at.reached {
             Reach::Nowhere => {}
-            Reach::Upto(key) => done.push(KeyBounds { after: upto, upto: Some(to_text(key)) }),
-            Reach::End => done.push(KeyBounds { after: upto, upto: None }),
+            Reach::Upto(key) => done.push(KeyBounds {
+                after: upto,
+                upto: Some(to_text(key)),
+            }),
+            Reach::End => done.push(KeyBounds {
+                after: upto,
+                upto: None,
+            }),
         }
         blocking(self, move |journal| {
             journal.state().update_backfill(&record, |checkpoint| {
@@ -85,7 +140,12 @@ impl Ledger for Journal {
         })
     }
 
-    fn backfilled<'a>(&'a self, table: &'a TableMap, direction: Direction, at: Snapshot) -> BoxFuture<'a, LedgerResult> {
+    fn backfilled<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: Snapshot,
+    ) -> BoxFuture<'a, LedgerResult> {
         let record = record_of(table, direction);
         blocking(self, move |journal| {
             // In this order: a crash in between repeats a copy that finds nothing to do.
@@ -98,7 +158,12 @@ impl Ledger for Journal {
         })
     }
 
-    fn verified<'a>(&'a self, table: &'a TableMap, direction: Direction, found: Verified) -> BoxFuture<'a, LedgerResult> {
+    fn verified<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        found: Verified,
+    ) -> BoxFuture<'a, LedgerResult> {
         let record = record_of(table, direction);
         blocking(self, move |journal| {
             let change = |table: &mut TableState| {
@@ -120,9 +185,18 @@ impl Ledger for Journal {
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing {
         let known = self.state().table(&record_of(table, direction));
         let since = known.backfilled_at_epoch;
-        let counts = |verified: &&Record| known.bypassed.is_none() && since.is_none_or(|since| verified.at_epoch >= since);
-        let differences = known.verified.as_ref().filter(counts).map(|verified| verified.differences);
-        Standing { backfilled: since.is_some(), differences }
+        let counts = |verified: &&Record| {
+            known.bypassed.is_none() && since.is_none_or(|since| verified.at_epoch >= since)
+        };
+        let differences = known
+            .verified
+            .as_ref()
+            .filter(counts)
+            .map(|verified| verified.differences);
+        Standing {
+            backfilled: since.is_some(),
+            differences,
+        }
     }
 }
 
@@ -136,17 +210,26 @@ pub(crate) fn record_of(table: &TableMap, direction: Direction) -> String {
 }
 
 /// State files are flushed on the spot; not on a thread that serves sessions.
-fn blocking<'a>(journal: &Journal, write: impl FnOnce(&Journal) -> Result<(), StateError> + Send + 'static) -> BoxFuture<'a, LedgerResult> {
+fn blocking<'a>(
+    journal: &Journal,
+    write: impl FnOnce(&Journal) -> Result<(), StateError> + Send + 'static,
+) -> BoxFuture<'a, LedgerResult> {
     let journal = journal.clone();
     Box::pin(async move {
         let written = tokio::task::spawn_blocking(move || write(&journal)).await;
-        let written = written.map_err(|_| LedgerError("the thread that writes the state files ended unexpectedly".into()))?;
+        let written = written.map_err(|_| {
+            LedgerError("the thread that writes the state files ended unexpectedly".into())
+        })?;
         written.map_err(|error| LedgerError(error.to_string()))
     })
 }
 
 fn journal_key(toggle: &str, table: &str, key: &Key) -> JournalKey {
-    JournalKey { toggle: toggle.into(), table: table.into(), key: key.0.iter().map(|part| part.to_vec()).collect() }
+    JournalKey {
+        toggle: toggle.into(),
+        table: table.into(),
+        key: key.0.iter().map(|part| part.to_vec()).collect(),
+    }
 }
 
 fn dirty(found: DirtyKey) -> Dirty {
@@ -170,5 +253,8 @@ fn from_text(key: KeyText) -> Key {
 
 /// For display only (trap 44).
 fn unix_now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }

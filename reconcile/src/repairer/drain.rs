@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crossfade_phase::Side;
 use crossfade_store::{Key, StoreError, TableMap};
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
 use crate::{
     Engine,
@@ -40,22 +40,35 @@ impl Engine {
     pub(super) async fn drain_once(&self, toggle: &str) -> Drained {
         // Asked before anything is taken: what is taken is kept from others for a while.
         let phase = self.gates.effective(toggle).map(|snapshot| snapshot.phase);
-        let Some(secondary) = phase.and_then(|phase| phase.secondary()) else { return Drained::Nothing };
+        let Some(secondary) = phase.and_then(|phase| phase.secondary()) else {
+            return Drained::Nothing;
+        };
         let mut by_table: BTreeMap<usize, Vec<Dirty>> = BTreeMap::new();
         for dirty in self.ledger.take(toggle, self.settings.repair_batch) {
             match self.table_of(&dirty) {
                 // A key that is stale in the primary only comes from a phase in which the other store was the primary: repairing it this
                 // way would undo the newer row. It waits for an operator (`crossfade status` shows it).
-                Some(table) if dirty.is_stale(secondary) => by_table.entry(table.id.0).or_default().push(dirty),
+                Some(table) if dirty.is_stale(secondary) => {
+                    by_table.entry(table.id.0).or_default().push(dirty)
+                }
                 Some(_) | None => {}
             }
         }
-        let units = by_table.into_iter().flat_map(|(table, dirty)| {
-            let table = &self.mapping.tables[table];
-            dirty.chunks(UNIT).map(move |dirty| Unit { table, dirty: dirty.to_vec(), secondary }).collect::<Vec<_>>()
-        });
-        let tried = stream::iter(units).map(|unit| self.drain_unit(toggle, unit));
-        let tried: Vec<Drained> = tried.buffer_unordered(self.settings.repair_workers.max(1)).collect().await;
+        let mut units: Vec<BoxFuture<'_, Drained>> = Vec::new();
+        for (table, dirty) in &by_table {
+            for dirty in dirty.chunks(UNIT) {
+                let unit = Unit {
+                    table: &self.mapping.tables[*table],
+                    dirty: dirty.to_vec(),
+                    secondary,
+                };
+                units.push(self.drain_unit(toggle, unit).boxed());
+            }
+        }
+        let tried: Vec<Drained> = stream::iter(units)
+            .buffer_unordered(self.settings.repair_workers.max(1))
+            .collect()
+            .await;
         match tried {
             tried if tried.contains(&Drained::StoreDown) => Drained::StoreDown,
             tried if tried.contains(&Drained::Some) => Drained::Some,
@@ -64,21 +77,38 @@ impl Engine {
     }
 
     async fn drain_unit(&self, toggle: &str, unit: Unit<'_>) -> Drained {
-        let Some(pin) = self.gates.pin(toggle).await else { return Drained::Nothing };
+        let Some(pin) = self.gates.pin(toggle).await else {
+            return Drained::Nothing;
+        };
         // Trap 28: the phase may have turned round since the keys were taken.
         if pin.snapshot().phase.secondary() != Some(unit.secondary) {
             return Drained::Nothing;
         }
         let outcomes = self.repair_unit(unit).await;
-        let down = |(_, outcome): &Outcome| outcome.as_ref().is_err_and(StoreError::outcome_unknown);
-        if outcomes.iter().any(down) { Drained::StoreDown } else { Drained::Some }
+        let down =
+            |(_, outcome): &Outcome| outcome.as_ref().is_err_and(StoreError::outcome_unknown);
+        if outcomes.iter().any(down) {
+            Drained::StoreDown
+        } else {
+            Drained::Some
+        }
     }
 
     /// Repairs the keys and tells the journal. The caller holds a pin.
     pub(super) async fn repair_unit(&self, unit: Unit<'_>) -> Vec<Outcome> {
-        let (primary, secondary) = (self.stores.on(unit.secondary.other()), self.stores.on(unit.secondary));
+        let (primary, secondary) = (
+            self.stores.on(unit.secondary.other()),
+            self.stores.on(unit.secondary),
+        );
         let keys: Vec<Key> = unit.dirty.iter().map(|dirty| dirty.key.clone()).collect();
-        let outcomes = repair_keys(&**primary, &**secondary, unit.table, &keys, self.settings.lock_hold).await;
+        let outcomes = repair_keys(
+            &**primary,
+            &**secondary,
+            unit.table,
+            &keys,
+            self.settings.lock_hold,
+        )
+        .await;
         for (dirty, outcome) in std::iter::zip(&unit.dirty, &outcomes) {
             match outcome {
                 Ok(_) => self.ledger.clean(dirty),

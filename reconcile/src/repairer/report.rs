@@ -36,7 +36,11 @@ pub struct FailedKey {
 impl fmt::Display for FailedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FailedKey { table, key, error } = self;
-        write!(f, "{table} {}: {error}; mend the row or the table, then `crossfade repair --table {table}`", ShowKey(key))
+        write!(
+            f,
+            "{table} {}: {error}; mend the row or the table, then `crossfade repair --table {table}`",
+            ShowKey(key)
+        )
     }
 }
 
@@ -53,7 +57,11 @@ impl RepairReport {
                 Err(error) => {
                     self.left_dirty += 1;
                     if self.failed.len() < RepairReport::LISTED {
-                        self.failed.push(FailedKey { table: table.old.name.to_string(), key, error: error.to_string() });
+                        self.failed.push(FailedKey {
+                            table: table.old.name.to_string(),
+                            key,
+                            error: error.to_string(),
+                        });
                     }
                 }
             }

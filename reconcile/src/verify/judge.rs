@@ -36,11 +36,17 @@ impl Scope {
         match (direction, phase) {
             (Direction::Forward, Phase::DeployNew) => Err(NotNow::TooEarly(phase)),
             (Direction::Forward, Phase::UseOld) => Ok(Scope::Old { dual: false }),
-            (Direction::Forward, Phase::DualWrite | Phase::DualRead) => Ok(Scope::Old { dual: true }),
+            (Direction::Forward, Phase::DualWrite | Phase::DualRead) => {
+                Ok(Scope::Old { dual: true })
+            }
             (Direction::Forward, Phase::NewPrimary) => Ok(Scope::Covered { gaps_show: true }),
-            (Direction::Forward, Phase::NewWrites | Phase::Backfill) => Ok(Scope::Covered { gaps_show: !complete }),
+            (Direction::Forward, Phase::NewWrites | Phase::Backfill) => Ok(Scope::Covered {
+                gaps_show: !complete,
+            }),
             (Direction::Forward, Phase::NewOnly) => Err(NotNow::OldGone(phase)),
-            (Direction::Reverse, phase) => direction.role(phase).map(|_| Scope::Reverse { complete }),
+            (Direction::Reverse, phase) => {
+                direction.role(phase).map(|_| Scope::Reverse { complete })
+            }
         }
     }
 
@@ -80,22 +86,37 @@ impl Scope {
     }
 
     /// What is wrong with a pair of comparable rows; `None` when nothing is.
-    pub(super) fn judge(self, table: &TableMap, old: Option<&Row>, new: Option<&Row>) -> Option<Verdict> {
+    pub(super) fn judge(
+        self,
+        table: &TableMap,
+        old: Option<&Row>,
+        new: Option<&Row>,
+    ) -> Option<Verdict> {
         let ahead = matches!(self, Scope::Covered { .. });
         let (old, new) = match (old, new) {
             (None, None) => return None,
             (Some(_), None) => {
-                let fine = matches!(self, Scope::Reverse { complete: false } | Scope::Covered { gaps_show: false });
+                let fine = matches!(
+                    self,
+                    Scope::Reverse { complete: false } | Scope::Covered { gaps_show: false }
+                );
                 return (!fine).then_some(Verdict::Missing(Side::New));
             }
             (None, Some(_)) => return (!ahead).then_some(Verdict::Missing(Side::Old)),
             (Some(old), Some(new)) => (old, new),
         };
-        if old == new || (ahead && !table.version.is_some_and(|at| is_older(&table.columns[at].new, new, old, at))) {
+        if old == new
+            || (ahead
+                && !table
+                    .version
+                    .is_some_and(|at| is_older(&table.columns[at].new, new, old, at)))
+        {
             return None;
         }
         let differs = |at: &usize| old.0[*at] != new.0[*at];
-        Some(Verdict::Columns((0..table.columns.len()).filter(differs).collect()))
+        Some(Verdict::Columns(
+            (0..table.columns.len()).filter(differs).collect(),
+        ))
     }
 }
 
@@ -131,15 +152,41 @@ pub struct Values {
 }
 
 impl Difference {
-    pub(super) fn new(table: &TableMap, key: Key, verdict: Verdict, rows: (Option<&Row>, Option<&Row>), values: bool) -> Difference {
+    pub(super) fn new(
+        table: &TableMap,
+        key: Key,
+        verdict: Verdict,
+        rows: (Option<&Row>, Option<&Row>),
+        values: bool,
+    ) -> Difference {
         match verdict {
-            Verdict::Missing(side) => Difference { key, missing_on: Some(side), columns: Vec::new(), values: Vec::new() },
+            Verdict::Missing(side) => Difference {
+                key,
+                missing_on: Some(side),
+                columns: Vec::new(),
+                values: Vec::new(),
+            },
             Verdict::Columns(at) => {
                 let value = |row: Option<&Row>, at: usize| row.and_then(|row| row.0[at].clone());
-                let both = |&at: &usize| Values { old: value(rows.0, at), new: value(rows.1, at) };
-                let values = if values { at.iter().map(both).collect() } else { Vec::new() };
-                let columns = at.iter().map(|&at| table.columns[at].old.name.clone()).collect();
-                Difference { key, missing_on: None, columns, values }
+                let both = |&at: &usize| Values {
+                    old: value(rows.0, at),
+                    new: value(rows.1, at),
+                };
+                let values = if values {
+                    at.iter().map(both).collect()
+                } else {
+                    Vec::new()
+                };
+                let columns = at
+                    .iter()
+                    .map(|&at| table.columns[at].old.name.clone())
+                    .collect();
+                Difference {
+                    key,
+                    missing_on: None,
+                    columns,
+                    values,
+                }
             }
         }
     }

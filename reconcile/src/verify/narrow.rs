@@ -17,16 +17,29 @@ pub(super) async fn compare(run: &Run, chunk: KeyRange) -> Result<(), Error> {
     let mut ranges = vec![chunk];
     while let Some(range) = ranges.pop() {
         let (old, new) = tokio::join!(old.digest(run.map(), &range), new.digest(run.map(), &range));
-        let (old, new) = (old.during("comparing", run.map())?, new.during("comparing", run.map())?);
+        let (old, new) = (
+            old.during("comparing", run.map())?,
+            new.during("comparing", run.map())?,
+        );
         if old.rows == new.rows && old.sum == new.sum {
             run.meter.add(old.rows, 0, false);
             continue;
         }
-        let (fuller, most) = if old.rows >= new.rows { (Side::Old, old.rows) } else { (Side::New, new.rows) };
+        let (fuller, most) = if old.rows >= new.rows {
+            (Side::Old, old.rows)
+        } else {
+            (Side::New, new.rows)
+        };
         match half(run, &range, fuller, most).await? {
             Some(mid) => {
-                ranges.push(KeyRange { after: Some(mid.clone()), upto: range.upto });
-                ranges.push(KeyRange { after: range.after, upto: Some(mid) });
+                ranges.push(KeyRange {
+                    after: Some(mid.clone()),
+                    upto: range.upto,
+                });
+                ranges.push(KeyRange {
+                    after: range.after,
+                    upto: Some(mid),
+                });
             }
             None => compare_rows(run, range).await?,
         }
@@ -41,7 +54,13 @@ async fn half(run: &Run, range: &KeyRange, side: Side, rows: u64) -> Result<Opti
         return Ok(None);
     }
     let nth = u32::try_from(rows / 2).unwrap_or(u32::MAX);
-    let mid = run.engine.stores.on(side).nth_key(run.map(), range, nth).await.during("comparing", run.map())?;
+    let mid = run
+        .engine
+        .stores
+        .on(side)
+        .nth_key(run.map(), range, nth)
+        .await
+        .during("comparing", run.map())?;
     // Rows may have gone since they were counted.
     Ok(mid.filter(|mid| range.upto.as_ref() != Some(mid)))
 }
@@ -53,7 +72,10 @@ async fn compare_rows(run: &Run, mut range: KeyRange) -> Result<(), Error> {
         let page = read(run, truth, &range).await?;
         let full = page.len() >= LEAF_ROWS as usize;
         let last = page.last().map(|(key, _)| key.clone()).filter(|_| full);
-        let mut within = KeyRange { after: range.after.take(), upto: last.clone().or_else(|| range.upto.clone()) };
+        let mut within = KeyRange {
+            after: range.after.take(),
+            upto: last.clone().or_else(|| range.upto.clone()),
+        };
         let rows = page.len() as u64;
         let mut right: HashMap<Key, Row> = page.into_iter().collect();
         let mut suspects = Vec::new();
@@ -72,7 +94,12 @@ async fn compare_rows(run: &Run, mut range: KeyRange) -> Result<(), Error> {
             }
             run.suspect(std::mem::take(&mut suspects)).await?;
         }
-        suspects.extend(right.into_iter().filter(|(_, row)| differ(run, Some(row), None)).map(|(key, _)| key));
+        suspects.extend(
+            right
+                .into_iter()
+                .filter(|(_, row)| differ(run, Some(row), None))
+                .map(|(key, _)| key),
+        );
         run.suspect(suspects).await?;
         run.meter.add(rows, 0, false);
         match last {
@@ -91,8 +118,18 @@ fn differ(run: &Run, right: Option<&Row>, other: Option<&Row>) -> bool {
 }
 
 async fn read(run: &Run, side: Side, range: &KeyRange) -> Result<Vec<(Key, Row)>, Error> {
-    let rows = run.engine.stores.on(side).scan(run.map(), range, LEAF_ROWS, Form::Comparable).await;
+    let rows = run
+        .engine
+        .stores
+        .on(side)
+        .scan(run.map(), range, LEAF_ROWS, Form::Comparable)
+        .await;
     let rows = rows.during("comparing", run.map())?;
-    let null = || Error::NullKey { table: run.map().old.name.to_string(), side };
-    rows.into_iter().map(|row| Ok((run.map().key_of(&row).ok_or_else(null)?, row))).collect()
+    let null = || Error::NullKey {
+        table: run.map().old.name.to_string(),
+        side,
+    };
+    rows.into_iter()
+        .map(|row| Ok((run.map().key_of(&row).ok_or_else(null)?, row)))
+        .collect()
 }

@@ -38,15 +38,29 @@ const BATCH: usize = 1000;
 
 impl Engine {
     /// Reads the keys again until each is alike, different for sure, or known to the journal.
-    pub(crate) async fn settle(&self, table: &TableMap, scope: Scope, keys: Vec<Key>, values: bool) -> Result<Settled, Error> {
+    pub(crate) async fn settle(
+        &self,
+        table: &TableMap,
+        scope: Scope,
+        keys: Vec<Key>,
+        values: bool,
+    ) -> Result<Settled, Error> {
         let mut settled = Settled::default();
         for keys in keys.chunks(BATCH) {
-            self.settle_some(table, scope, keys.to_vec(), values, &mut settled).await?;
+            self.settle_some(table, scope, keys.to_vec(), values, &mut settled)
+                .await?;
         }
         Ok(settled)
     }
 
-    async fn settle_some(&self, table: &TableMap, scope: Scope, mut open: Vec<Key>, values: bool, settled: &mut Settled) -> Result<(), Error> {
+    async fn settle_some(
+        &self,
+        table: &TableMap,
+        scope: Scope,
+        mut open: Vec<Key>,
+        values: bool,
+        settled: &mut Settled,
+    ) -> Result<(), Error> {
         let mut before: HashMap<Key, Option<Row>> = HashMap::new();
         let mut pause = self.settings.settle_pause;
         // Two at the least: the first has nothing to compare with.
@@ -62,7 +76,9 @@ impl Engine {
             let seen = self.look(table, scope, &open).await?;
             let mut still = Vec::new();
             for (key, look) in std::iter::zip(open, seen) {
-                let Some(verdict) = scope.judge(table, look.old.as_ref(), look.new.as_ref()) else { continue };
+                let Some(verdict) = scope.judge(table, look.old.as_ref(), look.new.as_ref()) else {
+                    continue;
+                };
                 let right = match scope.truth() {
                     Side::Old => &look.old,
                     Side::New => &look.new,
@@ -74,7 +90,13 @@ impl Engine {
                 } else if look.doubted {
                     self.doubtful(scope, key, settled);
                 } else if stands {
-                    settled.differences.push(Difference::new(table, key, verdict, (look.old.as_ref(), look.new.as_ref()), values));
+                    settled.differences.push(Difference::new(
+                        table,
+                        key,
+                        verdict,
+                        (look.old.as_ref(), look.new.as_ref()),
+                        values,
+                    ));
                 } else {
                     self.decide(table, scope, key, values, settled).await?;
                 }
@@ -98,9 +120,18 @@ impl Engine {
             Scope::Old { .. } | Scope::Reverse { .. } => self.ledger.doubts(table, keys),
         };
         // The side that is right last: were it first, a write that both took in between would show in the other only.
-        let (right, other) = (self.stores.on(scope.truth()), self.stores.on(scope.truth().other()));
-        let others = other.fetch(table, keys, Form::Comparable).await.during("comparing", table)?;
-        let rights = right.fetch(table, keys, Form::Comparable).await.during("comparing", table)?;
+        let (right, other) = (
+            self.stores.on(scope.truth()),
+            self.stores.on(scope.truth().other()),
+        );
+        let others = other
+            .fetch(table, keys, Form::Comparable)
+            .await
+            .during("comparing", table)?;
+        let rights = right
+            .fetch(table, keys, Form::Comparable)
+            .await
+            .during("comparing", table)?;
         let (olds, news) = match scope.truth() {
             Side::Old => (rights, others),
             Side::New => (others, rights),
@@ -111,20 +142,45 @@ impl Engine {
 
     /// A row that is written all the time is looked at under its locks: the right side's keeps writers out, the other's waits for the
     /// last one to be done.
-    async fn decide(&self, table: &TableMap, scope: Scope, key: Key, values: bool, settled: &mut Settled) -> Result<(), Error> {
-        let (right, other) = (self.stores.on(scope.truth()), self.stores.on(scope.truth().other()));
-        let (right, other) = under_locks(&**right, &**other, table, &key).await.during("comparing", table)?;
+    async fn decide(
+        &self,
+        table: &TableMap,
+        scope: Scope,
+        key: Key,
+        values: bool,
+        settled: &mut Settled,
+    ) -> Result<(), Error> {
+        let (right, other) = (
+            self.stores.on(scope.truth()),
+            self.stores.on(scope.truth().other()),
+        );
+        let (right, other) = under_locks(&**right, &**other, table, &key)
+            .await
+            .during("comparing", table)?;
         let (old, new) = match scope.truth() {
             Side::Old => (right, other),
             Side::New => (other, right),
         };
         let verdict: Option<Verdict> = scope.judge(table, old.as_ref(), new.as_ref());
-        let Some(verdict) = verdict else { return Ok(()) };
-        if self.ledger.doubts(table, std::slice::from_ref(&key)).contains(&true) || right_is_gone(scope, old.as_ref(), new.as_ref()) {
+        let Some(verdict) = verdict else {
+            return Ok(());
+        };
+        if self
+            .ledger
+            .doubts(table, std::slice::from_ref(&key))
+            .contains(&true)
+            || right_is_gone(scope, old.as_ref(), new.as_ref())
+        {
             // What is not there cannot be locked: left for a later look rather than called a difference.
             self.doubtful(scope, key, settled);
         } else {
-            settled.differences.push(Difference::new(table, key, verdict, (old.as_ref(), new.as_ref()), values));
+            settled.differences.push(Difference::new(
+                table,
+                key,
+                verdict,
+                (old.as_ref(), new.as_ref()),
+                values,
+            ));
         }
         Ok(())
     }
@@ -137,12 +193,20 @@ fn right_is_gone(scope: Scope, old: Option<&Row>, new: Option<&Row>) -> bool {
     }
 }
 
-async fn under_locks(right: &dyn Store, other: &dyn Store, table: &TableMap, key: &Key) -> StoreResult<(Option<Row>, Option<Row>)> {
+async fn under_locks(
+    right: &dyn Store,
+    other: &dyn Store,
+    table: &TableMap,
+    key: &Key,
+) -> StoreResult<(Option<Row>, Option<Row>)> {
     let keys = std::slice::from_ref(key);
     let held = right.lock_row(table, key).await?;
     other.lock_row(table, key).await?.release().await?;
     let others = other.fetch(table, keys, Form::Comparable).await?;
     let rights = right.fetch(table, keys, Form::Comparable).await?;
     held.release().await?;
-    Ok((rights.into_iter().next().flatten(), others.into_iter().next().flatten()))
+    Ok((
+        rights.into_iter().next().flatten(),
+        others.into_iter().next().flatten(),
+    ))
 }

@@ -35,7 +35,9 @@ fn order(type_oid: u32, a: &[u8], b: &[u8]) -> Option<Ordering> {
 fn signed(hex: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(hex).ok()?;
     match text.len() {
-        8 => u32::from_str_radix(text, 16).ok().map(|bits| i64::from(bits.cast_signed())),
+        8 => u32::from_str_radix(text, 16)
+            .ok()
+            .map(|bits| i64::from(bits.cast_signed())),
         16 => u64::from_str_radix(text, 16).ok().map(u64::cast_signed),
         _odd => None,
     }
@@ -49,7 +51,11 @@ mod tests {
     fn integers_and_times_are_ordered_and_text_is_not() {
         assert_eq!(order(20, b"9", b"10"), Some(Ordering::Less));
         assert_eq!(order(20, b"-9", b"-10"), Some(Ordering::Greater));
-        assert_eq!(order(1184, b"ffffffffffffffff", b"0000000000000000"), Some(Ordering::Less), "before 2000");
+        assert_eq!(
+            order(1184, b"ffffffffffffffff", b"0000000000000000"),
+            Some(Ordering::Less),
+            "before 2000"
+        );
         assert_eq!(order(1082, b"ffffffff", b"00000001"), Some(Ordering::Less));
         assert_eq!(order(25, b"9", b"10"), None);
     }

@@ -18,7 +18,10 @@ async fn trap_28_a_backfill_started_in_4_writes_nothing_once_5_is_published() {
         new.writes.store(0, Ordering::SeqCst);
     });
     let ended = world.backfill(Direction::Forward).await.unwrap_err();
-    assert!(matches!(ended, Error::EpochChanged(change) if change.now.phase == Phase::NewPrimary), "{ended}");
+    assert!(
+        matches!(ended, Error::EpochChanged(change) if change.now.phase == Phase::NewPrimary),
+        "{ended}"
+    );
     assert_eq!(world.new.writes.load(Ordering::SeqCst), 0);
 }
 
@@ -65,7 +68,9 @@ async fn a_backfill_goes_on_over_a_flip_that_does_not_concern_it() {
     let world = World::new(Phase::DualWrite);
     world.fill(Side::Old, 0..40);
     let toggle = world.toggle.clone();
-    world.old.after(Op::Scan, move || async move { flip(&toggle, Phase::DualRead).await });
+    world.old.after(Op::Scan, move || async move {
+        flip(&toggle, Phase::DualRead).await
+    });
     world.backfill(Direction::Forward).await.unwrap();
     world.assert_equal();
 }
@@ -77,15 +82,23 @@ async fn trap_28_the_repairer_turns_round_with_the_primary() {
     world.new.put(row(1, "new's", 2));
     world.old.set_down(true);
     world.mark(Side::New, 1).await;
-    let engine = world.engine.clone();
+    let engine = world.engine().clone();
     let repairer = tokio::spawn(async move { engine.run_repairer().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.flip(Phase::NewPrimary).await;
     world.old.set_down(false);
     tokio::time::sleep(Duration::from_secs(200)).await;
     repairer.abort();
-    assert_eq!(world.new.get(&key(1)), Some(row(1, "new's", 2)), "never overwritten by the old store");
-    assert_eq!(world.old.get(&key(1)), Some(row(1, "old's", 1)), "the mark says that the new row is the stale one: an operator decides");
+    assert_eq!(
+        world.new.get(&key(1)),
+        Some(row(1, "new's", 2)),
+        "never overwritten by the old store"
+    );
+    assert_eq!(
+        world.old.get(&key(1)),
+        Some(row(1, "old's", 1)),
+        "the mark says that the new row is the stale one: an operator decides"
+    );
     assert!(world.is_dirty(1));
 }
 
@@ -95,8 +108,16 @@ async fn trap_28_a_verify_that_the_phase_overtakes_records_nothing() {
     world.fill(Side::Old, 0..10);
     world.fill(Side::New, 0..10);
     let toggle = world.toggle.clone();
-    world.old.after(Op::Digest, move || async move { flip(&toggle, Phase::NewPrimary).await });
+    world.old.after(Op::Digest, move || async move {
+        flip(&toggle, Phase::NewPrimary).await
+    });
     let ended = world.verify(Direction::Forward).await.unwrap_err();
     assert!(matches!(ended, Error::EpochChanged(_)), "{ended}");
-    assert_eq!(world.engine.standing(crate::world::T, Direction::Forward).differences, None);
+    assert_eq!(
+        world
+            .engine()
+            .standing(crate::world::T, Direction::Forward)
+            .differences,
+        None
+    );
 }

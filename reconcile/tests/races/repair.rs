@@ -12,8 +12,10 @@ const HOLD: Duration = Duration::from_secs(1);
 
 async fn repair(world: &World, primary: Side, n: u32) -> Repaired {
     let (from, to) = (world.on(primary), world.on(primary.other()));
-    let table = &world.engine.mapping().tables[T.0];
-    repair_key(&**from, &**to, table, &key(n), HOLD).await.unwrap()
+    let table = &world.engine().mapping().tables[T.0];
+    repair_key(&**from, &**to, table, &key(n), HOLD)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,10 +77,12 @@ async fn the_repairer_drains_what_is_dirty_while_clients_write() {
         }
         let client = world.client();
         // Between the sweep's write and its second look.
-        world.on(secondary).before(Op::Apply, move || async move { client.upsert(5, "newer", 2).await });
-        let engine = world.engine.clone();
+        world.on(secondary).before(Op::Apply, move || async move {
+            client.upsert(5, "newer", 2).await
+        });
+        let engine = world.engine().clone();
         let repairer = tokio::spawn(async move { engine.run_repairer().await });
-        while world.journal.dirty_count("shop") > 0 {
+        while world.journal().dirty_count("shop") > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         repairer.abort();
@@ -96,22 +100,29 @@ async fn trap_11_a_poison_key_stays_dirty_with_the_stores_error_and_holds_up_nob
     for n in 0..10 {
         world.mark(Side::New, n).await;
     }
-    let engine = world.engine.clone();
+    let engine = world.engine().clone();
     let repairer = tokio::spawn(async move { engine.run_repairer().await });
-    while world.journal.dirty_count("shop") > 1 {
+    while world.journal().dirty_count("shop") > 1 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     repairer.abort();
     let applies = world.new.applies.load(Ordering::SeqCst);
     assert!(applies < 40, "no hot loop: {applies}");
-    let (failing, error) = world.journal.failing("shop", 9).remove(0);
+    let (failing, error) = world.journal().failing("shop", 9).remove(0);
     assert_eq!(failing.key.key, key(3).0);
     assert!(error.contains("22021"), "{error}");
-    let report = world.engine.repair(Some(T), false).await.unwrap();
+    let report = world.engine().repair(Some(T), false).await.unwrap();
     assert_eq!((report.left_dirty, report.upserted), (1, 0));
-    assert!(report.failed[0].to_string().contains("crossfade repair --table public.t"));
+    assert!(
+        report.failed[0]
+            .to_string()
+            .contains("crossfade repair --table public.t")
+    );
     world.new.accept_all();
-    assert_eq!(world.engine.repair(None, false).await.unwrap().upserted, 1);
+    assert_eq!(
+        world.engine().repair(None, false).await.unwrap().upserted,
+        1
+    );
     world.assert_equal();
 }
 
@@ -120,9 +131,11 @@ async fn a_key_marked_again_during_its_repair_stays_dirty() {
     let world = World::new(Phase::DualWrite);
     world.fill(Side::Old, 0..1);
     world.mark(Side::New, 0).await;
-    let journal = world.journal.clone();
-    world.new.before(Op::Apply, move || async move { crate::world::mark(&journal, Side::New, &key(0)).await });
-    world.engine.repair(None, false).await.unwrap();
+    let journal = world.journal().clone();
+    world.new.before(Op::Apply, move || async move {
+        crate::world::mark(&journal, Side::New, &key(0)).await
+    });
+    world.engine().repair(None, false).await.unwrap();
     assert!(world.is_dirty(0));
 }
 
@@ -134,13 +147,13 @@ async fn a_store_that_is_down_loses_no_mark_and_is_asked_ever_more_rarely() {
         world.mark(Side::New, n).await;
     }
     world.new.set_down(true);
-    let engine = world.engine.clone();
+    let engine = world.engine().clone();
     let repairer = tokio::spawn(async move { engine.run_repairer().await });
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(world.journal.dirty_count("shop"), 10);
+    assert_eq!(world.journal().dirty_count("shop"), 10);
     repairer.abort();
     world.new.set_down(false);
-    let report = world.engine.repair(None, false).await.unwrap();
+    let report = world.engine().repair(None, false).await.unwrap();
     assert_eq!((report.upserted, report.left_dirty), (10, 0));
     world.assert_equal();
 }
@@ -151,13 +164,16 @@ async fn in_phases_6_and_7_dirty_keys_wait_for_the_way_back() {
         let world = World::new(phase);
         world.fill(Side::New, 0..3);
         world.mark(Side::Old, 1).await;
-        let engine = world.engine.clone();
+        let engine = world.engine().clone();
         let repairer = tokio::spawn(async move { engine.run_repairer().await });
         tokio::time::sleep(Duration::from_secs(5)).await;
         repairer.abort();
         assert!(world.is_dirty(1));
-        assert!(matches!(world.engine.repair(None, false).await, Err(Error::NoSecondary { .. })));
-        let report = world.engine.repair(None, true).await.unwrap();
+        assert!(matches!(
+            world.engine().repair(None, false).await,
+            Err(Error::NoSecondary { .. })
+        ));
+        let report = world.engine().repair(None, true).await.unwrap();
         assert_eq!(report.upserted, 1);
         assert_eq!(world.old.get(&key(1)), world.new.get(&key(1)));
     }

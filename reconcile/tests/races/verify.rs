@@ -18,14 +18,28 @@ async fn finds_every_kind_of_difference_with_key_and_columns() {
     world.new.put(row(599, "other", 2));
     world.new.put(row(700, "extra", 1));
     let report = world.verify(Direction::Forward).await.unwrap();
-    assert_eq!((report.differences, report.pending, report.complete), (4, 0, false));
+    assert_eq!(
+        (report.differences, report.pending, report.complete),
+        (4, 0, false)
+    );
     let mut found: Vec<String> = report.listed.iter().map(ToString::to_string).collect();
     found.sort();
     assert_eq!(
         found,
-        ["0017: missing in the new store", "0300: differs in note", "0599: differs in note, version", "0700: missing in the old store"]
+        [
+            "0017: missing in the new store",
+            "0300: differs in note",
+            "0599: differs in note, version",
+            "0700: missing in the old store"
+        ]
     );
-    assert!(report.listed.iter().all(|difference| difference.values.is_empty()), "values only when asked for");
+    assert!(
+        report
+            .listed
+            .iter()
+            .all(|difference| difference.values.is_empty()),
+        "values only when asked for"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,9 +51,17 @@ async fn repair_fixes_what_it_finds_and_the_table_is_complete() {
     world.new.put(row(8, "other", 1));
     world.new.put(row(90, "extra", 1));
     let report = world.verify_and_repair(Direction::Forward).await.unwrap();
-    assert_eq!((report.differences, report.repaired, report.left(), report.complete), (3, 3, 0, true));
+    assert_eq!(
+        (
+            report.differences,
+            report.repaired,
+            report.left(),
+            report.complete
+        ),
+        (3, 3, 0, true)
+    );
     world.assert_equal();
-    assert_eq!(world.journal.dirty_count("shop"), 0);
+    assert_eq!(world.journal().dirty_count("shop"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,15 +73,32 @@ async fn a_table_that_was_never_copied_is_not_complete_however_equal() {
 
 #[tokio::test(start_paused = true)]
 async fn trap_35_a_write_between_its_two_commits_is_no_difference() {
-    for (phase, direction) in [(Phase::DualWrite, Direction::Forward), (Phase::NewPrimary, Direction::Reverse)] {
+    for (phase, direction) in [
+        (Phase::DualWrite, Direction::Forward),
+        (Phase::NewPrimary, Direction::Reverse),
+    ] {
         let world = World::new(phase);
         world.fill(Side::Old, 0..20);
         world.fill(Side::New, 0..20);
         let secondary = phase.secondary().unwrap();
         // Committed in the primary; the secondary takes longer than all looks together.
-        let (primary, other) = (world.on(secondary.other()).clone(), world.on(secondary).clone());
+        let (primary, other) = (
+            world.on(secondary.other()).clone(),
+            world.on(secondary).clone(),
+        );
         primary.put(row(3, "second", 2));
-        let intent = world.journal.intend(secondary, &[crossfade_journal::KeyRef { toggle: "shop", table: "public.t", parts: &key(3).0 }]).await.unwrap();
+        let intent = world
+            .journal()
+            .intend(
+                secondary,
+                &[crossfade_journal::KeyRef {
+                    toggle: "shop",
+                    table: "public.t",
+                    parts: &key(3).0,
+                }],
+            )
+            .await
+            .unwrap();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(35)).await;
             other.put(row(3, "second", 2));
@@ -72,7 +111,11 @@ async fn trap_35_a_write_between_its_two_commits_is_no_difference() {
 
 #[tokio::test(start_paused = true)]
 async fn trap_35_live_writes_all_over_the_table_are_no_differences() {
-    for (phase, direction) in [(Phase::DualRead, Direction::Forward), (Phase::NewPrimary, Direction::Forward), (Phase::NewPrimary, Direction::Reverse)] {
+    for (phase, direction) in [
+        (Phase::DualRead, Direction::Forward),
+        (Phase::NewPrimary, Direction::Forward),
+        (Phase::NewPrimary, Direction::Reverse),
+    ] {
         let world = World::new(phase);
         world.fill(Side::Old, 0..20);
         world.fill(Side::New, 0..20);
@@ -103,7 +146,9 @@ async fn trap_29_a_row_that_expires_on_one_side_first_is_no_difference() {
     world.fill(Side::New, 0..10);
     world.new.remove(&key(4));
     let old = world.old.clone();
-    world.old.after(Op::Fetch, move || async move { old.remove(&key(4)) });
+    world
+        .old
+        .after(Op::Fetch, move || async move { old.remove(&key(4)) });
     let report = world.verify(Direction::Forward).await.unwrap();
     assert_eq!(report.differences, 0);
 }
@@ -116,8 +161,11 @@ async fn trap_11_what_the_journal_knows_is_pending_and_keeps_the_table_incomplet
     world.old.put(row(4, "not in the new", 2));
     world.mark(Side::New, 4).await;
     let report = world.verify(Direction::Forward).await.unwrap();
-    assert_eq!((report.differences, report.pending, report.complete), (0, 1, false));
-    world.engine.repair(None, false).await.unwrap();
+    assert_eq!(
+        (report.differences, report.pending, report.complete),
+        (0, 1, false)
+    );
+    world.engine().repair(None, false).await.unwrap();
     assert!(world.verify(Direction::Forward).await.unwrap().complete);
 }
 
@@ -130,7 +178,13 @@ async fn trap_43_rows_lost_by_a_failover_take_the_tables_completeness_away() {
     (20..25).for_each(|n| world.new.remove(&key(n)));
     let report = world.verify(Direction::Forward).await.unwrap();
     assert_eq!((report.differences, report.complete), (5, false));
-    assert!(world.verify_and_repair(Direction::Forward).await.unwrap().complete);
+    assert!(
+        world
+            .verify_and_repair(Direction::Forward)
+            .await
+            .unwrap()
+            .complete
+    );
     world.assert_equal();
 }
 
@@ -148,12 +202,22 @@ async fn in_phase_7_what_the_new_store_did_since_is_no_difference_and_a_gap_is()
     let report = world.verify(Direction::Forward).await.unwrap();
     let mut found: Vec<String> = report.listed.iter().map(ToString::to_string).collect();
     found.sort();
-    assert_eq!(found, ["0005: missing in the new store", "0007: differs in note, version"]);
+    assert_eq!(
+        found,
+        [
+            "0005: missing in the new store",
+            "0007: differs in note, version"
+        ]
+    );
     let report = world.verify_and_repair(Direction::Forward).await.unwrap();
     assert_eq!((report.differences, report.repaired), (2, 1));
     assert_eq!(world.new.get(&key(5)), Some(row(5, "first", 1)));
     assert_eq!(world.new.get(&key(6)), None, "hidden");
-    assert_eq!(world.new.get(&key(7)), Some(row(7, "too old", 0)), "the primary is never overwritten");
+    assert_eq!(
+        world.new.get(&key(7)),
+        Some(row(7, "too old", 0)),
+        "the primary is never overwritten"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,8 +230,14 @@ async fn reverse_never_deletes_what_is_not_copied_yet() {
     assert_eq!((report.differences, report.left()), (2, 0));
     assert_eq!(world.old.rows().len(), 11);
     assert_eq!(world.old.get(&key(3)), Some(row(3, "newer", 2)));
-    assert_eq!(world.engine.standing(T, Direction::Reverse).differences, Some(0));
-    assert_eq!(world.engine.standing(T, Direction::Forward).differences, None);
+    assert_eq!(
+        world.engine().standing(T, Direction::Reverse).differences,
+        Some(0)
+    );
+    assert_eq!(
+        world.engine().standing(T, Direction::Forward).differences,
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +248,14 @@ async fn reverse_takes_deletes_of_a_complete_table_back_to_the_old_store() {
     assert!(world.verify(Direction::Forward).await.unwrap().complete);
     world.flip(Phase::NewWrites).await;
     world.new.remove(&key(5));
-    assert_eq!(world.verify_and_repair(Direction::Reverse).await.unwrap().repaired, 1);
+    assert_eq!(
+        world
+            .verify_and_repair(Direction::Reverse)
+            .await
+            .unwrap()
+            .repaired,
+        1
+    );
     world.assert_equal();
 }
 
@@ -186,9 +263,18 @@ async fn reverse_takes_deletes_of_a_complete_table_back_to_the_old_store() {
 async fn in_phase_2_verify_looks_and_records_nothing_and_repair_is_refused() {
     let world = World::new(Phase::UseOld);
     world.fill(Side::Old, 0..3);
-    assert_eq!(world.verify(Direction::Forward).await.unwrap().differences, 3);
-    assert_eq!(world.engine.standing(T, Direction::Forward).differences, None);
-    let refused = world.verify_and_repair(Direction::Forward).await.unwrap_err();
+    assert_eq!(
+        world.verify(Direction::Forward).await.unwrap().differences,
+        3
+    );
+    assert_eq!(
+        world.engine().standing(T, Direction::Forward).differences,
+        None
+    );
+    let refused = world
+        .verify_and_repair(Direction::Forward)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("dual-write"), "{refused}");
     assert!(world.new.rows().is_empty());
 }
@@ -198,11 +284,22 @@ async fn values_are_listed_when_asked_for_and_the_list_is_bounded() {
     let world = World::new(Phase::DualWrite);
     world.fill(Side::Old, 0..30);
     (0..30).for_each(|n| world.new.put(row(n, "other", 1)));
-    let options = VerifyOptions { list: 5, values: true, repair: false };
-    let report = world.engine.verify(T, Direction::Forward, options, world.on_progress()).await.unwrap();
+    let options = VerifyOptions {
+        list: 5,
+        values: true,
+        repair: false,
+    };
+    let report = world
+        .engine()
+        .verify(T, Direction::Forward, options, world.on_progress())
+        .await
+        .unwrap();
     assert_eq!((report.differences, report.listed.len()), (30, 5));
     let values = &report.listed[0].values[0];
-    assert_eq!((values.old.as_deref(), values.new.as_deref()), (Some(&b"first"[..]), Some(&b"other"[..])));
+    assert_eq!(
+        (values.old.as_deref(), values.new.as_deref()),
+        (Some(&b"first"[..]), Some(&b"other"[..]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,20 +307,32 @@ async fn trap_35_a_compared_read_reports_only_what_stays_different_and_marks_it(
     let world = World::new(Phase::DualRead);
     world.fill(Side::Old, 0..3);
     world.fill(Side::New, 0..3);
-    assert_eq!(world.engine.compare_key(T, &key(0), false).await.unwrap(), Comparison::Equal);
+    assert_eq!(
+        world.engine().compare_key(T, &key(0), false).await.unwrap(),
+        Comparison::Equal
+    );
     // On its way.
     world.old.put(row(1, "second", 2));
     let new = world.new.clone();
-    world.old.after(Op::Fetch, move || async move { new.put(row(1, "second", 2)) });
-    assert_eq!(world.engine.compare_key(T, &key(1), false).await.unwrap(), Comparison::Equal);
+    world.old.after(
+        Op::Fetch,
+        move || async move { new.put(row(1, "second", 2)) },
+    );
+    assert_eq!(
+        world.engine().compare_key(T, &key(1), false).await.unwrap(),
+        Comparison::Equal
+    );
     // Different for good.
     world.new.put(row(2, "other", 1));
-    match world.engine.compare_key(T, &key(2), false).await.unwrap() {
+    match world.engine().compare_key(T, &key(2), false).await.unwrap() {
         Comparison::Differs(difference) => assert_eq!(difference.columns, ["note"]),
         other => panic!("{other:?}"),
     }
     assert!(world.is_dirty(2) && !world.is_dirty(1));
-    assert_eq!(world.engine.compare_key(T, &key(2), false).await.unwrap(), Comparison::Known);
-    world.engine.repair(None, false).await.unwrap();
+    assert_eq!(
+        world.engine().compare_key(T, &key(2), false).await.unwrap(),
+        Comparison::Known
+    );
+    world.engine().repair(None, false).await.unwrap();
     world.assert_equal();
 }

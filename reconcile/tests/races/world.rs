@@ -8,10 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use crossfade_config::QualifiedName;
-use crossfade_journal::{Journal, KeyRef, Options, Reason};
+use crossfade_journal::{Journal, KeyRef, OpenError, Options, Reason};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{
-    BackfillReport, Direction, Engine, Error, Gates, OnProgress, Progress, Settings, Stores, VerifyOptions, VerifyReport,
+    BackfillReport, Direction, Engine, Error, Gates, OnProgress, Progress, Settings, Stores,
+    VerifyOptions, VerifyReport,
 };
 use crossfade_store::{Column, ColumnMap, Key, Mapping, Relation, Row, TableId, TableMap};
 use crossfade_toggle::{Epoch, Move, Proof, Reason as Because, Snapshot, Toggle};
@@ -19,23 +20,23 @@ use tempfile::TempDir;
 
 use crate::fake::{Fate, MemStore, key_of};
 
-pub const T: TableId = TableId(0);
+pub(crate) const T: TableId = TableId(0);
 const TOGGLE: &str = "shop";
 
-pub struct World {
+pub(crate) struct World {
     pub fate: Arc<Fate>,
     pub old: Arc<MemStore>,
     pub new: Arc<MemStore>,
     pub toggle: Arc<Toggle>,
-    pub journal: Journal,
-    pub engine: Engine,
+    journal: Option<Journal>,
+    engine: Option<Engine>,
     pub progress: Arc<Mutex<Vec<Progress>>>,
     settings: Settings,
     mapping: Arc<Mapping>,
     dir: TempDir,
 }
 
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         chunk_rows: 4,
         workers: 2,
@@ -49,141 +50,261 @@ pub fn settings() -> Settings {
     }
 }
 
-fn open(dir: &TempDir) -> Journal {
-    let journal = Journal::open_with(dir.path(), Options { segment_bytes: 1 << 20, ..Options::default() }).unwrap();
+fn try_open(dir: &TempDir) -> Result<Journal, OpenError> {
+    let journal = Journal::open_with(
+        dir.path(),
+        Options {
+            segment_bytes: 1 << 16,
+            ..Options::default()
+        },
+    )?;
     journal.assign("public.t", TOGGLE);
-    journal
+    Ok(journal)
+}
+
+fn open(dir: &TempDir) -> Journal {
+    try_open(dir).unwrap()
 }
 
 impl World {
-    pub fn new(phase: Phase) -> World {
+    pub(crate) fn new(phase: Phase) -> World {
         World::with(phase, settings())
     }
 
-    pub fn with(phase: Phase, settings: Settings) -> World {
+    pub(crate) fn with(phase: Phase, settings: Settings) -> World {
         let fate = Arc::new(Fate::default());
-        let (old, new) = (MemStore::new(Side::Old, &fate), MemStore::new(Side::New, &fate));
-        let toggle = Arc::new(Toggle::new(TOGGLE, Snapshot { epoch: Epoch::FIRST, phase }, phase));
+        let (old, new) = (
+            MemStore::new(Side::Old, &fate),
+            MemStore::new(Side::New, &fate),
+        );
+        let toggle = Arc::new(Toggle::new(
+            TOGGLE,
+            Snapshot {
+                epoch: Epoch::FIRST,
+                phase,
+            },
+            phase,
+        ));
         let dir = tempfile::tempdir().unwrap();
         let journal = open(&dir);
         let mapping = Arc::new(mapping());
         let engine = engine(&old, &new, &mapping, &journal, &toggle, &settings);
-        World { fate, old, new, toggle, journal, engine, progress: Arc::default(), settings, mapping, dir }
+        World {
+            fate,
+            old,
+            new,
+            toggle,
+            journal: Some(journal),
+            engine: Some(engine),
+            progress: Arc::default(),
+            settings,
+            mapping,
+            dir,
+        }
     }
 
     /// The process died and starts again.
-    pub fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.fate.revive();
+        self.old.forget_hooks();
+        self.new.forget_hooks();
         // The folder is free when the last handle has gone.
-        let (elsewhere, empty) = (tempfile::tempdir().unwrap(), Arc::clone(&self.mapping));
-        let placeholder = open(&elsewhere);
-        self.engine = engine(&self.old, &self.new, &empty, &placeholder, &self.toggle, &self.settings);
-        self.journal = placeholder;
-        self.journal = open(&self.dir);
-        self.engine = engine(&self.old, &self.new, &self.mapping, &self.journal, &self.toggle, &self.settings);
+        self.engine = None;
+        self.journal = None;
+        let journal = loop {
+            match try_open(&self.dir) {
+                Ok(journal) => break journal,
+                // A write to a state file may be under way still, on a thread of its own.
+                Err(OpenError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        self.engine = Some(engine(
+            &self.old,
+            &self.new,
+            &self.mapping,
+            &journal,
+            &self.toggle,
+            &self.settings,
+        ));
+        self.journal = Some(journal);
     }
 
-    pub fn on(&self, side: Side) -> &Arc<MemStore> {
+    pub(crate) fn journal(&self) -> &Journal {
+        self.journal.as_ref().unwrap()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    pub(crate) fn on(&self, side: Side) -> &Arc<MemStore> {
         match side {
             Side::Old => &self.old,
             Side::New => &self.new,
         }
     }
 
-    pub fn fill(&self, side: Side, keys: std::ops::Range<u32>) {
+    pub(crate) fn fill(&self, side: Side, keys: std::ops::Range<u32>) {
         keys.for_each(|n| self.on(side).put(row(n, "first", 1)));
     }
 
-    pub fn client(&self) -> Client {
-        Client { old: Arc::clone(&self.old), new: Arc::clone(&self.new), toggle: Arc::clone(&self.toggle), journal: self.journal.clone() }
+    pub(crate) fn client(&self) -> Client {
+        Client {
+            old: Arc::clone(&self.old),
+            new: Arc::clone(&self.new),
+            toggle: Arc::clone(&self.toggle),
+            journal: self.journal().clone(),
+        }
     }
 
-    pub async fn flip(&self, to: Phase) {
+    pub(crate) async fn flip(&self, to: Phase) {
         flip(&self.toggle, to).await;
     }
 
-    pub fn on_progress(&self) -> OnProgress {
+    pub(crate) fn on_progress(&self) -> OnProgress {
         let seen = Arc::clone(&self.progress);
         Arc::new(move |progress| seen.lock().unwrap().push(progress))
     }
 
-    pub async fn backfill(&self, direction: Direction) -> Result<BackfillReport, Error> {
-        self.engine.backfill(T, direction, self.on_progress()).await
+    pub(crate) async fn backfill(&self, direction: Direction) -> Result<BackfillReport, Error> {
+        self.engine()
+            .backfill(T, direction, self.on_progress())
+            .await
     }
 
-    pub async fn verify(&self, direction: Direction) -> Result<VerifyReport, Error> {
-        self.engine.verify(T, direction, VerifyOptions::default(), self.on_progress()).await
+    pub(crate) async fn verify(&self, direction: Direction) -> Result<VerifyReport, Error> {
+        self.engine()
+            .verify(T, direction, VerifyOptions::default(), self.on_progress())
+            .await
     }
 
-    pub async fn verify_and_repair(&self, direction: Direction) -> Result<VerifyReport, Error> {
-        let options = VerifyOptions { repair: true, ..VerifyOptions::default() };
-        self.engine.verify(T, direction, options, self.on_progress()).await
+    pub(crate) async fn verify_and_repair(
+        &self,
+        direction: Direction,
+    ) -> Result<VerifyReport, Error> {
+        let options = VerifyOptions {
+            repair: true,
+            ..VerifyOptions::default()
+        };
+        self.engine()
+            .verify(T, direction, options, self.on_progress())
+            .await
     }
 
-    pub async fn mark(&self, stale: Side, n: u32) {
-        mark(&self.journal, stale, &key(n)).await;
+    pub(crate) async fn mark(&self, stale: Side, n: u32) {
+        mark(self.journal(), stale, &key(n)).await;
     }
 
-    pub fn is_dirty(&self, n: u32) -> bool {
-        self.journal.is_dirty("public.t", &key(n).0)
+    pub(crate) fn is_dirty(&self, n: u32) -> bool {
+        self.journal().is_dirty("public.t", &key(n).0)
     }
 
-    pub fn assert_equal(&self) {
+    pub(crate) fn assert_equal(&self) {
         assert_eq!(self.old.rows(), self.new.rows());
     }
 }
 
-pub async fn mark(journal: &Journal, stale: Side, key: &Key) {
-    journal.mark_dirty(stale, &[key_ref(key)], Reason::SecondaryFailed).await.unwrap();
+pub(crate) async fn mark(journal: &Journal, stale: Side, key: &Key) {
+    journal
+        .mark_dirty(stale, &[key_ref(key)], Reason::SecondaryFailed)
+        .await
+        .unwrap();
 }
 
-pub async fn flip(toggle: &Toggle, to: Phase) {
+pub(crate) async fn flip(toggle: &Toggle, to: Phase) {
     let step = Move::new(toggle.gate().current().phase, to).unwrap();
     let proof = Proof::overridden(step, Because::new("a test").unwrap());
     let inside = |_| async { Ok::<(), ()>(()) };
-    toggle.gate().flip(proof, Duration::from_secs(60), inside, |_| Ok(())).await.unwrap();
+    toggle
+        .gate()
+        .flip(proof, Duration::from_secs(60), inside, |_| Ok(()))
+        .await
+        .unwrap();
 }
 
-fn engine(old: &Arc<MemStore>, new: &Arc<MemStore>, mapping: &Arc<Mapping>, journal: &Journal, toggle: &Arc<Toggle>, settings: &Settings) -> Engine {
-    let stores = Stores { old: Arc::clone(old) as _, new: Arc::clone(new) as _ };
+fn engine(
+    old: &Arc<MemStore>,
+    new: &Arc<MemStore>,
+    mapping: &Arc<Mapping>,
+    journal: &Journal,
+    toggle: &Arc<Toggle>,
+    settings: &Settings,
+) -> Engine {
+    let stores = Stores {
+        old: Arc::clone(old) as _,
+        new: Arc::clone(new) as _,
+    };
     let gates: Arc<dyn Gates> = Arc::new(BTreeMap::from([(TOGGLE.to_owned(), Arc::clone(toggle))]));
-    Engine::new(stores, Arc::clone(mapping), Arc::new(journal.clone()), gates, settings.clone())
+    Engine::new(
+        stores,
+        Arc::clone(mapping),
+        Arc::new(journal.clone()),
+        gates,
+        settings.clone(),
+    )
 }
 
 fn mapping() -> Mapping {
     let column = |name: &str, type_oid, type_name: &str| {
-        let column = Column { name: name.into(), type_oid, type_name: type_name.into(), ..Column::default() };
-        ColumnMap { old: column.clone(), new: column }
+        let column = Column {
+            name: name.into(),
+            type_oid,
+            type_name: type_name.into(),
+            ..Column::default()
+        };
+        ColumnMap {
+            old: column.clone(),
+            new: column,
+        }
     };
-    let name = QualifiedName { schema: "public".into(), name: "t".into() };
+    let name = QualifiedName {
+        schema: "public".into(),
+        name: "t".into(),
+    };
     let table = TableMap {
         id: T,
         toggle: TOGGLE.into(),
         old: Relation::named(name.clone()),
         new: Relation::named(name),
-        columns: vec![column("id", 25, "text"), column("note", 25, "text"), column("version", 20, "bigint")],
+        columns: vec![
+            column("id", 25, "text"),
+            column("note", 25, "text"),
+            column("version", 20, "bigint"),
+        ],
         key: vec![0],
         version: Some(2),
         dropped: Vec::new(),
     };
-    Mapping { tables: vec![table], ..Mapping::default() }
+    Mapping {
+        tables: vec![table],
+        ..Mapping::default()
+    }
 }
 
-pub fn key(n: u32) -> Key {
+pub(crate) fn key(n: u32) -> Key {
     Key(vec![Bytes::from(format!("{n:04}"))])
 }
 
-pub fn row(n: u32, note: &str, version: u32) -> Row {
-    Row(vec![Some(Bytes::from(format!("{n:04}"))), Some(Bytes::copy_from_slice(note.as_bytes())), Some(Bytes::from(version.to_string()))])
+pub(crate) fn row(n: u32, note: &str, version: u32) -> Row {
+    Row(vec![
+        Some(Bytes::from(format!("{n:04}"))),
+        Some(Bytes::copy_from_slice(note.as_bytes())),
+        Some(Bytes::from(version.to_string())),
+    ])
 }
 
 fn key_ref(key: &Key) -> KeyRef<'_, Bytes> {
-    KeyRef { toggle: TOGGLE, table: "public.t", parts: &key.0 }
+    KeyRef {
+        toggle: TOGGLE,
+        table: "public.t",
+        parts: &key.0,
+    }
 }
 
 /// Writes as the proxy does.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     old: Arc<MemStore>,
     new: Arc<MemStore>,
     toggle: Arc<Toggle>,
@@ -191,11 +312,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub async fn upsert(&self, n: u32, note: &str, version: u32) {
+    pub(crate) async fn upsert(&self, n: u32, note: &str, version: u32) {
         self.write(row(n, note, version), false).await;
     }
 
-    pub async fn delete(&self, n: u32) {
+    pub(crate) async fn delete(&self, n: u32) {
         self.write(row(n, "", 0), true).await;
     }
 
@@ -210,7 +331,11 @@ impl Client {
             Side::New => (&self.new, &self.old),
         };
         let change = |store: &MemStore| {
-            if delete { store.remove(&key) } else { store.put(row.clone()) }
+            if delete {
+                store.remove(&key)
+            } else {
+                store.put(row.clone())
+            }
         };
         let held = primary.lock(&key).await;
         let Some(side) = phase.secondary() else {

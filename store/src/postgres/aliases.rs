@@ -25,7 +25,11 @@ const REACHING: &str = "WITH RECURSIVE reach(oid) AS (SELECT $1::oid UNION SELEC
 /// Functions that users made whose source has a word that writes. Those with a body in standard SQL keep no source text; the server
 /// writes it out.
 fn writing(version: u32) -> String {
-    let body = if version >= 140_000 { "coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)" } else { "p.prosrc" };
+    let body = if version >= 140_000 {
+        "coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)"
+    } else {
+        "p.prosrc"
+    };
     format!(
         "SELECT * FROM (SELECT p.proname::text AS name, {body} AS source FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
          WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind IN ('f', 'p') \
@@ -35,24 +39,43 @@ fn writing(version: u32) -> String {
 }
 
 /// For each table the names that reach it.
-pub(super) async fn aliases(pool: &Pool, tables: &[QualifiedName]) -> StoreResult<Vec<(QualifiedName, Alias)>> {
+pub(super) async fn aliases(
+    pool: &Pool,
+    tables: &[QualifiedName],
+) -> StoreResult<Vec<(QualifiedName, Alias)>> {
     let lease = pool.lease().await?;
     let sources = function_sources(&lease).await?;
     let mut found = Vec::new();
     for table in tables {
-        let Some(oid) = table_oid(&lease, table).await? else { continue };
+        let Some(oid) = table_oid(&lease, table).await? else {
+            continue;
+        };
         for row in lease.rows(REACHING, &[Param::oid(oid)], SHORT).await? {
             let name = lease.read(&row, "name")?;
-            let alias = if lease.read(&row, "view")? { Alias::View(name) } else { Alias::Child(name) };
+            let alias = if lease.read(&row, "view")? {
+                Alias::View(name)
+            } else {
+                Alias::Child(name)
+            };
             found.push((table.clone(), alias));
         }
         // A function that writes through a view or a partition names that.
         let mut names: Vec<String> = vec![table.name.clone()];
-        names.extend(found.iter().filter(|(of, _)| of == table).map(|(_, alias)| match alias {
-            Alias::View(name) | Alias::Child(name) | Alias::WritingFunction(name) => name.clone(),
-        }));
+        names.extend(
+            found
+                .iter()
+                .filter(|(of, _)| of == table)
+                .map(|(_, alias)| match alias {
+                    Alias::View(name) | Alias::Child(name) | Alias::WritingFunction(name) => {
+                        name.clone()
+                    }
+                }),
+        );
         for (function, bodies) in &sources {
-            if bodies.iter().any(|body| names.iter().any(|name| mentions(body, name))) {
+            if bodies
+                .iter()
+                .any(|body| names.iter().any(|name| mentions(body, name)))
+            {
                 found.push((table.clone(), Alias::WritingFunction(function.clone())));
             }
         }
@@ -63,11 +86,27 @@ pub(super) async fn aliases(pool: &Pool, tables: &[QualifiedName]) -> StoreResul
 
 /// Bodies of writing functions by name; one name may be overloaded.
 async fn function_sources(lease: &Lease) -> StoreResult<BTreeMap<String, Vec<String>>> {
-    let version: Vec<_> = lease.rows("SELECT current_setting('server_version_num')::int8 AS version", &[], SHORT).await?;
-    let version = version.first().map(|row| lease.read::<i64>(row, "version")).transpose()?.unwrap_or(0);
+    let version: Vec<_> = lease
+        .rows(
+            "SELECT current_setting('server_version_num')::int8 AS version",
+            &[],
+            SHORT,
+        )
+        .await?;
+    let version = version
+        .first()
+        .map(|row| lease.read::<i64>(row, "version"))
+        .transpose()?
+        .unwrap_or(0);
     let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in lease.rows(&writing(u32::try_from(version).unwrap_or(0)), &[], SHORT).await? {
-        sources.entry(lease.read(&row, "name")?).or_default().push(lease.read(&row, "source")?);
+    for row in lease
+        .rows(&writing(u32::try_from(version).unwrap_or(0)), &[], SHORT)
+        .await?
+    {
+        sources
+            .entry(lease.read(&row, "name")?)
+            .or_default()
+            .push(lease.read(&row, "source")?);
     }
     Ok(sources)
 }

@@ -22,15 +22,17 @@ pub(super) async fn relation(pool: &Pool, name: &QualifiedName) -> StoreResult<O
 }
 
 async fn read(lease: &Lease, name: &QualifiedName) -> StoreResult<Option<Relation>> {
-    let Some(oid) = table_oid(lease, name).await? else { return Ok(None) };
+    let Some(oid) = table_oid(lease, name).await? else {
+        return Ok(None);
+    };
     let (unique, partial_unique) = unique_indexes(lease, oid).await?;
     let mut relation = Relation::named(name.clone());
     relation.oid = oid;
-    relation.columns = columns::columns(lease, oid).await?;
+    relation.server = server(lease).await?;
+    relation.columns = columns::columns(lease, oid, relation.server.version).await?;
     relation.unique = unique;
     relation.partial_unique = partial_unique;
     (relation.foreign_keys, relation.referenced_by) = foreign_keys::both_ways(lease, oid).await?;
-    relation.server = server(lease).await?;
     Ok(Some(relation))
 }
 
@@ -39,8 +41,17 @@ const TABLE: &str = "SELECT c.oid AS oid FROM pg_class c JOIN pg_namespace n ON 
 
 /// OID of the table of this name.
 pub(super) async fn table_oid(lease: &Lease, name: &QualifiedName) -> StoreResult<Option<u32>> {
-    let answers = lease.rows(TABLE, &[Param::text(&name.schema), Param::text(&name.name)], SHORT).await?;
-    answers.first().map(|row| lease.read(row, "oid")).transpose()
+    let answers = lease
+        .rows(
+            TABLE,
+            &[Param::text(&name.schema), Param::text(&name.name)],
+            SHORT,
+        )
+        .await?;
+    answers
+        .first()
+        .map(|row| lease.read(row, "oid"))
+        .transpose()
 }
 
 /// Valid and immediate ones: those that ON CONFLICT can name.
@@ -59,7 +70,11 @@ async fn unique_indexes(lease: &Lease, oid: u32) -> StoreResult<(Vec<UniqueIndex
         if lease.read(&row, "partial")? {
             partial.push(name);
         } else {
-            unique.push(UniqueIndex { name, columns: lease.read(&row, "columns")?, primary: lease.read(&row, "primary")? });
+            unique.push(UniqueIndex {
+                name,
+                columns: lease.read(&row, "columns")?,
+                primary: lease.read(&row, "primary")?,
+            });
         }
     }
     Ok((unique, partial))
@@ -68,9 +83,14 @@ async fn unique_indexes(lease: &Lease, oid: u32) -> StoreResult<(Vec<UniqueIndex
 async fn server(lease: &Lease) -> StoreResult<ServerFacts> {
     let question = "SELECT current_setting('server_version_num')::int8 AS version, current_setting('server_encoding') AS encoding";
     let answers = lease.rows(question, &[], SHORT).await?;
-    let row = answers.first().ok_or_else(|| lease.unexpected("no answer to a question for settings"))?;
+    let row = answers
+        .first()
+        .ok_or_else(|| lease.unexpected("no answer to a question for settings"))?;
     let version: i64 = lease.read(row, "version")?;
-    Ok(ServerFacts { version: u32::try_from(version).unwrap_or(0), encoding: lease.read(row, "encoding")? })
+    Ok(ServerFacts {
+        version: u32::try_from(version).unwrap_or(0),
+        encoding: lease.read(row, "encoding")?,
+    })
 }
 
 /// The planner's estimate, summed over partitions; where the table was never analyzed, small tables are counted and large
@@ -86,14 +106,20 @@ pub(super) async fn estimate_rows(pool: &Pool, name: &QualifiedName) -> StoreRes
     let lease = pool.lease().await?;
     let table = quote_name(name);
     let answers = lease.rows(ESTIMATE, &[Param::text(&table)], SHORT).await?;
-    let row = answers.first().ok_or_else(|| lease.unexpected("no estimate"))?;
+    let row = answers
+        .first()
+        .ok_or_else(|| lease.unexpected("no estimate"))?;
     let unknown: Option<bool> = lease.read(row, "unknown")?;
     let bytes = lease.read::<Option<i64>>(row, "bytes")?.unwrap_or(0);
     let rows = if unknown != Some(true) {
         lease.read::<Option<i64>>(row, "rows")?.unwrap_or(0)
     } else if bytes <= COUNTED_UP_TO_BYTES {
-        let answers = lease.rows(&format!("SELECT count(*) AS rows FROM {table}"), &[], SHORT).await?;
-        let row = answers.first().ok_or_else(|| lease.unexpected("no count"))?;
+        let answers = lease
+            .rows(&format!("SELECT count(*) AS rows FROM {table}"), &[], SHORT)
+            .await?;
+        let row = answers
+            .first()
+            .ok_or_else(|| lease.unexpected("no count"))?;
         lease.read(row, "rows")?
     } else {
         bytes / 100

@@ -50,7 +50,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -59,7 +63,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -107,13 +115,18 @@ impl Endpoint {
         let within = self.config.connect_timeout;
         tokio::time::timeout(within, self.open_now())
             .await
-            .map_err(|_| StoreError::TimedOut { store: self.config.url.to_string(), after: within })?
+            .map_err(|_| StoreError::TimedOut {
+                store: self.config.url.to_string(),
+                after: within,
+            })?
     }
 
     async fn open_now(&self) -> Result<Stream, StoreError> {
         let url = &self.config.url;
         let broken = |error: io::Error| StoreError::unreachable(url, &error);
-        let mut tcp = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(broken)?;
+        let mut tcp = TcpStream::connect((url.host.as_str(), url.port))
+            .await
+            .map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
         let Some(config) = &self.tls else {
             return Ok(Stream::Plain(tcp));
@@ -124,13 +137,22 @@ impl Endpoint {
         // One byte and no more: what a server sends before the handshake must not be taken for its part of it.
         match tcp.read_u8().await.map_err(broken)? {
             b'S' => {
-                let name = ServerName::try_from(url.host.clone())
-                    .map_err(|error| StoreError::Setup { store: url.to_string(), reason: error.to_string() })?;
-                let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(broken)?;
+                let name =
+                    ServerName::try_from(url.host.clone()).map_err(|error| StoreError::Setup {
+                        store: url.to_string(),
+                        reason: error.to_string(),
+                    })?;
+                let stream = TlsConnector::from(config.clone())
+                    .connect(name, tcp)
+                    .await
+                    .map_err(broken)?;
                 Ok(Stream::Tls(Box::new(stream.into())))
             }
             _ if tls::may_be_plain(url.tls) => Ok(Stream::Plain(tcp)),
-            _ => Err(StoreError::Setup { store: url.to_string(), reason: "the server does not offer TLS".to_owned() }),
+            _ => Err(StoreError::Setup {
+                store: url.to_string(),
+                reason: "the server does not offer TLS".to_owned(),
+            }),
         }
     }
 
@@ -145,7 +167,10 @@ impl Endpoint {
             authenticate(stream, &self.config.url, settings).await
         })
         .await
-        .map_err(|_| StoreError::TimedOut { store: self.config.url.to_string(), after: within })?
+        .map_err(|_| StoreError::TimedOut {
+            store: self.config.url.to_string(),
+            after: within,
+        })?
     }
 
     /// Asks the server to cancel what the backend with this key is doing.
@@ -185,51 +210,83 @@ pub struct Login {
     pub parameters: Vec<(String, String)>,
 }
 
-async fn authenticate(mut stream: Stream, url: &StoreUrl, settings: &[(&str, &str)]) -> Result<Login, StoreError> {
-    let mut parameters = vec![("user", url.user.as_str()), ("database", url.database.as_str())];
+async fn authenticate(
+    mut stream: Stream,
+    url: &StoreUrl,
+    settings: &[(&str, &str)],
+) -> Result<Login, StoreError> {
+    let mut parameters = vec![
+        ("user", url.user.as_str()),
+        ("database", url.database.as_str()),
+    ];
     parameters.extend_from_slice(settings);
     let mut out = BytesMut::new();
-    frontend::startup_message(parameters, &mut out).map_err(|error| StoreError::unreachable(url, &error))?;
-    let mut peer = Peer { stream: &mut stream, inbound: BytesMut::new(), url };
+    frontend::startup_message(parameters, &mut out)
+        .map_err(|error| StoreError::unreachable(url, &error))?;
+    let mut peer = Peer {
+        stream: &mut stream,
+        inbound: BytesMut::new(),
+        url,
+    };
     peer.send(&mut out).await?;
     let mut scram = None;
     loop {
         match peer.receive().await? {
             Message::AuthenticationOk => break,
             Message::AuthenticationCleartextPassword => {
-                frontend::password_message(peer.password()?, &mut out).map_err(|error| StoreError::unreachable(url, &error))?;
+                frontend::password_message(peer.password()?, &mut out)
+                    .map_err(|error| StoreError::unreachable(url, &error))?;
             }
             Message::AuthenticationMd5Password(body) => {
                 let hash = md5_hash(url.user.as_bytes(), peer.password()?, body.salt());
-                frontend::password_message(hash.as_bytes(), &mut out).map_err(|error| StoreError::unreachable(url, &error))?;
+                frontend::password_message(hash.as_bytes(), &mut out)
+                    .map_err(|error| StoreError::unreachable(url, &error))?;
             }
             Message::AuthenticationSasl(body) => {
                 let mut mechanisms = body.mechanisms();
                 let mut offered = false;
-                while let Ok(Some(mechanism)) = fallible_iterator::FallibleIterator::next(&mut mechanisms) {
+                while let Ok(Some(mechanism)) =
+                    fallible_iterator::FallibleIterator::next(&mut mechanisms)
+                {
                     offered |= mechanism == SCRAM_SHA_256;
                 }
                 if !offered {
                     return Err(peer.unexpected("the server offers no SCRAM-SHA-256"));
                 }
-                let client = scram.insert(ScramSha256::new(peer.password()?, ChannelBinding::unsupported()));
+                let client = scram.insert(ScramSha256::new(
+                    peer.password()?,
+                    ChannelBinding::unsupported(),
+                ));
                 frontend::sasl_initial_response(SCRAM_SHA_256, client.message(), &mut out)
                     .map_err(|error| StoreError::unreachable(url, &error))?;
             }
             Message::AuthenticationSaslContinue(body) => {
-                let client = scram.as_mut().ok_or_else(|| peer.unexpected("a SASL message out of order"))?;
-                client.update(body.data()).map_err(|error| StoreError::unreachable(url, &error))?;
-                frontend::sasl_response(client.message(), &mut out).map_err(|error| StoreError::unreachable(url, &error))?;
+                let client = scram
+                    .as_mut()
+                    .ok_or_else(|| peer.unexpected("a SASL message out of order"))?;
+                client
+                    .update(body.data())
+                    .map_err(|error| StoreError::unreachable(url, &error))?;
+                frontend::sasl_response(client.message(), &mut out)
+                    .map_err(|error| StoreError::unreachable(url, &error))?;
             }
             Message::AuthenticationSaslFinal(body) => {
-                let client = scram.as_mut().ok_or_else(|| peer.unexpected("a SASL message out of order"))?;
-                client.finish(body.data()).map_err(|error| StoreError::unreachable(url, &error))?;
+                let client = scram
+                    .as_mut()
+                    .ok_or_else(|| peer.unexpected("a SASL message out of order"))?;
+                client
+                    .finish(body.data())
+                    .map_err(|error| StoreError::unreachable(url, &error))?;
             }
             other => return Err(peer.refused(other)),
         }
         peer.send(&mut out).await?;
     }
-    peer.until_ready().await.map(|(key, parameters)| Login { stream, key, parameters })
+    peer.until_ready().await.map(|(key, parameters)| Login {
+        stream,
+        key,
+        parameters,
+    })
 }
 
 struct Peer<'a> {
@@ -240,8 +297,14 @@ struct Peer<'a> {
 
 impl Peer<'_> {
     async fn send(&mut self, out: &mut BytesMut) -> Result<(), StoreError> {
-        self.stream.write_all(out).await.map_err(|error| StoreError::unreachable(self.url, &error))?;
-        self.stream.flush().await.map_err(|error| StoreError::unreachable(self.url, &error))?;
+        self.stream
+            .write_all(out)
+            .await
+            .map_err(|error| StoreError::unreachable(self.url, &error))?;
+        self.stream
+            .flush()
+            .await
+            .map_err(|error| StoreError::unreachable(self.url, &error))?;
         out.clear();
         Ok(())
     }
@@ -252,25 +315,42 @@ impl Peer<'_> {
             if let Some(message) = Message::parse(&mut self.inbound).map_err(broken)? {
                 return Ok(message);
             }
-            if self.stream.read_buf(&mut self.inbound).await.map_err(broken)? == 0 {
+            if self
+                .stream
+                .read_buf(&mut self.inbound)
+                .await
+                .map_err(broken)?
+                == 0
+            {
                 return Err(broken(io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }
 
     async fn until_ready(&mut self) -> Result<(BackendKey, Vec<(String, String)>), StoreError> {
-        let mut key = BackendKey { process_id: 0, secret: 0 };
+        let mut key = BackendKey {
+            process_id: 0,
+            secret: 0,
+        };
         let mut parameters = Vec::new();
         loop {
             match self.receive().await? {
                 Message::BackendKeyData(body) => {
-                    key = BackendKey { process_id: body.process_id(), secret: body.secret_key() };
+                    key = BackendKey {
+                        process_id: body.process_id(),
+                        secret: body.secret_key(),
+                    };
                 }
                 Message::ParameterStatus(body) => {
-                    let text = |part: io::Result<&str>| part.map(str::to_owned).map_err(|error| StoreError::unreachable(self.url, &error));
+                    let text = |part: io::Result<&str>| {
+                        part.map(str::to_owned)
+                            .map_err(|error| StoreError::unreachable(self.url, &error))
+                    };
                     parameters.push((text(body.name())?, text(body.value())?));
                 }
-                Message::ReadyForQuery(_) if self.inbound.has_remaining() => return Err(self.unexpected("data after the first ReadyForQuery")),
+                Message::ReadyForQuery(_) if self.inbound.has_remaining() => {
+                    return Err(self.unexpected("data after the first ReadyForQuery"));
+                }
                 Message::ReadyForQuery(_) => return Ok((key, parameters)),
                 Message::NoticeResponse(_) => {}
                 other => return Err(self.refused(other)),
@@ -286,7 +366,10 @@ impl Peer<'_> {
     }
 
     fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected { store: self.url.to_string(), what: what.to_owned() }
+        StoreError::Unexpected {
+            store: self.url.to_string(),
+            what: what.to_owned(),
+        }
     }
 
     fn refused(&self, message: Message) -> StoreError {
@@ -314,5 +397,10 @@ pub(crate) fn rejected(url: &StoreUrl, body: &backend::ErrorResponseBody) -> Sto
             _ => {}
         }
     }
-    StoreError::Rejected { store: url.to_string(), sqlstate, message, constraint }
+    StoreError::Rejected {
+        store: url.to_string(),
+        sqlstate,
+        message,
+        constraint,
+    }
 }

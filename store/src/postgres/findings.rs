@@ -23,7 +23,13 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn add(&mut self, name: Option<&str>, blocks: bool, what: String, remedy: impl Into<String>) {
-        self.found.push(Finding { table: self.table.old.name.clone(), name: name.map(str::to_owned), blocks, what, remedy: remedy.into() });
+        self.found.push(Finding {
+            table: self.table.old.name.clone(),
+            name: name.map(str::to_owned),
+            blocks,
+            what,
+            remedy: remedy.into(),
+        });
     }
 
     /// Stands in the way of phase 3 and cannot be talked away.
@@ -33,7 +39,12 @@ impl Report<'_> {
 
     /// Stands in the way of phase 3 until the operator acknowledges `name`.
     fn blocks_unless(&mut self, name: &str, what: String, remedy: impl Into<String>) {
-        self.add(Some(name), true, what, format!("{}; or add \"{name}\" to `acknowledge`", remedy.into()));
+        self.add(
+            Some(name),
+            true,
+            what,
+            format!("{}; or add \"{name}\" to `acknowledge`", remedy.into()),
+        );
     }
 
     /// Good to know.
@@ -43,9 +54,16 @@ impl Report<'_> {
 }
 
 /// What is so in `store`.
-pub(super) async fn findings(store: &PostgresStore, table: &TableMap, mapping: &Mapping) -> StoreResult<Vec<Finding>> {
+pub(super) async fn findings(
+    store: &PostgresStore,
+    table: &TableMap,
+    mapping: &Mapping,
+) -> StoreResult<Vec<Finding>> {
     let side = store.side;
-    let mut report = Report { table, found: Vec::new() };
+    let mut report = Report {
+        table,
+        found: Vec::new(),
+    };
     let lease = store.pool.lease().await?;
     if side == Side::New {
         keys::keys(&mut report);

@@ -11,8 +11,8 @@ use crossfade_phase::Side;
 use crate::{Change, Key, TableMap};
 
 /// Takes the locks that [`key_locks`] lists, until the transaction ends. Two parameters of type `text`; answers with no row.
-pub const KEY_LOCKS: &str = "SELECT 1 FROM pg_catalog.unnest($1::pg_catalog.text::pg_catalog.int8[], \
-    $2::pg_catalog.text::pg_catalog.bool[]) AS l(id, deletes) WHERE CASE WHEN l.deletes \
+pub const KEY_LOCKS: &str = "SELECT 1 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text::pg_catalog.int8[]), \
+    pg_catalog.unnest($2::pg_catalog.text::pg_catalog.bool[])) AS l(id, deletes) WHERE CASE WHEN l.deletes \
     THEN pg_catalog.pg_advisory_xact_lock(l.id) ELSE pg_catalog.pg_advisory_xact_lock_shared(l.id) END IS NULL";
 
 /// Locks that all keys share. A server has room for 6,400 by default, which a bulk transaction with a lock for each key would use up; two
@@ -23,7 +23,10 @@ const NAMESPACE: u64 = 0x6372_6f73_7366_6164;
 
 /// The parameters of [`KEY_LOCKS`] for a batch of changes on its way into `target`.
 #[must_use]
-pub fn key_locks<'a>(target: Side, batch: impl IntoIterator<Item = (&'a TableMap, &'a Change)>) -> [Bytes; 2] {
+pub fn key_locks<'a>(
+    target: Side,
+    batch: impl IntoIterator<Item = (&'a TableMap, &'a Change)>,
+) -> [Bytes; 2] {
     let mut locks: Vec<(u64, bool)> = batch
         .into_iter()
         .filter_map(|(table, change)| {
@@ -38,8 +41,19 @@ pub fn key_locks<'a>(target: Side, batch: impl IntoIterator<Item = (&'a TableMap
     locks.sort_unstable_by_key(|&(lock, deletes)| (lock, !deletes));
     locks.dedup_by_key(|&mut (lock, _)| lock);
     let list = |items: Vec<String>| Bytes::from(format!("{{{}}}", items.join(",")));
-    let ids = locks.iter().map(|(lock, _)| i64::from_ne_bytes((NAMESPACE ^ lock).to_ne_bytes()).to_string()).collect();
-    [list(ids), list(locks.iter().map(|(_, deletes)| deletes.to_string()).collect())]
+    let ids = locks
+        .iter()
+        .map(|(lock, _)| i64::from_ne_bytes((NAMESPACE ^ lock).to_ne_bytes()).to_string())
+        .collect();
+    [
+        list(ids),
+        list(
+            locks
+                .iter()
+                .map(|(_, deletes)| deletes.to_string())
+                .collect(),
+        ),
+    ]
 }
 
 /// FNV-1a: every proxy and every version of it must come to the same number.

@@ -4,8 +4,9 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
     PostgresStore,
-    adapter::{CHUNK, SHORT, bind, row},
+    adapter::{CHUNK, SHORT},
     pool::Lease,
+    read::{bind, row},
     sql,
 };
 use crate::{Key, LockedRow, Row, StoreResult, TableMap};
@@ -17,19 +18,32 @@ struct Locked {
     lease: Option<Lease>,
 }
 
-pub(super) async fn lock_row(store: &PostgresStore, table: &TableMap, key: &Key) -> StoreResult<Box<dyn LockedRow>> {
+pub(super) async fn lock_row(
+    store: &PostgresStore,
+    table: &TableMap,
+    key: &Key,
+) -> StoreResult<Box<dyn LockedRow>> {
     let lease = store.pool.lease().await?;
     let statement = sql::lock_row(table, store.side);
     let params = bind(&lease, &statement, key)?;
     lease.batch("BEGIN", SHORT).await?;
     let answers = lease.rows(&statement.sql, &params, CHUNK).await?;
-    let found = answers.first().map(|answer| row(&lease, answer, 0, table.columns.len()).map(Row)).transpose()?;
+    let found = answers
+        .first()
+        .map(|answer| row(&lease, answer, 0, table.columns.len()).map(Row))
+        .transpose()?;
     if found.is_none() {
         lease.batch("ROLLBACK", SHORT).await?;
         lease.done();
-        return Ok(Box::new(Locked { row: None, lease: None }));
+        return Ok(Box::new(Locked {
+            row: None,
+            lease: None,
+        }));
     }
-    Ok(Box::new(Locked { row: found, lease: Some(lease) }))
+    Ok(Box::new(Locked {
+        row: found,
+        lease: Some(lease),
+    }))
 }
 
 impl LockedRow for Locked {

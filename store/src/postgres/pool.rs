@@ -1,21 +1,23 @@
 //! A small pool of connections, made when they are needed.
 
+mod calls;
+mod errors;
+
 use std::{
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use crossfade_config::StoreConfig;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, NoTls, Row, config::SslMode};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode};
 
-use super::{conn::Endpoint, rows, settings};
+use super::{conn::Endpoint, settings};
 use crate::{StoreError, StoreResult};
 
 /// Most connections of one pool: the reconciler's workers, and a lock held beside each.
@@ -76,17 +78,32 @@ impl Deref for Lease {
 
 impl Pool {
     pub(super) fn new(config: StoreConfig) -> Pool {
-        Pool { shared: Arc::new(Shared { config, idle: Mutex::default() }), permits: Arc::new(Semaphore::new(MOST)) }
+        Pool {
+            shared: Arc::new(Shared {
+                config,
+                idle: Mutex::default(),
+            }),
+            permits: Arc::new(Semaphore::new(MOST)),
+        }
     }
 
     /// Lends a connection that answers, an idle one or a new one.
     pub(super) async fn lease(&self) -> StoreResult<Lease> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| self.shared.unexpected("the pool is closed"))?;
+        let permit = self
+            .permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| self.shared.unexpected("the pool is closed"))?;
         let conn = match self.shared.healthy().await {
             Some(conn) => conn,
             None => self.shared.connect().await?,
         };
-        Ok(Lease { conn, shared: self.shared.clone(), _permit: permit })
+        Ok(Lease {
+            conn,
+            shared: self.shared.clone(),
+            _permit: permit,
+        })
     }
 }
 
@@ -112,121 +129,50 @@ impl Shared {
 
     async fn connect(&self) -> StoreResult<Conn> {
         let within = self.config.connect_timeout;
-        timeout(within, self.connect_now()).await.map_err(|_| StoreError::TimedOut { store: self.store(), after: within })?
+        timeout(within, self.connect_now())
+            .await
+            .map_err(|_| StoreError::TimedOut {
+                store: self.store(),
+                after: within,
+            })?
     }
 
     async fn connect_now(&self) -> StoreResult<Conn> {
         let url = &self.config.url;
         let stream = Endpoint::new(self.config.clone())?.open().await?;
         let mut config = Config::new();
-        config.user(&url.user).dbname(&url.database).application_name(settings::APPLICATION_NAME);
+        config
+            .user(&url.user)
+            .dbname(&url.database)
+            .application_name(settings::APPLICATION_NAME);
         // The stream has done its own handshake by now.
         config.ssl_mode(SslMode::Disable);
         if let Some(password) = &url.password {
             config.password(password);
         }
-        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| self.error(&error))?;
+        let (client, connection) = config
+            .connect_raw(stream, NoTls)
+            .await
+            .map_err(|error| self.error(&error))?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection of the pool ended");
             }
         });
         let conn = Conn { client, task };
-        conn.client.batch_execute(&settings::pin_all()).await.map_err(|error| self.error(&error))?;
+        conn.client
+            .batch_execute(&settings::pin_all())
+            .await
+            .map_err(|error| self.error(&error))?;
         // Lets the server see that a dropped call closed the socket in the middle of a long query. Servers before 14 and some
         // systems do not know it, and lose nothing but promptness.
-        if let Err(error) = conn.client.batch_execute("SET client_connection_check_interval = '2s'").await {
+        if let Err(error) = conn
+            .client
+            .batch_execute("SET client_connection_check_interval = '2s'")
+            .await
+        {
             tracing::trace!(%error, "no client_connection_check_interval");
         }
         Ok(conn)
-    }
-
-    fn store(&self) -> String {
-        self.config.url.to_string()
-    }
-
-    fn unexpected(&self, what: impl ToString) -> StoreError {
-        StoreError::Unexpected { store: self.store(), what: what.to_string() }
-    }
-
-    fn error(&self, error: &tokio_postgres::Error) -> StoreError {
-        if let Some(said) = error.as_db_error() {
-            let sqlstate = said.code().code().to_owned();
-            let message = match said.detail() {
-                Some(detail) => format!("{}; {detail}", said.message()),
-                None => said.message().to_owned(),
-            };
-            // Class 57P: the server ends the session, and with it what was under way.
-            if sqlstate.starts_with("57P") || sqlstate.starts_with("08") {
-                return StoreError::Unreachable { store: self.store(), reason: message };
-            }
-            return StoreError::Rejected { store: self.store(), sqlstate, message, constraint: said.constraint().map(str::to_owned) };
-        }
-        let reason = with_source(error);
-        let io = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
-        if error.is_closed() || io { StoreError::Unreachable { store: self.store(), reason } } else { self.unexpected(reason) }
-    }
-}
-
-fn with_source(error: &tokio_postgres::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
-impl Lease {
-    /// Gives the connection back; only after everything on it is over, its transaction included.
-    pub(super) fn done(self) {
-        let Lease { conn, shared, _permit } = self;
-        shared.idle().push(Idle { conn, since: Instant::now() });
-    }
-
-    /// Waits for `call` for at most `within`.
-    pub(super) async fn within<T>(&self, within: Duration, call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> StoreResult<T> {
-        match timeout(within, call).await {
-            Ok(outcome) => outcome.map_err(|error| self.shared.error(&error)),
-            Err(_) => Err(StoreError::TimedOut { store: self.shared.store(), after: within }),
-        }
-    }
-
-    /// Runs one statement and collects its rows.
-    pub(super) async fn rows(&self, sql: &str, params: &[rows::Param], within: Duration) -> StoreResult<Vec<Row>> {
-        let params: Vec<_> = params.iter().map(rows::Param::typed).collect();
-        self.within(within, self.query_typed(sql, &params)).await
-    }
-
-    /// Runs one statement and says how many rows it changed.
-    pub(super) async fn run(&self, sql: &str, params: &[rows::Param], within: Duration) -> StoreResult<u64> {
-        let params: Vec<_> = params.iter().map(rows::Param::typed).collect();
-        self.within(within, self.execute_typed(sql, &params)).await
-    }
-
-    /// Runs statements without parameters.
-    pub(super) async fn batch(&self, sql: &str, within: Duration) -> StoreResult<()> {
-        self.within(within, self.batch_execute(sql)).await
-    }
-
-    /// Sends `rows` as the body of `copy`, each chunk as it is.
-    pub(super) async fn copy(&self, copy: &str, chunks: Vec<Bytes>, within: Duration) -> StoreResult<u64> {
-        let call = async {
-            let sink = self.copy_in::<_, Bytes>(copy).await?;
-            let mut sink = std::pin::pin!(sink);
-            for chunk in chunks {
-                futures::SinkExt::feed(&mut sink, chunk).await?;
-            }
-            sink.as_mut().finish().await
-        };
-        self.within(within, call).await
-    }
-
-    /// An answer that the store's protocol or catalog does not allow.
-    pub(super) fn unexpected(&self, what: impl ToString) -> StoreError {
-        self.shared.unexpected(what)
-    }
-
-    /// A row, or none, of a catalog question.
-    pub(super) fn read<'a, T: tokio_postgres::types::FromSql<'a>>(&self, row: &'a Row, column: &str) -> StoreResult<T> {
-        row.try_get(column).map_err(|error| self.unexpected(format!("column {column}: {}", with_source(&error))))
     }
 }

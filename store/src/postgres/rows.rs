@@ -20,7 +20,10 @@ pub(super) struct Param {
 
 impl Param {
     fn new(kind: ParamKind, value: Option<Bytes>) -> Option<Param> {
-        Some(Param { value, ty: Type::from_oid(kind.oid())? })
+        Some(Param {
+            value,
+            ty: Type::from_oid(kind.oid())?,
+        })
     }
 
     pub(super) fn text(value: impl Into<String>) -> Param {
@@ -28,15 +31,24 @@ impl Param {
     }
 
     pub(super) fn canonical(value: Bytes) -> Param {
-        Param { value: Some(value), ty: Type::TEXT }
+        Param {
+            value: Some(value),
+            ty: Type::TEXT,
+        }
     }
 
     pub(super) fn oid(oid: u32) -> Param {
-        Param { value: Some(Bytes::copy_from_slice(&oid.to_be_bytes())), ty: Type::OID }
+        Param {
+            value: Some(Bytes::copy_from_slice(&oid.to_be_bytes())),
+            ty: Type::OID,
+        }
     }
 
     pub(super) fn int8(number: i64) -> Param {
-        Param { value: Some(Bytes::copy_from_slice(&number.to_be_bytes())), ty: Type::INT8 }
+        Param {
+            value: Some(Bytes::copy_from_slice(&number.to_be_bytes())),
+            ty: Type::INT8,
+        }
     }
 
     pub(super) fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
@@ -73,7 +85,9 @@ pub(super) fn of_key(statement: &Statement, key: &Key) -> Option<Vec<Param>> {
 }
 
 fn bound(statement: &Statement, values: Vec<Option<Bytes>>) -> Option<Vec<Param>> {
-    std::iter::zip(&statement.params, values).map(|(&kind, value)| Param::new(kind, value)).collect()
+    std::iter::zip(&statement.params, values)
+        .map(|(&kind, value)| Param::new(kind, value))
+        .collect()
 }
 
 /// A value of type `text`, without a check of its encoding.
@@ -90,7 +104,11 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 /// The columns from `first` on, `count` of them, as values that share one allocation.
-pub(super) fn values(answer: &Answer, first: usize, count: usize) -> Result<Vec<Option<Bytes>>, tokio_postgres::Error> {
+pub(super) fn values(
+    answer: &Answer,
+    first: usize,
+    count: usize,
+) -> Result<Vec<Option<Bytes>>, tokio_postgres::Error> {
     let mut all = BytesMut::with_capacity(answer.raw_size_bytes());
     let mut ends = Vec::with_capacity(count);
     for column in first..first + count {
@@ -102,5 +120,8 @@ pub(super) fn values(answer: &Answer, first: usize, count: usize) -> Result<Vec<
         }));
     }
     let all = all.freeze();
-    Ok(ends.into_iter().map(|range| range.map(|range| all.slice(range))).collect())
+    Ok(ends
+        .into_iter()
+        .map(|range| range.map(|range| all.slice(range)))
+        .collect())
 }

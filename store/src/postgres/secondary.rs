@@ -4,7 +4,11 @@
 //! the transaction (and its row locks) open, and the Sync that commits it is sent when the primary has committed. So a
 //! transaction costs the secondary two trips and no BEGIN or COMMIT.
 
-use std::{collections::{HashMap, HashSet}, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use crossfade_phase::Side;
@@ -14,6 +18,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     conn::{Endpoint, Stream, rejected},
+    key_locks::{KEY_LOCKS, key_locks},
+    settings::PINNED,
     sql::{self, ParamKind, Statement},
 };
 use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
@@ -28,17 +34,21 @@ const WINDOW: usize = 256;
 ///
 /// # Errors
 /// When the store cannot be reached or refuses the account.
-pub async fn connect(endpoint: &Endpoint, side: Side, mapping: Arc<Mapping>, lock_timeout_ms: u64) -> StoreResult<PostgresSecondary> {
+pub async fn connect(
+    endpoint: &Endpoint,
+    side: Side,
+    mapping: Arc<Mapping>,
+    lock_timeout_ms: u64,
+) -> StoreResult<PostgresSecondary> {
     let lock_timeout = lock_timeout_ms.to_string();
-    let settings = [
-        ("application_name", "crossfade secondary"),
-        ("client_encoding", "UTF8"),
-        ("DateStyle", "ISO"),
-        ("TimeZone", "UTC"),
-        ("search_path", ""),
+    let own = [
         ("synchronous_commit", "off"),
         ("lock_timeout", lock_timeout.as_str()),
     ];
+    let pinned = PINNED
+        .iter()
+        .filter(|(name, _)| own.iter().all(|(ours, _)| ours != name));
+    let settings: Vec<(&str, &str)> = pinned.copied().chain(own).collect();
     let login = endpoint.login(&settings).await?;
     Ok(PostgresSecondary {
         stream: login.stream,
@@ -67,6 +77,7 @@ enum State {
 enum Verb {
     Upsert,
     Delete,
+    Lock,
 }
 
 /// A connection for the secondary part of transactions.
@@ -91,14 +102,23 @@ impl PostgresSecondary {
         if before != State::Idle {
             return Err(self.unexpected("a second batch over a staged one"));
         }
+        let mut sent = 0;
         for window in batch.chunks(WINDOW) {
             let mut fresh = Vec::new();
+            let first = sent == 0;
+            if first {
+                self.put_key_locks(batch, &mut fresh)?;
+            }
+            sent += window.len();
             for (table, change) in window {
                 self.put_change(*table, change, &mut fresh)?;
             }
             put(&mut self.out, b'H', |_| {});
             self.send().await?;
-            if let Err(error) = self.await_completions(window.len()).await {
+            if let Err(error) = self
+                .await_completions(window.len() + usize::from(first))
+                .await
+            {
                 return self.recover(error, &fresh).await;
             }
         }
@@ -106,7 +126,12 @@ impl PostgresSecondary {
         Ok(())
     }
 
-    fn put_change(&mut self, table: TableId, change: &Change, fresh: &mut Vec<(TableId, Verb)>) -> StoreResult<()> {
+    fn put_change(
+        &mut self,
+        table: TableId,
+        change: &Change,
+        fresh: &mut Vec<(TableId, Verb)>,
+    ) -> StoreResult<()> {
         let verb = match change {
             Change::Upsert(_) => Verb::Upsert,
             Change::Delete(_) => Verb::Delete,
@@ -115,25 +140,61 @@ impl PostgresSecondary {
         let name = statement_name(table, verb);
         if self.prepared.insert((table, verb)) {
             fresh.push((table, verb));
-            let types = statement.params.iter().map(oid);
-            frontend::parse(&name, &statement.sql, types, &mut self.out).map_err(|error| self.broken(&error))?;
+            let types = statement.params.iter().map(|kind| kind.oid());
+            frontend::parse(&name, &statement.sql, types, &mut self.out)
+                .map_err(|error| self.broken(&error))?;
         }
         let values = match change {
             Change::Upsert(row) => statement.bind_row(row),
             Change::Delete(key) => statement.bind_key(key),
         };
-        let values = values.ok_or_else(|| self.unexpected("a value that is not in canonical text"))?;
-        put_bind(&mut self.out, &name, &statement, &values);
+        let values =
+            values.ok_or_else(|| self.unexpected("a value that is not in canonical text"))?;
+        put_bind(&mut self.out, &name, &statement.params, &values);
+        frontend::execute("", 0, &mut self.out).map_err(|error| self.broken(&error))
+    }
+
+    /// A DELETE that sees no row waits for nobody, also not for an insert of that row that is about to commit: so every batch first locks the
+    /// names of its keys (trap 1).
+    fn put_key_locks(
+        &mut self,
+        batch: &[(TableId, Change)],
+        fresh: &mut Vec<(TableId, Verb)>,
+    ) -> StoreResult<()> {
+        const LOCKS: (TableId, Verb) = (TableId(usize::MAX), Verb::Lock);
+        let mapping = self.mapping.clone();
+        let batch = batch
+            .iter()
+            .map(|(table, change)| (&mapping.tables[table.0], change));
+        let parameters = key_locks(self.side, batch);
+        let name = statement_name(LOCKS.0, LOCKS.1);
+        if self.prepared.insert(LOCKS) {
+            fresh.push(LOCKS);
+            frontend::parse(&name, KEY_LOCKS, [25, 25], &mut self.out)
+                .map_err(|error| self.broken(&error))?;
+        }
+        put_bind(
+            &mut self.out,
+            &name,
+            &[ParamKind::Text, ParamKind::Text],
+            &parameters.map(Some),
+        );
         frontend::execute("", 0, &mut self.out).map_err(|error| self.broken(&error))
     }
 
     fn statement(&mut self, table: TableId, verb: Verb) -> Arc<Statement> {
         let map = &self.mapping.tables[table.0];
-        let make = || match verb {
-            Verb::Upsert => sql::upsert(map, self.side),
-            Verb::Delete => sql::delete(map, self.side),
+        let make = || {
+            if verb == Verb::Upsert {
+                sql::upsert(map, self.side)
+            } else {
+                sql::delete(map, self.side)
+            }
         };
-        self.statements.entry((table, verb)).or_insert_with(|| Arc::new(make())).clone()
+        self.statements
+            .entry((table, verb))
+            .or_insert_with(|| Arc::new(make()))
+            .clone()
     }
 
     async fn await_completions(&mut self, count: usize) -> StoreResult<()> {
@@ -141,12 +202,16 @@ impl PostgresSecondary {
         while left > 0 {
             match self.receive().await? {
                 Message::CommandComplete(_) => left -= 1,
-                Message::ErrorResponse(body) => return Err(rejected(&self.endpoint.config.url, &body)),
+                Message::ErrorResponse(body) => {
+                    return Err(rejected(&self.endpoint.config.url, &body));
+                }
                 Message::ParseComplete
                 | Message::BindComplete
                 | Message::NoticeResponse(_)
                 | Message::ParameterStatus(_) => {}
-                _ => return Err(self.unexpected("a message that has no place in a batch of writes")),
+                _ => {
+                    return Err(self.unexpected("a message that has no place in a batch of writes"));
+                }
             }
         }
         Ok(())
@@ -160,7 +225,8 @@ impl PostgresSecondary {
             // A Parse behind the one that failed was skipped; which ones took effect is not worth telling apart.
             for (table, verb) in fresh {
                 self.prepared.remove(&(*table, *verb));
-                frontend::close(b'S', &statement_name(*table, *verb), &mut self.out).map_err(|error| self.broken(&error))?;
+                frontend::close(b'S', &statement_name(*table, *verb), &mut self.out)
+                    .map_err(|error| self.broken(&error))?;
             }
             self.await_ready().await?;
             self.state = State::Idle;
@@ -196,7 +262,11 @@ impl PostgresSecondary {
                 | Message::CommandComplete(_)
                 | Message::NoticeResponse(_)
                 | Message::ParameterStatus(_) => {}
-                _ => return Err(self.unexpected("a message that has no place at the end of a transaction")),
+                _ => {
+                    return Err(
+                        self.unexpected("a message that has no place at the end of a transaction")
+                    );
+                }
             }
         }
     }
@@ -206,17 +276,26 @@ impl PostgresSecondary {
             self.stream.write_all(&self.out).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(|error| StoreError::unreachable(&self.endpoint.config.url, &error))?;
+        sent.await
+            .map_err(|error| StoreError::unreachable(&self.endpoint.config.url, &error))?;
         self.out.clear();
         Ok(())
     }
 
     async fn receive(&mut self) -> StoreResult<Message> {
         loop {
-            if let Some(message) = Message::parse(&mut self.inbound).map_err(|error| self.broken(&error))? {
+            if let Some(message) =
+                Message::parse(&mut self.inbound).map_err(|error| self.broken(&error))?
+            {
                 return Ok(message);
             }
-            if self.stream.read_buf(&mut self.inbound).await.map_err(|error| self.broken(&error))? == 0 {
+            if self
+                .stream
+                .read_buf(&mut self.inbound)
+                .await
+                .map_err(|error| self.broken(&error))?
+                == 0
+            {
                 return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -227,7 +306,10 @@ impl PostgresSecondary {
     }
 
     fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected { store: self.endpoint.config.url.to_string(), what: what.to_owned() }
+        StoreError::Unexpected {
+            store: self.endpoint.config.url.to_string(),
+            what: what.to_owned(),
+        }
     }
 }
 
@@ -242,8 +324,12 @@ impl Secondary for PostgresSecondary {
 
     fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>> {
         // ROLLBACK ends an implicit transaction as well (`UserAbortTransactionBlock`), with a warning that nobody reads.
-        put(&mut self.out, b'P', |out| out.put_slice(b"\0ROLLBACK\0\0\0"));
-        put(&mut self.out, b'B', |out| out.put_slice(b"\0\0\0\0\0\0\0\0"));
+        put(&mut self.out, b'P', |out| {
+            out.put_slice(b"\0ROLLBACK\0\0\0")
+        });
+        put(&mut self.out, b'B', |out| {
+            out.put_slice(b"\0\0\0\0\0\0\0\0")
+        });
         put(&mut self.out, b'E', |out| out.put_slice(b"\0\0\0\0\0"));
         Box::pin(self.finish())
     }
@@ -257,17 +343,11 @@ fn statement_name(table: TableId, verb: Verb) -> String {
     match verb {
         Verb::Upsert => format!("u{}", table.0),
         Verb::Delete => format!("d{}", table.0),
+        Verb::Lock => "k".to_owned(),
     }
 }
 
-fn oid(kind: &ParamKind) -> u32 {
-    match kind {
-        ParamKind::Text => 25,
-        ParamKind::Binary(oid) => *oid,
-    }
-}
-
-fn put_bind(out: &mut BytesMut, name: &str, statement: &Statement, values: &[Option<Bytes>]) {
+fn put_bind(out: &mut BytesMut, name: &str, params: &[ParamKind], values: &[Option<Bytes>]) {
     // A table has at most 1,600 columns, so the counts fit.
     let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
     put(out, b'B', |out| {
@@ -275,7 +355,7 @@ fn put_bind(out: &mut BytesMut, name: &str, statement: &Statement, values: &[Opt
         out.put_slice(name.as_bytes());
         out.put_u8(0);
         out.put_u16(count);
-        for kind in &statement.params {
+        for kind in params {
             out.put_u16(u16::from(matches!(kind, ParamKind::Binary(_))));
         }
         out.put_u16(count);

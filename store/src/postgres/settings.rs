@@ -33,5 +33,8 @@ pub const APPLICATION_NAME: &str = "crossfade";
 /// One batch of `SET` statements that pins all of [`PINNED`].
 #[must_use]
 pub fn pin_all() -> String {
-    PINNED.iter().map(|(name, value)| format!("SET {name} = {};", super::sql::quote_literal(value))).collect()
+    PINNED
+        .iter()
+        .map(|(name, value)| format!("SET {name} = {};", super::sql::quote_literal(value)))
+        .collect()
 }

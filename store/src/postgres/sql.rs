@@ -9,11 +9,11 @@ mod types;
 mod write;
 
 pub use canonical::{canonical, canonical_as, comparable, convert, param, param_expr};
+pub(crate) use key::uses_index;
 pub use key::{key_condition, key_list, key_order};
 pub use read::{digest, fetch, image_list, lock_row, nth_key, select_range};
-pub(crate) use key::uses_index;
-pub(crate) use types::{binary_oids, cast_type};
 pub use types::{ParamKind, is_builtin};
+pub(crate) use types::{binary_oids, cast_type};
 pub use write::{copy_columns, delete, insert_absent, stage_insert, stage_table, upsert, written};
 
 use bytes::Bytes;
@@ -48,7 +48,9 @@ impl Statement {
     /// The parameters for `key`, ready for the wire. `None` when a value is not in canonical text.
     #[must_use]
     pub fn bind_key(&self, key: &Key) -> Option<Vec<Option<Bytes>>> {
-        std::iter::zip(&self.params, &self.sources).map(|(kind, &source)| kind.decode(key.0.get(source)?).map(Some)).collect()
+        std::iter::zip(&self.params, &self.sources)
+            .map(|(kind, &source)| kind.decode(key.0.get(source)?).map(Some))
+            .collect()
     }
 }
 
@@ -68,5 +70,9 @@ pub fn quote_name(name: &QualifiedName) -> String {
 #[must_use]
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
 }

@@ -30,18 +30,29 @@ pub fn client_config(url: &StoreUrl) -> Result<Option<Arc<ClientConfig>>, StoreE
         TlsMode::Disable => return Ok(None),
         TlsMode::Prefer | TlsMode::Require => builder()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Lenient { chain: None, provider: provider.clone() }))
+            .with_custom_certificate_verifier(Arc::new(Lenient {
+                chain: None,
+                provider: provider.clone(),
+            }))
             .with_no_client_auth(),
         TlsMode::VerifyCa => {
-            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(url)?), provider.clone())
-                .build()
-                .map_err(|error| setup(url, error))?;
+            let chain = WebPkiServerVerifier::builder_with_provider(
+                Arc::new(roots(url)?),
+                provider.clone(),
+            )
+            .build()
+            .map_err(|error| setup(url, error))?;
             builder()?
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Lenient { chain: Some(chain), provider: provider.clone() }))
+                .with_custom_certificate_verifier(Arc::new(Lenient {
+                    chain: Some(chain),
+                    provider: provider.clone(),
+                }))
                 .with_no_client_auth()
         }
-        TlsMode::VerifyFull => builder()?.with_root_certificates(roots(url)?).with_no_client_auth(),
+        TlsMode::VerifyFull => builder()?
+            .with_root_certificates(roots(url)?)
+            .with_no_client_auth(),
     };
     Ok(Some(Arc::new(config)))
 }
@@ -52,14 +63,24 @@ pub(crate) fn may_be_plain(mode: TlsMode) -> bool {
 }
 
 fn setup(url: &StoreUrl, reason: impl ToString) -> StoreError {
-    StoreError::Setup { store: url.to_string(), reason: reason.to_string() }
+    StoreError::Setup {
+        store: url.to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 fn roots(url: &StoreUrl) -> Result<RootCertStore, StoreError> {
     let Some(path) = &url.root_cert else {
-        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+        return Ok(RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        });
     };
-    let name = |reason: String| setup(url, format!("root certificates \"{}\": {reason}", path.display()));
+    let name = |reason: String| {
+        setup(
+            url,
+            format!("root certificates \"{}\": {reason}", path.display()),
+        )
+    };
     let file = File::open(path).map_err(|error| name(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     for cert in rustls_pemfile::certs(&mut BufReader::new(file)) {
@@ -93,7 +114,8 @@ impl ServerCertVerifier for Lenient {
         };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
-                rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. },
+                rustls::CertificateError::NotValidForName
+                | rustls::CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
             other => other,
         }
@@ -105,7 +127,12 @@ impl ServerCertVerifier for Lenient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -114,10 +141,17 @@ impl ServerCertVerifier for Lenient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -19,13 +19,19 @@ use crate::{Change, Row, StoreError, StoreResult, TableMap};
 const VALUES_UP_TO: usize = 64;
 /// Most parameters of one INSERT; the protocol's limit is 65,535.
 const MOST_PARAMETERS: usize = 32_000;
+/// Changes from which on the two trips that preparing their statements takes are worth it.
+const PREPARED_FROM: usize = 8;
 /// Changes on their way to the server at once.
 const PIPELINED: usize = 256;
 /// Bytes of COPY data handed over at a time.
 const COPY_CHUNK: usize = 64 * 1024;
 
 /// Inserts the rows whose key is absent, all or none of them.
-pub(super) async fn insert_absent(store: &PostgresStore, table: &TableMap, rows: &[Row]) -> StoreResult<u64> {
+pub(super) async fn insert_absent(
+    store: &PostgresStore,
+    table: &TableMap,
+    rows: &[Row],
+) -> StoreResult<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
@@ -45,13 +51,20 @@ pub(super) async fn insert_absent(store: &PostgresStore, table: &TableMap, rows:
     Ok(inserted)
 }
 
-async fn through_stage(lease: &Lease, store: &PostgresStore, table: &TableMap, rows: &[Row]) -> StoreResult<u64> {
+async fn through_stage(
+    lease: &Lease,
+    store: &PostgresStore,
+    table: &TableMap,
+    rows: &[Row],
+) -> StoreResult<u64> {
     let (create, copy) = sql::stage_table(table, store.side);
     let statement = sql::upsert(table, store.side);
     let chunks = binary_copy(lease, &statement, rows)?;
     lease.batch(&format!("BEGIN; {create}"), SHORT).await?;
     lease.copy(&copy, chunks, CHUNK).await?;
-    let inserted = lease.run(&sql::stage_insert(table, store.side), &[], CHUNK).await?;
+    let inserted = lease
+        .run(&sql::stage_insert(table, store.side), &[], CHUNK)
+        .await?;
     lease.batch("COMMIT", CHUNK).await?;
     Ok(inserted)
 }
@@ -63,7 +76,9 @@ fn binary_copy(lease: &Lease, statement: &Statement, rows: &[Row]) -> StoreResul
     chunk.put_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
     let too_long = || lease.unexpected("a row that is too long for COPY");
     for row in rows {
-        let values = statement.bind_row(row).ok_or_else(|| not_canonical(lease))?;
+        let values = statement
+            .bind_row(row)
+            .ok_or_else(|| not_canonical(lease))?;
         chunk.put_i16(i16::try_from(values.len()).map_err(|_| too_long())?);
         for value in values {
             match value {
@@ -85,13 +100,20 @@ fn binary_copy(lease: &Lease, statement: &Statement, rows: &[Row]) -> StoreResul
 
 /// Copies rows straight into the table, at several times the speed of [`insert_absent`] (DESIGN 5). Where one of their keys is there after all,
 /// nothing has been copied, and [`insert_absent`] takes over.
-pub(super) async fn copy_into_empty(store: &PostgresStore, table: &TableMap, rows: &[Row]) -> StoreResult<u64> {
+pub(super) async fn copy_into_empty(
+    store: &PostgresStore,
+    table: &TableMap,
+    rows: &[Row],
+) -> StoreResult<u64> {
     let columns = sql::written(table, store.side);
     let Some(chunks) = copy::text_copy(table, store.side, &columns, rows, COPY_CHUNK) else {
         return insert_absent(store, table, rows).await;
     };
     let lease = store.pool.lease().await?;
-    match lease.copy(&sql::copy_columns(table, store.side), chunks, CHUNK).await {
+    match lease
+        .copy(&sql::copy_columns(table, store.side), chunks, CHUNK)
+        .await
+    {
         Ok(copied) => {
             lease.done();
             Ok(copied)
@@ -107,25 +129,57 @@ pub(super) async fn copy_into_empty(store: &PostgresStore, table: &TableMap, row
 const UNIQUE_VIOLATION: &str = "23505";
 
 /// Applies changes in one transaction, in the order given.
-pub(super) async fn apply(store: &PostgresStore, table: &TableMap, changes: &[Change]) -> StoreResult<()> {
+pub(super) async fn apply(
+    store: &PostgresStore,
+    table: &TableMap,
+    changes: &[Change],
+) -> StoreResult<()> {
     if changes.is_empty() {
         return Ok(());
     }
     let lease = store.pool.lease().await?;
-    let (upsert, delete) = (sql::upsert(table, store.side), sql::delete(table, store.side));
+    let (upsert, delete) = (
+        sql::upsert(table, store.side),
+        sql::delete(table, store.side),
+    );
     let mut bound = Vec::with_capacity(changes.len());
     for change in changes {
         bound.push(match change {
             Change::Upsert(row) => (&upsert, bind_row(&lease, &upsert, row)?),
-            Change::Delete(key) => (&delete, super::adapter::bind(&lease, &delete, key)?),
+            Change::Delete(key) => (&delete, super::read::bind(&lease, &delete, key)?),
         });
     }
     // Foreign keys between the rows of one batch are checked at COMMIT wherever they can be.
-    lease.batch("BEGIN; SET CONSTRAINTS ALL DEFERRED", SHORT).await?;
+    lease
+        .batch("BEGIN; SET CONSTRAINTS ALL DEFERRED", SHORT)
+        .await?;
     let locks = key_locks(store.side, changes.iter().map(|change| (table, change)));
-    lease.run(KEY_LOCKS, &locks.map(rows::Param::canonical), CHUNK).await?;
-    for part in bound.chunks(PIPELINED) {
-        try_join_all(part.iter().map(|(statement, params)| lease.run(&statement.sql, params, CHUNK))).await?;
+    lease
+        .run(KEY_LOCKS, &locks.map(rows::Param::canonical), CHUNK)
+        .await?;
+    if changes.len() < PREPARED_FROM {
+        try_join_all(
+            bound
+                .iter()
+                .map(|(statement, params)| lease.run(&statement.sql, params, CHUNK)),
+        )
+        .await?;
+    } else {
+        let [ready_upsert, ready_delete] = [
+            lease.ready(&upsert.sql, SHORT).await?,
+            lease.ready(&delete.sql, SHORT).await?,
+        ];
+        for part in bound.chunks(PIPELINED) {
+            try_join_all(part.iter().map(|(statement, params)| {
+                let ready = if std::ptr::eq(*statement, &raw const upsert) {
+                    &ready_upsert
+                } else {
+                    &ready_delete
+                };
+                lease.run_ready(ready, params, CHUNK)
+            }))
+            .await?;
+        }
     }
     lease.batch("COMMIT", CHUNK).await?;
     lease.done();

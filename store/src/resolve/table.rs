@@ -15,9 +15,18 @@ pub(super) struct Catalogs {
 type Wrong = Vec<(String, String)>;
 
 /// The table with both of its ends; `None` when there is nothing to go on from. Every mistake goes into `wrong`.
-pub(super) fn resolve(id: TableId, toggle: &str, typed: &TableConfig, found: Catalogs, wrong: &mut Wrong) -> Option<TableMap> {
+pub(super) fn resolve(
+    id: TableId,
+    toggle: &str,
+    typed: &TableConfig,
+    found: Catalogs,
+    wrong: &mut Wrong,
+) -> Option<TableMap> {
     if found.old.is_none() {
-        wrong.push((format!("the old store has no table \"{}\"", typed.old), "correct its name in the file".to_owned()));
+        wrong.push((
+            format!("the old store has no table \"{}\"", typed.old),
+            "correct its name in the file".to_owned(),
+        ));
     }
     if matches!(found.new, Some(None)) {
         wrong.push((
@@ -34,10 +43,25 @@ pub(super) fn resolve(id: TableId, toggle: &str, typed: &TableConfig, found: Cat
     };
     let columns = columns(&carried, &new, wrong);
     let key = key(typed, &old, &columns, wrong);
-    let version = typed.version.as_ref().and_then(|name| columns.iter().position(|column| column.old.name == *name));
-    let dropped = old.columns.iter().filter(|column| typed.columns.get(&column.name) == Some(&ColumnConfig::Drop));
+    let version = typed
+        .version
+        .as_ref()
+        .and_then(|name| columns.iter().position(|column| column.old.name == *name));
+    let dropped = old
+        .columns
+        .iter()
+        .filter(|column| typed.columns.get(&column.name) == Some(&ColumnConfig::Drop));
     let dropped = dropped.map(|column| column.name.clone()).collect();
-    Some(TableMap { id, toggle: toggle.to_owned(), columns, key, version, dropped, old, new })
+    Some(TableMap {
+        id,
+        toggle: toggle.to_owned(),
+        columns,
+        key,
+        version,
+        dropped,
+        old,
+        new,
+    })
 }
 
 /// Names in the file that are no columns of the old table.
@@ -47,10 +71,20 @@ fn unknown_columns(typed: &TableConfig, old: &Relation, wrong: &mut Wrong) {
     let version = typed.version.iter().map(|name| ("version column", name));
     for (what, name) in named.chain(key).chain(version) {
         if old.column(name).is_none() {
-            let has: Vec<_> = old.columns.iter().map(|column| column.name.as_str()).collect();
-            wrong.push((format!("the old table has no {what} \"{name}\""), format!("it has {}", has.join(", "))));
+            let has: Vec<_> = old
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
+            wrong.push((
+                format!("the old table has no {what} \"{name}\""),
+                format!("it has {}", has.join(", ")),
+            ));
         } else if what != "column" && typed.columns.get(name) == Some(&ColumnConfig::Drop) {
-            wrong.push((format!("the {what} \"{name}\" is not carried"), "remove its `false` from the file".to_owned()));
+            wrong.push((
+                format!("the {what} \"{name}\" is not carried"),
+                "remove its `false` from the file".to_owned(),
+            ));
         }
     }
 }
@@ -71,10 +105,20 @@ fn carried<'a>(typed: &'a TableConfig, old: &Relation, wrong: &mut Wrong) -> Vec
             None => (column.name.clone(), None),
         };
         if let Some(other) = carried.iter().find(|other| other.to == to) {
-            let what = format!("columns \"{}\" and \"{}\" are both carried to \"{to}\"", other.old.name, column.name);
-            wrong.push((what, "give one of them another name, or set it to false".to_owned()));
+            let what = format!(
+                "columns \"{}\" and \"{}\" are both carried to \"{to}\"",
+                other.old.name, column.name
+            );
+            wrong.push((
+                what,
+                "give one of them another name, or set it to false".to_owned(),
+            ));
         }
-        carried.push(Carried { old: column.clone(), to, ty });
+        carried.push(Carried {
+            old: column.clone(),
+            to,
+            ty,
+        });
     }
     carried
 }
@@ -85,21 +129,44 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
     new.columns = carried
         .iter()
         .map(|column| {
-            let same = Column { name: column.to.clone(), sequence: None, identity_always: false, generated: false, ..column.old.clone() };
+            let same = Column {
+                name: column.to.clone(),
+                sequence: None,
+                identity_always: false,
+                generated: false,
+                ..column.old.clone()
+            };
             match column.ty {
-                Some(ty) if ty != column.old.type_name => {
-                    Column { type_oid: 0, type_name: ty.to_owned(), base_type: ty.to_owned(), operator_schema: None, ..same }
-                }
+                Some(ty) if ty != column.old.type_name => Column {
+                    type_oid: 0,
+                    type_name: ty.to_owned(),
+                    base_type: ty.to_owned(),
+                    operator_schema: None,
+                    ..same
+                },
                 _ => same,
             }
         })
         .collect();
-    let to = |name: &String| carried.iter().find(|column| column.old.name == *name).map(|column| column.to.clone());
+    let to = |name: &String| {
+        carried
+            .iter()
+            .find(|column| column.old.name == *name)
+            .map(|column| column.to.clone())
+    };
     let key: Option<Vec<_>> = match &typed.key {
         Some(key) => key.iter().map(to).collect(),
-        None => old.unique.iter().find(|index| index.primary).and_then(|index| index.columns.iter().map(to).collect()),
+        None => old
+            .unique
+            .iter()
+            .find(|index| index.primary)
+            .and_then(|index| index.columns.iter().map(to).collect()),
     };
-    new.unique.extend(key.map(|columns| UniqueIndex { name: String::new(), columns, primary: true }));
+    new.unique.extend(key.map(|columns| UniqueIndex {
+        name: String::new(),
+        columns,
+        primary: true,
+    }));
     new
 }
 
@@ -118,7 +185,12 @@ fn columns(carried: &[Carried<'_>], new: &Relation, wrong: &mut Wrong) -> Vec<Co
 }
 
 /// The key as indexes into `columns`.
-fn key(typed: &TableConfig, old: &Relation, columns: &[ColumnMap], wrong: &mut Wrong) -> Vec<usize> {
+fn key(
+    typed: &TableConfig,
+    old: &Relation,
+    columns: &[ColumnMap],
+    wrong: &mut Wrong,
+) -> Vec<usize> {
     let primary = old.unique.iter().find(|index| index.primary);
     let Some(names) = typed.key.as_ref().or(primary.map(|index| &index.columns)) else {
         wrong.push((
@@ -135,10 +207,12 @@ fn key(typed: &TableConfig, old: &Relation, columns: &[ColumnMap], wrong: &mut W
         match columns.iter().position(|column| column.old.name == *name) {
             Some(index) => key.push(index),
             // What is missing in the new store, or wrong in the file's own key, has been reported by now.
-            None if typed.key.is_none() && typed.columns.get(name) == Some(&ColumnConfig::Drop) => wrong.push((
-                format!("the column \"{name}\" of its primary key is not carried"),
-                "carry it, or name another unique key in `key`".to_owned(),
-            )),
+            None if typed.key.is_none() && typed.columns.get(name) == Some(&ColumnConfig::Drop) => {
+                wrong.push((
+                    format!("the column \"{name}\" of its primary key is not carried"),
+                    "carry it, or name another unique key in `key`".to_owned(),
+                ))
+            }
             None => {}
         }
     }
@@ -148,16 +222,27 @@ fn key(typed: &TableConfig, old: &Relation, columns: &[ColumnMap], wrong: &mut W
 /// A key that is not unique and NOT NULL in the old store tells no rows apart.
 fn check_typed_key(names: &[String], old: &Relation, wrong: &mut Wrong) {
     let known = names.iter().all(|name| old.column(name).is_some());
-    let unique = old.unique.iter().any(|index| index.columns.len() == names.len() && index.columns.iter().all(|name| names.contains(name)));
+    let unique = old.unique.iter().any(|index| {
+        index.columns.len() == names.len() && index.columns.iter().all(|name| names.contains(name))
+    });
     if known && !unique {
         wrong.push((
-            format!("no unique index of the old table is over exactly its key ({})", names.join(", ")),
+            format!(
+                "no unique index of the old table is over exactly its key ({})",
+                names.join(", ")
+            ),
             "create one that is neither partial nor deferrable, or choose another key".to_owned(),
         ));
     }
     for name in names {
         if old.column(name).is_some_and(|column| !column.not_null) {
-            wrong.push((format!("the key column \"{name}\" may be NULL in the old store"), format!("ALTER TABLE {} ALTER COLUMN \"{name}\" SET NOT NULL", old.name)));
+            wrong.push((
+                format!("the key column \"{name}\" may be NULL in the old store"),
+                format!(
+                    "ALTER TABLE {} ALTER COLUMN \"{name}\" SET NOT NULL",
+                    old.name
+                ),
+            ));
         }
     }
 }

@@ -9,7 +9,10 @@ type Found = Vec<(Side, Finding)>;
 
 /// The one finding that says `what`.
 fn the<'a>(found: &'a Found, what: &str) -> &'a (Side, Finding) {
-    let said: Vec<_> = found.iter().filter(|(_, finding)| finding.what.contains(what)).collect();
+    let said: Vec<_> = found
+        .iter()
+        .filter(|(_, finding)| finding.what.contains(what))
+        .collect();
     assert_eq!(said.len(), 1, "{what}: {found:#?}");
     said[0]
 }
@@ -29,7 +32,14 @@ fn notes(found: &Found, what: &str) {
 async fn two_stores_that_fit_give_no_finding() {
     let schema = "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE p (id serial PRIMARY KEY, n numeric(10,2), m mood, at timestamptz DEFAULT now(), UNIQUE (at));
         CREATE TABLE c (id int PRIMARY KEY, p int NOT NULL REFERENCES p)";
-    let pair = Pair::new("fit", "", schema, schema, "[toggle.t.table.p]\n[toggle.t.table.c]").await;
+    let pair = Pair::new(
+        "fit",
+        "",
+        schema,
+        schema,
+        "[toggle.t.table.p]\n[toggle.t.table.c]",
+    )
+    .await;
     let mapping = pair.mapping().await;
     assert_eq!(pair.findings(&mapping).await, []);
 }
@@ -43,16 +53,44 @@ async fn what_the_new_store_cannot_take_blocks() {
     let found = pair.findings(&*pair.mapping().await).await;
     blocks(&found, "no unique index over exactly the key", None);
     blocks(&found, "does not take integer of \"a\" as uuid", None);
-    blocks(&found, "the old store cannot compare the column \"a\"", None);
+    blocks(
+        &found,
+        "the old store cannot compare the column \"a\"",
+        None,
+    );
     blocks(&found, "\"j\" is NOT NULL", None);
-    assert!(!found.iter().any(|(_, finding)| finding.what.contains("\"k\"")));
-    notes(&found, "\"b\" is character varying(20) in the old store and character varying(10) in the new: longer values");
+    assert!(
+        !found
+            .iter()
+            .any(|(_, finding)| finding.what.contains("\"k\""))
+    );
+    notes(
+        &found,
+        "\"b\" is character varying(20) in the old store and character varying(10) in the new: longer values",
+    );
     notes(&found, "\"c\" may be NULL in the old");
-    notes(&found, "\"d\" is numeric(12,4) in the old store and numeric(12,2) in the new: values with more digits");
-    notes(&found, "\"e\" is double precision in the old store and integer");
-    notes(&found, "only the new store has the unique index \"only_here\"");
-    assert!(found.iter().any(|(_, finding)| finding.what.contains("is made in UTC")));
-    assert!(found.iter().any(|(_, finding)| finding.blocks && finding.what.contains("\"g\" has type")));
+    notes(
+        &found,
+        "\"d\" is numeric(12,4) in the old store and numeric(12,2) in the new: values with more digits",
+    );
+    notes(
+        &found,
+        "\"e\" is double precision in the old store and integer",
+    );
+    notes(
+        &found,
+        "only the new store has the unique index \"only_here\"",
+    );
+    assert!(
+        found
+            .iter()
+            .any(|(_, finding)| finding.what.contains("is made in UTC"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|(_, finding)| finding.blocks && finding.what.contains("\"g\" has type"))
+    );
 }
 
 #[tokio::test]
@@ -77,36 +115,90 @@ async fn trap_10_what_changes_rows_unseen_is_named() {
         ALTER TABLE p ADD CONSTRAINT p_region FOREIGN KEY (region) REFERENCES region; ALTER TABLE log ADD CONSTRAINT log_c FOREIGN KEY (n) REFERENCES c;
         CREATE TRIGGER new_touch BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION touch(); CREATE TRIGGER new_audit AFTER INSERT ON c FOR EACH ROW EXECUTE FUNCTION audit()"
     );
-    let pair = Pair::new("unseen", "", &old, &new, "[toggle.t.table.p]\n[toggle.t.table.c]").await;
+    let pair = Pair::new(
+        "unseen",
+        "",
+        &old,
+        &new,
+        "[toggle.t.table.p]\n[toggle.t.table.c]",
+    )
+    .await;
     let found = pair.findings(&*pair.mapping().await).await;
-    blocks(&found, "\"p_region\" of the old store (ON DELETE SET NULL", Some("p_region"));
+    blocks(
+        &found,
+        "\"p_region\" of the old store (ON DELETE SET NULL",
+        Some("p_region"),
+    );
     notes(&found, "\"c_p\" of the old store (ON DELETE CASCADE");
-    blocks(&found, "\"c_q\" of the old store (ON DELETE CASCADE", Some("c_q"));
-    blocks(&found, "the trigger \"c_total\" of the old store writes public.p", Some("c_total"));
-    blocks(&found, "the trigger \"region_total\" on public.region of the old store writes this table", Some("region_total"));
-    notes(&found, "the trigger \"p_touch\" of the old store may change rows");
-    blocks(&found, "the rule \"c_rule\" of the old store", Some("c_rule"));
-    blocks(&found, "the trigger \"new_touch\" of the new store may change rows", Some("new_touch"));
+    blocks(
+        &found,
+        "\"c_q\" of the old store (ON DELETE CASCADE",
+        Some("c_q"),
+    );
+    blocks(
+        &found,
+        "the trigger \"c_total\" of the old store writes public.p",
+        Some("c_total"),
+    );
+    blocks(
+        &found,
+        "the trigger \"region_total\" on public.region of the old store writes this table",
+        Some("region_total"),
+    );
+    notes(
+        &found,
+        "the trigger \"p_touch\" of the old store may change rows",
+    );
+    blocks(
+        &found,
+        "the rule \"c_rule\" of the old store",
+        Some("c_rule"),
+    );
+    blocks(
+        &found,
+        "the trigger \"new_touch\" of the new store may change rows",
+        Some("new_touch"),
+    );
     notes(&found, "the trigger \"new_audit\" of the new store fires");
-    notes(&found, "\"p_region\" of the new store points to public.region, which is not mapped");
-    notes(&found, "the table public.log of the new store, which is not mapped, points here");
-    assert!(!found.iter().any(|(_, finding)| finding.what.contains("c_off") || finding.what.contains("c_audit")));
+    notes(
+        &found,
+        "\"p_region\" of the new store points to public.region, which is not mapped",
+    );
+    notes(
+        &found,
+        "the table public.log of the new store, which is not mapped, points here",
+    );
+    assert!(
+        !found
+            .iter()
+            .any(|(_, finding)| finding.what.contains("c_off") || finding.what.contains("c_audit"))
+    );
 }
 
 #[tokio::test]
 async fn missing_rights_and_row_security_block() {
     let schema = "CREATE TABLE t (id serial PRIMARY KEY, n int)";
     let pair = Pair::new("rights", "", schema, schema, "[toggle.t.table.t]").await;
-    pair.run(Side::Old, "CREATE ROLE weak LOGIN; GRANT SELECT ON t TO weak").await;
+    pair.run(
+        Side::Old,
+        "CREATE ROLE weak LOGIN; GRANT SELECT ON t TO weak",
+    )
+    .await;
     pair.run(Side::New, "GRANT SELECT, INSERT, UPDATE ON t TO weak; GRANT USAGE, SELECT, UPDATE ON SEQUENCE t_id_seq TO weak; ALTER TABLE t ENABLE ROW LEVEL SECURITY").await;
     let mapping = pair.mapping().await;
-    let found = pair.with_account("weak", "[toggle.t.table.t]").findings(&mapping).await;
+    let found = pair
+        .with_account("weak", "[toggle.t.table.t]")
+        .findings(&mapping)
+        .await;
     blocks(&found, "\"weak\" may not UPDATE in the old store", None);
     notes(&found, "\"weak\" may not INSERT in the old store");
     notes(&found, "\"weak\" may not DELETE in the old store");
     blocks(&found, "\"weak\" may not DELETE in the new store", None);
     blocks(&found, "row security of the new store", None);
-    notes(&found, "may not read and move the sequence public.t_id_seq of the old store");
+    notes(
+        &found,
+        "may not read and move the sequence public.t_id_seq of the old store",
+    );
     assert_eq!(found.len(), 6, "{found:#?}");
     assert_eq!(pair.findings(&mapping).await, []);
 }
@@ -117,12 +209,32 @@ async fn keys_that_two_spellings_would_tell_apart_block() {
     let new = "CREATE TABLE t (a uuid, b bigint, c timestamp, d numeric, e text, PRIMARY KEY (e, d, c, b, a))";
     let pair = Pair::new("spelling", "", old, new, "[toggle.t.table.t]").await;
     let found = pair.findings(&*pair.mapping().await).await;
-    blocks(&found, "the key column \"a\" is text in the old store and uuid", Some("a"));
-    blocks(&found, "the key column \"c\" is date in the old store", None);
-    blocks(&found, "\"d\" can hold equal values that are written differently", Some("d"));
+    blocks(
+        &found,
+        "the key column \"a\" is text in the old store and uuid",
+        Some("a"),
+    );
+    blocks(
+        &found,
+        "the key column \"c\" is date in the old store",
+        None,
+    );
+    blocks(
+        &found,
+        "\"d\" can hold equal values that are written differently",
+        Some("d"),
+    );
     notes(&found, "the key sorts differently");
-    assert!(!found.iter().any(|(_, finding)| finding.what.contains("unique index over exactly the key")));
-    assert!(!found.iter().any(|(_, finding)| finding.blocks && (finding.what.contains("\"b\"") || finding.what.contains("\"e\""))), "{found:#?}");
+    assert!(
+        !found
+            .iter()
+            .any(|(_, finding)| finding.what.contains("unique index over exactly the key"))
+    );
+    assert!(
+        !found.iter().any(|(_, finding)| finding.blocks
+            && (finding.what.contains("\"b\"") || finding.what.contains("\"e\""))),
+        "{found:#?}"
+    );
 }
 
 #[tokio::test]
@@ -131,6 +243,10 @@ async fn types_of_users_whose_text_depends_on_the_session_block() {
     let pair = Pair::new("varies", "", schema, schema, "[toggle.t.table.t]").await;
     let found = pair.findings(&*pair.mapping().await).await;
     blocks(&found, "the column \"e\" has a type of your own", Some("e"));
-    blocks(&found, "the column \"days\" has a type of your own", Some("days"));
+    blocks(
+        &found,
+        "the column \"days\" has a type of your own",
+        Some("days"),
+    );
     assert_eq!(found.len(), 2, "{found:#?}");
 }

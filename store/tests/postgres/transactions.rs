@@ -18,34 +18,56 @@ fn key(id: &str) -> Key {
 }
 
 fn upsert(id: &str, rest: &[&str]) -> Change {
-    let values = std::iter::once(&id).chain(rest).map(|value| Some(Bytes::copy_from_slice(value.as_bytes())));
+    let values = std::iter::once(&id)
+        .chain(rest)
+        .map(|value| Some(Bytes::copy_from_slice(value.as_bytes())));
     Change::Upsert(crossfade_store::Row(values.collect()))
 }
 
 #[tokio::test]
 async fn a_locked_row_waits_for_nobody_but_writers() {
     let pair = Pair::new("locks", "", SCHEMA, SCHEMA, FILE).await;
-    pair.run(Side::Old, "INSERT INTO public.parent VALUES (1, 'one'), (2, 'two')").await;
+    pair.run(
+        Side::Old,
+        "INSERT INTO public.parent VALUES (1, 'one'), (2, 'two')",
+    )
+    .await;
     let mapping = pair.mapping().await;
-    let parent = mapping.tables.iter().find(|table| table.old.name.name == "parent").expect("mapped");
+    let parent = mapping
+        .tables
+        .iter()
+        .find(|table| table.old.name.name == "parent")
+        .expect("mapped");
     let short = Duration::from_millis(300);
     for released in [true, false] {
         let guard = pair.old.lock_row(parent, &key("1")).await.expect("locked");
-        assert_eq!(guard.row().and_then(|row| row.0[1].clone()), Some(Bytes::from_static(b"one")));
+        assert_eq!(
+            guard.row().and_then(|row| row.0[1].clone()),
+            Some(Bytes::from_static(b"one"))
+        );
         // Rows that point to it are let in, and other rows.
         pair.run(Side::Old, "INSERT INTO public.child VALUES (1, 1, NULL) ON CONFLICT DO NOTHING; UPDATE public.parent SET name = 'zwei' WHERE id = 2").await;
-        let mut update = Box::pin(pair.run(Side::Old, "UPDATE public.parent SET name = 'one' WHERE id = 1"));
-        assert!(timeout(short, &mut update).await.is_err(), "the update must wait");
+        let mut update = Box::pin(pair.run(
+            Side::Old,
+            "UPDATE public.parent SET name = 'one' WHERE id = 1",
+        ));
+        assert!(
+            timeout(short, &mut update).await.is_err(),
+            "the update must wait"
+        );
         if released {
             guard.release().await.expect("released");
         } else {
             drop(guard);
         }
-        timeout(Duration::from_secs(10), update).await.expect("the update goes on");
+        timeout(Duration::from_secs(10), update)
+            .await
+            .expect("the update goes on");
     }
     let absent = pair.old.lock_row(parent, &key("3")).await.expect("asked");
     assert!(absent.row().is_none());
-    pair.run(Side::Old, "INSERT INTO public.parent VALUES (3, 'three')").await;
+    pair.run(Side::Old, "INSERT INTO public.parent VALUES (3, 'three')")
+        .await;
     absent.release().await.expect("released");
 }
 
@@ -53,18 +75,48 @@ async fn a_locked_row_waits_for_nobody_but_writers() {
 async fn a_batch_is_applied_whole_or_not_at_all() {
     let pair = Pair::new("batches", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let [child, parent] = ["child", "parent"].map(|name| mapping.tables.iter().find(|table| table.old.name.name == name).expect("mapped"));
-    let mut changes: Vec<_> = (0..1000).map(|id| upsert(&id.to_string(), &[&format!("name {id}")])).collect();
+    let [child, parent] = ["child", "parent"].map(|name| {
+        mapping
+            .tables
+            .iter()
+            .find(|table| table.old.name.name == name)
+            .expect("mapped")
+    });
+    let mut changes: Vec<_> = (0..1000)
+        .map(|id| upsert(&id.to_string(), &[&format!("name {id}")]))
+        .collect();
     pair.new.apply(parent, &changes).await.expect("applied");
     changes.truncate(600);
     changes.push(upsert("5000", &["name 999"]));
     let refused = pair.new.apply(parent, &changes).await;
-    assert!(matches!(&refused, Err(StoreError::Rejected { sqlstate, constraint: Some(name), .. }) if sqlstate == "23505" && name == "parent_name_key"), "{refused:?}");
-    assert_eq!(pair.ask(Side::New, "SELECT count(*) FROM parent").await, [Some("1000".to_owned())]);
+    assert!(
+        matches!(&refused, Err(StoreError::Rejected { sqlstate, constraint: Some(name), .. }) if sqlstate == "23505" && name == "parent_name_key"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        pair.ask(Side::New, "SELECT count(*) FROM parent").await,
+        [Some("1000".to_owned())]
+    );
     // Children before the rows of the same table that they point to: a deferrable constraint waits for COMMIT.
-    pair.new.apply(child, &[upsert("1", &["5", "2"]), upsert("2", &["5", "1"])]).await.expect("applied");
-    pair.new.apply(child, &[Change::Delete(key("1")), Change::Delete(key("2")), Change::Delete(key("77"))]).await.expect("applied");
-    assert_eq!(pair.ask(Side::New, "SELECT count(*) FROM child").await, [Some("0".to_owned())]);
+    pair.new
+        .apply(child, &[upsert("1", &["5", "2"]), upsert("2", &["5", "1"])])
+        .await
+        .expect("applied");
+    pair.new
+        .apply(
+            child,
+            &[
+                Change::Delete(key("1")),
+                Change::Delete(key("2")),
+                Change::Delete(key("77")),
+            ],
+        )
+        .await
+        .expect("applied");
+    assert_eq!(
+        pair.ask(Side::New, "SELECT count(*) FROM child").await,
+        [Some("0".to_owned())]
+    );
     assert!(mapping.write_order(Side::New).circular() == [child.id]);
 }
 
@@ -73,40 +125,83 @@ async fn trap_01_a_delete_waits_for_an_insert_of_its_key_that_is_not_committed()
     use crossfade_store::postgres::{KEY_LOCKS, key_locks};
     let pair = Pair::new("keylocks", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let parent = mapping.tables.iter().find(|table| table.old.name.name == "parent").expect("mapped");
+    let parent = mapping
+        .tables
+        .iter()
+        .find(|table| table.old.name.name == "parent")
+        .expect("mapped");
     let insert = upsert("1", &["one"]);
     // Another proxy has staged the INSERT.
     let other = pair.session(Side::New).await;
     other.batch_execute("BEGIN").await.expect("begun");
-    let [ids, deletes] = key_locks(Side::New, [(parent, &insert)]).map(|list| String::from_utf8(list.to_vec()).expect("text"));
-    assert!(other.query(KEY_LOCKS, &[&ids, &deletes]).await.expect("locked").is_empty());
-    other.batch_execute("INSERT INTO public.parent VALUES (1, 'one')").await.expect("inserted");
+    let [ids, deletes] = key_locks(Side::New, [(parent, &insert)])
+        .map(|list| String::from_utf8(list.to_vec()).expect("text"));
+    assert!(
+        other
+            .query(KEY_LOCKS, &[&ids, &deletes])
+            .await
+            .expect("locked")
+            .is_empty()
+    );
+    other
+        .batch_execute("INSERT INTO public.parent VALUES (1, 'one')")
+        .await
+        .expect("inserted");
 
     let gone = [Change::Delete(key("1"))];
     let mut delete = pair.new.apply(parent, &gone);
-    assert!(timeout(Duration::from_millis(300), &mut delete).await.is_err(), "the delete must wait");
+    assert!(
+        timeout(Duration::from_millis(300), &mut delete)
+            .await
+            .is_err(),
+        "the delete must wait"
+    );
     // Writes of other keys do not, and neither does a second write of this one until it comes to the row itself.
-    pair.new.apply(parent, &[upsert("2", &["two"])]).await.expect("applied");
+    pair.new
+        .apply(parent, &[upsert("2", &["two"])])
+        .await
+        .expect("applied");
     other.batch_execute("COMMIT").await.expect("committed");
     delete.await.expect("deleted");
-    assert_eq!(pair.ask(Side::New, "SELECT id FROM parent").await, [Some("2".to_owned())]);
+    assert_eq!(
+        pair.ask(Side::New, "SELECT id FROM parent").await,
+        [Some("2".to_owned())]
+    );
 }
 
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let pair = Pair::new("dropped", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let parent = mapping.tables.iter().find(|table| table.old.name.name == "parent").expect("mapped");
+    let parent = mapping
+        .tables
+        .iter()
+        .find(|table| table.old.name.name == "parent")
+        .expect("mapped");
     let blocker = pair.session(Side::New).await;
-    blocker.batch_execute("BEGIN; INSERT INTO public.parent VALUES (500, 'in the way')").await.expect("begun");
-    let changes: Vec<_> = (0..1000).map(|id| upsert(&id.to_string(), &[&format!("name {id}")])).collect();
+    blocker
+        .batch_execute("BEGIN; INSERT INTO public.parent VALUES (500, 'in the way')")
+        .await
+        .expect("begun");
+    let changes: Vec<_> = (0..1000)
+        .map(|id| upsert(&id.to_string(), &[&format!("name {id}")]))
+        .collect();
     let stuck = timeout(Duration::from_millis(500), pair.new.apply(parent, &changes)).await;
     assert!(stuck.is_err(), "the batch must wait for row 500");
-    blocker.batch_execute("ROLLBACK").await.expect("rolled back");
+    blocker
+        .batch_execute("ROLLBACK")
+        .await
+        .expect("rolled back");
     // The server may take a moment to see that the connection is gone.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    pair.new.apply(parent, &[upsert("7", &["seven"])]).await.expect("applied");
-    assert_eq!(pair.ask(Side::New, "SELECT name FROM parent").await, [Some("seven".to_owned())]);
+    pair.new
+        .apply(parent, &[upsert("7", &["seven"])])
+        .await
+        .expect("applied");
+    assert_eq!(
+        pair.ask(Side::New, "SELECT name FROM parent").await,
+        [Some("seven".to_owned())]
+    );
     pair.new.ping().await.expect("alive");
     pair.run(Side::New, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossfade' AND datname = current_database()").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -122,25 +217,90 @@ async fn trap_33_sequences_move_past_the_other_stores_and_never_back() {
     let file = "[toggle.t.table.things]\ntarget = \"app.things\"\ncolumn.id = \"ident\"\n[toggle.t.table.fresh]";
     let pair = Pair::new("sequences", "", old, new, file).await;
     let mapping = pair.mapping().await;
-    let [things, fresh] = ["things", "fresh"].map(|name| mapping.tables.iter().find(|table| table.old.name.name == name).expect("mapped"));
+    let [things, fresh] = ["things", "fresh"].map(|name| {
+        mapping
+            .tables
+            .iter()
+            .find(|table| table.old.name.name == name)
+            .expect("mapped")
+    });
     // Three handed out and rolled back, a greater one stored by hand.
     pair.run(Side::Old, "INSERT INTO things (label) VALUES ('a'); BEGIN; INSERT INTO things (label) VALUES ('b'), ('c'); ROLLBACK; INSERT INTO things VALUES (40, 1, 'd')").await;
-    let positions = pair.old.sequence_positions(things).await.expect("positions");
-    assert_eq!(positions.iter().map(|(name, at)| (name.as_str(), *at)).collect::<Vec<_>>(), [("id", 40), ("n", 3)]);
-    assert_eq!(pair.new.sequence_positions(things).await.expect("positions").len(), 0);
-    let now = pair.new.advance_sequences(things, &positions).await.expect("advanced");
+    let positions = pair
+        .old
+        .sequence_positions(things)
+        .await
+        .expect("positions");
+    assert_eq!(
+        positions
+            .iter()
+            .map(|(name, at)| (name.as_str(), *at))
+            .collect::<Vec<_>>(),
+        [("id", 40), ("n", 3)]
+    );
+    assert_eq!(
+        pair.new
+            .sequence_positions(things)
+            .await
+            .expect("positions")
+            .len(),
+        0
+    );
+    let now = pair
+        .new
+        .advance_sequences(things, &positions)
+        .await
+        .expect("advanced");
     assert_eq!(now.get("id"), Some(&40));
-    assert_eq!(pair.ask(Side::New, "INSERT INTO app.things (label) VALUES ('next') RETURNING ident").await, [Some("41".to_owned())]);
+    assert_eq!(
+        pair.ask(
+            Side::New,
+            "INSERT INTO app.things (label) VALUES ('next') RETURNING ident"
+        )
+        .await,
+        [Some("41".to_owned())]
+    );
     // Not back, by an older reading.
-    let now = pair.new.advance_sequences(things, &positions).await.expect("advanced");
+    let now = pair
+        .new
+        .advance_sequences(things, &positions)
+        .await
+        .expect("advanced");
     assert_eq!(now.get("id"), Some(&41));
     // The way back to phase 4.
-    let positions = pair.new.sequence_positions(things).await.expect("positions");
-    pair.old.advance_sequences(things, &positions).await.expect("advanced");
-    assert_eq!(pair.ask(Side::Old, "INSERT INTO things (label) VALUES ('back') RETURNING id").await, [Some("42".to_owned())]);
+    let positions = pair
+        .new
+        .sequence_positions(things)
+        .await
+        .expect("positions");
+    pair.old
+        .advance_sequences(things, &positions)
+        .await
+        .expect("advanced");
+    assert_eq!(
+        pair.ask(
+            Side::Old,
+            "INSERT INTO things (label) VALUES ('back') RETURNING id"
+        )
+        .await,
+        [Some("42".to_owned())]
+    );
     // A sequence that has handed out nothing starts at its start.
-    assert!(pair.old.sequence_positions(fresh).await.expect("positions").is_empty());
-    pair.new.advance_sequences(fresh, &[("id".to_owned(), 0)].into()).await.expect("advanced");
-    assert_eq!(pair.ask(Side::New, "INSERT INTO fresh DEFAULT VALUES RETURNING id").await, [Some("1".to_owned())]);
+    assert!(
+        pair.old
+            .sequence_positions(fresh)
+            .await
+            .expect("positions")
+            .is_empty()
+    );
+    pair.new
+        .advance_sequences(fresh, &[("id".to_owned(), 0)].into())
+        .await
+        .expect("advanced");
+    assert_eq!(
+        pair.ask(Side::New, "INSERT INTO fresh DEFAULT VALUES RETURNING id")
+            .await,
+        [Some("1".to_owned())]
+    );
     assert_eq!(mapping.tables[things.id.0].id, TableId(things.id.0));
 }

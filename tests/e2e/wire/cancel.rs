@@ -22,7 +22,10 @@ async fn trap_16_a_cancel_ends_the_statement_and_not_the_session() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             cancel(&endpoint, &wire.key_data().clone()).await;
             let mut frames = wire.ready().await;
-            assert!(start.elapsed() < Duration::from_secs(15), "the statement was not cancelled");
+            assert!(
+                start.elapsed() < Duration::from_secs(15),
+                "the statement was not cancelled"
+            );
             frames.extend(wire.query("SELECT 'still here'").await);
             frames
         })
@@ -35,7 +38,8 @@ async fn a_wrong_key_cancels_nothing() {
     bench
         .same(async |endpoint| {
             let mut wire = endpoint.wire().await;
-            wire.send(&[messages::query("SELECT pg_sleep(0.6), 'not cancelled'")]).await;
+            wire.send(&[messages::query("SELECT pg_sleep(0.6), 'not cancelled'")])
+                .await;
             let mut key = wire.key_data().to_vec();
             *key.last_mut().unwrap() ^= 1;
             cancel(&endpoint, &key).await;
@@ -56,9 +60,16 @@ async fn each_session_has_a_key_of_its_own() {
         wire.send(&[messages::query("SELECT pg_sleep(60)")]).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    cancel(&proxy.endpoint(&bench.stores.old), &second.key_data().clone()).await;
+    cancel(
+        &proxy.endpoint(&bench.stores.old),
+        &second.key_data().clone(),
+    )
+    .await;
     let frames = second.ready().await;
-    assert_eq!(frames.iter().find_map(|frame| frame.field(b'C')).as_deref(), Some("57014"));
+    assert_eq!(
+        frames.iter().find_map(|frame| frame.field(b'C')).as_deref(),
+        Some("57014")
+    );
     first.silence(200).await;
 }
 
@@ -72,5 +83,8 @@ async fn a_key_is_forgotten_with_its_session() {
     gone.send(&[messages::terminate()]).await;
     gone.rest().await;
     cancel(&endpoint, &key).await;
-    eventually("the proxy goes on", Duration::from_secs(5), async || endpoint.try_connect().await.is_ok()).await;
+    eventually("the proxy goes on", Duration::from_secs(5), async || {
+        endpoint.try_connect().await.is_ok()
+    })
+    .await;
 }

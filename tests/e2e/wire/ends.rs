@@ -16,13 +16,24 @@ async fn terminate_and_a_client_that_just_goes_both_free_the_server() {
     let proxy = bench.proxy("use-old").await;
     let mut polite = proxy.wire(&bench.stores.old).await;
     let mut rude = proxy.wire(&bench.stores.old).await;
-    rude.query("BEGIN; INSERT INTO numbers VALUES (999, 'lost')").await;
+    rude.query("BEGIN; INSERT INTO numbers VALUES (999, 'lost')")
+        .await;
     assert_eq!(sessions(&bench).await, "2");
     polite.send(&[messages::terminate()]).await;
     assert_eq!(polite.rest().await, []);
     drop(rude);
-    eventually("both sessions end", Duration::from_secs(5), async || sessions(&bench).await == "0").await;
-    assert_eq!(bench.stores.old.value("SELECT count(*) FROM numbers WHERE n = 999").await, "0");
+    eventually("both sessions end", Duration::from_secs(5), async || {
+        sessions(&bench).await == "0"
+    })
+    .await;
+    assert_eq!(
+        bench
+            .stores
+            .old
+            .value("SELECT count(*) FROM numbers WHERE n = 999")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test]
@@ -30,10 +41,16 @@ async fn trap_16_a_client_gone_in_the_middle_of_a_statement_frees_the_server() {
     let bench = Bench::new().await;
     let proxy = bench.proxy("use-old").await;
     let mut wire = proxy.wire(&bench.stores.old).await;
-    wire.send(&[messages::query("SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n")]).await;
+    wire.send(&[messages::query(
+        "SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n",
+    )])
+    .await;
     wire.frame().await;
     drop(wire);
-    eventually("the session ends", Duration::from_secs(10), async || sessions(&bench).await == "0").await;
+    eventually("the session ends", Duration::from_secs(10), async || {
+        sessions(&bench).await == "0"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -60,14 +77,25 @@ async fn trap_43_an_old_server_that_dies_and_comes_back() {
     old.run(SHOP).await;
     let stores = Stores::shop().await;
     let config = crossfade_tests::ConfigBuilder::new(old.own(), stores.new.own());
-    let proxy = Proxy::start(config.toggle("shop", "deploy-new", crossfade_tests::SHOP_TABLES)).await;
+    let proxy =
+        Proxy::start(config.toggle("shop", "deploy-new", crossfade_tests::SHOP_TABLES)).await;
     let mut wire = proxy.wire(&old).await;
     server.kill9();
     wire.rest().await;
     // While it is down, clients hear of it in PostgreSQL's words instead of hanging.
-    let error = proxy.endpoint(&old).try_connect().await.err().expect("the server is down");
+    let error = proxy
+        .endpoint(&old)
+        .try_connect()
+        .await
+        .expect_err("the server is down");
     let state = error.code().map(|code| code.code().to_owned());
-    assert!(matches!(state.as_deref(), Some("08001" | "08006" | "08004" | "57P03")), "{error:?}");
+    assert!(
+        matches!(
+            state.as_deref(),
+            Some("08001" | "08006" | "08004" | "57P03")
+        ),
+        "{error:?}"
+    );
     server.restart();
     assert_eq!(proxy.wire(&old).await.query("SELECT 1").await.len(), 4);
 }
@@ -76,9 +104,18 @@ async fn trap_43_an_old_server_that_dies_and_comes_back() {
 async fn a_missing_new_server_costs_nothing_in_phase_1() {
     let bench = Bench::new().await;
     let nowhere = crossfade_tests::Port::reserve();
-    let missing = crossfade_tests::Endpoint { addr: nowhere.addr(), ..bench.stores.new.own().clone() };
+    let missing = crossfade_tests::Endpoint {
+        addr: nowhere.addr(),
+        ..bench.stores.new.own().clone()
+    };
     let config = crossfade_tests::ConfigBuilder::new(bench.stores.old.own(), &missing);
-    let proxy = Proxy::start(config.toggle("shop", "deploy-new", crossfade_tests::SHOP_TABLES)).await;
+    let proxy =
+        Proxy::start(config.toggle("shop", "deploy-new", crossfade_tests::SHOP_TABLES)).await;
     let mut wire = proxy.wire(&bench.stores.old).await;
-    assert_eq!(wire.query("INSERT INTO orders (customer) VALUES ('relayed') RETURNING id").await.len(), 4);
+    assert_eq!(
+        wire.query("INSERT INTO orders (customer) VALUES ('relayed') RETURNING id")
+            .await
+            .len(),
+        4
+    );
 }

@@ -7,8 +7,8 @@ use crossfade_tests::{
     wire::{
         Frame,
         messages::{
-            bind, bind_formats, close_portal, close_statement, describe_portal, describe_statement, execute, flush,
-            parse, query, sync,
+            bind, bind_formats, close_portal, close_statement, describe_portal, describe_statement,
+            execute, flush, parse, query, sync,
         },
         transcript,
     },
@@ -35,9 +35,19 @@ async fn unnamed_statement_and_portal() {
             describe_portal(""),
             execute("", 0),
         ];
-        let insert =
-            [parse("", "INSERT INTO orders (customer) VALUES ($1)", &[]), describe_statement(""), bind("", "", &[Some("x")]), execute("", 0)];
-        let empty = [parse("", "", &[]), describe_statement(""), bind("", "", &[]), describe_portal(""), execute("", 0)];
+        let insert = [
+            parse("", "INSERT INTO orders (customer) VALUES ($1)", &[]),
+            describe_statement(""),
+            bind("", "", &[Some("x")]),
+            execute("", 0),
+        ];
+        let empty = [
+            parse("", "", &[]),
+            describe_statement(""),
+            bind("", "", &[]),
+            describe_portal(""),
+            execute("", 0),
+        ];
         let frames = groups(wire, &[&one, &insert, &empty]).await;
         assert_eq!(transcript(&frames), "1tT2TDCZ1tn2CZ1tn2nIZ");
         frames
@@ -48,7 +58,10 @@ async fn unnamed_statement_and_portal() {
 #[tokio::test]
 async fn named_statements_and_portals() {
     same(async |wire| {
-        let prepare = [parse("by_n", "SELECT * FROM numbers WHERE n = $1", &[23]), describe_statement("by_n")];
+        let prepare = [
+            parse("by_n", "SELECT * FROM numbers WHERE n = $1", &[23]),
+            describe_statement("by_n"),
+        ];
         let twice = [
             bind("p1", "by_n", &[Some("1")]),
             bind("p2", "by_n", &[Some("2")]),
@@ -58,9 +71,17 @@ async fn named_statements_and_portals() {
         ];
         let again = [bind("", "by_n", &[Some("3")]), execute("", 0)];
         let taken = [parse("by_n", "SELECT 1", &[])];
-        let closed = [close_statement("by_n"), close_statement("never was"), bind("", "by_n", &[Some("3")])];
+        let closed = [
+            close_statement("by_n"),
+            close_statement("never was"),
+            bind("", "by_n", &[Some("3")]),
+        ];
         let no_portal = [execute("nowhere", 0)];
-        groups(wire, &[&prepare, &twice, &again, &taken, &closed, &no_portal]).await
+        groups(
+            wire,
+            &[&prepare, &twice, &again, &taken, &closed, &no_portal],
+        )
+        .await
     })
     .await;
 }
@@ -70,13 +91,21 @@ async fn binary_formats() {
     same(async |wire| {
         let params: [Option<&[u8]>; 2] = [Some(&[0, 0, 0, 7]), Some(b"seven")];
         let mixed = [
-            parse("", "SELECT $1::int4, $2::text, 1.5::numeric, now() > 'epoch'", &[23, 25]),
+            parse(
+                "",
+                "SELECT $1::int4, $2::text, 1.5::numeric, now() > 'epoch'",
+                &[23, 25],
+            ),
             bind_formats("", "", &[1, 0], &params, &[1]),
             describe_portal(""),
             execute("", 0),
         ];
         let each = [
-            parse("", "SELECT id, customer FROM orders ORDER BY id LIMIT 3", &[]),
+            parse(
+                "",
+                "SELECT id, customer FROM orders ORDER BY id LIMIT 3",
+                &[],
+            ),
             bind_formats("", "", &[], &[], &[1, 0]),
             execute("", 0),
         ];
@@ -102,8 +131,18 @@ async fn row_limits_suspend_and_resume() {
         let mut frames = wire.ready().await;
         frames.extend(wire.ready().await);
         // The portal lives on in the transaction, over a Sync.
-        let over_sync = [parse("", "TABLE numbers", &[]), bind("more", "", &[]), execute("more", 5)];
-        frames.extend(groups(wire, &[&over_sync, &[execute("more", 5)], &[close_portal("more")]]).await);
+        let over_sync = [
+            parse("", "TABLE numbers", &[]),
+            bind("more", "", &[]),
+            execute("more", 5),
+        ];
+        frames.extend(
+            groups(
+                wire,
+                &[&over_sync, &[execute("more", 5)], &[close_portal("more")]],
+            )
+            .await,
+        );
         frames.extend(wire.query("COMMIT").await);
         frames.extend(groups(wire, &[&[execute("more", 5)]]).await);
         frames
@@ -115,9 +154,15 @@ async fn row_limits_suspend_and_resume() {
 async fn flush_brings_answers_without_sync() {
     same(async |wire| {
         let mut frames = Vec::new();
-        wire.send(&[parse("f", "SELECT $1::int", &[]), describe_statement("f"), flush()]).await;
+        wire.send(&[
+            parse("f", "SELECT $1::int", &[]),
+            describe_statement("f"),
+            flush(),
+        ])
+        .await;
         frames.extend(wire.until(b'T').await);
-        wire.send(&[bind("", "f", &[Some("5")]), execute("", 0), flush()]).await;
+        wire.send(&[bind("", "f", &[Some("5")]), execute("", 0), flush()])
+            .await;
         frames.extend(wire.until(b'C').await);
         wire.silence(50).await;
         frames.extend(wire.ask(&[sync()]).await);
@@ -131,14 +176,41 @@ async fn flush_brings_answers_without_sync() {
 async fn errors_at_every_step() {
     same(async |wire| {
         let in_parse = [parse("", "SELEC 1", &[]), bind("", "", &[]), execute("", 0)];
-        let in_bind = [parse("", "SELECT $1::int", &[]), bind("", "", &[Some("not a number")]), execute("", 0)];
-        let in_count = [parse("", "SELECT $1::int", &[]), bind("", "", &[]), execute("", 0)];
-        let in_execute = [parse("", "SELECT 1/$1::int", &[]), bind("", "", &[Some("0")]), execute("", 0)];
+        let in_bind = [
+            parse("", "SELECT $1::int", &[]),
+            bind("", "", &[Some("not a number")]),
+            execute("", 0),
+        ];
+        let in_count = [
+            parse("", "SELECT $1::int", &[]),
+            bind("", "", &[]),
+            execute("", 0),
+        ];
+        let in_execute = [
+            parse("", "SELECT 1/$1::int", &[]),
+            bind("", "", &[Some("0")]),
+            execute("", 0),
+        ];
         let in_describe = [describe_statement("nowhere")];
         let two_commands = [parse("", "SELECT 1; SELECT 2", &[])];
-        let key_taken =
-            [parse("", "INSERT INTO numbers VALUES ($1, 'again')", &[]), bind("", "", &[Some("1")]), execute("", 0)];
-        groups(wire, &[&in_parse, &in_bind, &in_count, &in_execute, &in_describe, &two_commands, &key_taken]).await
+        let key_taken = [
+            parse("", "INSERT INTO numbers VALUES ($1, 'again')", &[]),
+            bind("", "", &[Some("1")]),
+            execute("", 0),
+        ];
+        groups(
+            wire,
+            &[
+                &in_parse,
+                &in_bind,
+                &in_count,
+                &in_execute,
+                &in_describe,
+                &two_commands,
+                &key_taken,
+            ],
+        )
+        .await
     })
     .await;
 }

@@ -10,9 +10,14 @@ const DIVIDE: u32 = 154;
 #[tokio::test]
 async fn results_nulls_and_errors() {
     same(async |wire| {
-        let mut frames = wire.ask(&[function_call(PLUS, &[Some("2"), Some("40")])]).await;
+        let mut frames = wire
+            .ask(&[function_call(PLUS, &[Some("2"), Some("40")])])
+            .await;
         frames.extend(wire.ask(&[function_call(PLUS, &[Some("2"), None])]).await);
-        frames.extend(wire.ask(&[function_call(DIVIDE, &[Some("2"), Some("0")])]).await);
+        frames.extend(
+            wire.ask(&[function_call(DIVIDE, &[Some("2"), Some("0")])])
+                .await,
+        );
         frames.extend(wire.ask(&[function_call(1, &[])]).await);
         assert_eq!(transcript(&frames), "VZVZEZEZ");
         frames

@@ -35,7 +35,11 @@ async fn a_wrong_password_is_refused_in_the_servers_words() {
             for account in Account::PLAIN {
                 let seen = attempt(&endpoint.account(account).password("wrong"), &[]).await;
                 let state = seen.last().and_then(|frame| frame.field(b'C'));
-                assert_eq!(state.as_deref() == Some("28P01"), account != Account::Trust, "{account:?}: {seen:?}");
+                assert_eq!(
+                    state.as_deref() == Some("28P01"),
+                    account != Account::Trust,
+                    "{account:?}: {seen:?}"
+                );
                 frames.extend(seen);
             }
             frames
@@ -66,13 +70,22 @@ async fn startup_parameters_arrive() {
             let params = [
                 ("application_name", "the application"),
                 ("client_encoding", "LATIN1"),
-                ("options", "-c statement_timeout=12345 -c search_path=pg_catalog"),
+                (
+                    "options",
+                    "-c statement_timeout=12345 -c search_path=pg_catalog",
+                ),
                 ("datestyle", "German"),
                 ("extra_float_digits", "2"),
             ];
             let mut wire = crossfade_tests::Wire::connect(endpoint.addr).await;
             let mut frames = wire.sign_in(&endpoint, &params).await;
-            for setting in ["application_name", "client_encoding", "statement_timeout", "search_path", "datestyle"] {
+            for setting in [
+                "application_name",
+                "client_encoding",
+                "statement_timeout",
+                "search_path",
+                "datestyle",
+            ] {
                 frames.extend(wire.query(&format!("SHOW {setting}")).await);
             }
             frames
@@ -86,7 +99,10 @@ async fn a_protocol_option_of_tomorrow_is_negotiated_by_the_server() {
     bench
         .same(async |endpoint| {
             let frames = attempt(&endpoint, &[("_pq_.tomorrow", "yes")]).await;
-            assert!(frames.iter().any(|frame| frame.tag == b'v'), "no NegotiateProtocolVersion: {frames:?}");
+            assert!(
+                frames.iter().any(|frame| frame.tag == b'v'),
+                "no NegotiateProtocolVersion: {frames:?}"
+            );
             frames
         })
         .await;
@@ -101,7 +117,10 @@ async fn another_database_of_the_same_server_is_none_of_our_business() {
         .same(async |endpoint| {
             let mut wire = endpoint.database(elsewhere.name()).wire().await;
             let mut frames = wire.query("SELECT current_database()").await;
-            frames.extend(wire.query("INSERT INTO orders VALUES (1); DELETE FROM orders RETURNING other").await);
+            frames.extend(
+                wire.query("INSERT INTO orders VALUES (1); DELETE FROM orders RETURNING other")
+                    .await,
+            );
             frames
         })
         .await;
@@ -113,7 +132,9 @@ async fn replication_connections_pass() {
     bench
         .same(async |endpoint| {
             let mut wire = crossfade_tests::Wire::connect(endpoint.addr).await;
-            let mut frames = wire.sign_in(&endpoint, &[("replication", "database")]).await;
+            let mut frames = wire
+                .sign_in(&endpoint, &[("replication", "database")])
+                .await;
             frames.extend(wire.query("SHOW wal_level").await);
             frames
         })

@@ -17,9 +17,20 @@ fn lying(tag: Option<u8>, length: i32) -> Bytes {
 /// Asserts that the peer says what was wrong (class 08) and hangs up.
 async fn expect_refusal(mut wire: Wire, what: &str) {
     let frames = wire.rest().await;
-    let error = frames.iter().rfind(|frame| frame.tag == b'E').unwrap_or_else(|| panic!("{what}: closed without a word"));
-    assert_eq!(error.field(b'C').as_deref(), Some("08P01"), "{what}: {error:?}");
-    assert_eq!(error.field(b'S').as_deref(), Some("FATAL"), "{what}: {error:?}");
+    let error = frames
+        .iter()
+        .rfind(|frame| frame.tag == b'E')
+        .unwrap_or_else(|| panic!("{what}: closed without a word"));
+    assert_eq!(
+        error.field(b'C').as_deref(),
+        Some("08P01"),
+        "{what}: {error:?}"
+    );
+    assert_eq!(
+        error.field(b'S').as_deref(),
+        Some("FATAL"),
+        "{what}: {error:?}"
+    );
 }
 
 /// Sends bytes instead of a startup.
@@ -52,18 +63,38 @@ async fn lengths_that_cannot_be() {
     let mut bystander = endpoint.wire().await;
     let before = proxy.peak_rss();
     for length in [i32::MIN, -1, 0, 3, 7, 20_000, i32::MAX] {
-        startup(&endpoint, lying(None, length), &format!("startup of length {length}")).await;
+        startup(
+            &endpoint,
+            lying(None, length),
+            &format!("startup of length {length}"),
+        )
+        .await;
     }
-    for tag in [b'Q', b'P', b'B', b'E', b'D', b'C', b'd', b'p', b'S', b'H', b'X'] {
+    for tag in [
+        b'Q', b'P', b'B', b'E', b'D', b'C', b'd', b'p', b'S', b'H', b'X',
+    ] {
         for length in [i32::MIN, -1, 0, 3] {
-            session(&endpoint, lying(Some(tag), length), &format!("{} of length {length}", char::from(tag))).await;
+            session(
+                &endpoint,
+                lying(Some(tag), length),
+                &format!("{} of length {length}", char::from(tag)),
+            )
+            .await;
         }
     }
     // Small messages that claim to be large: nobody sends an Execute of a gigabyte.
     for tag in [b'E', b'D', b'C', b'S', b'H'] {
-        session(&endpoint, lying(Some(tag), i32::MAX), &format!("{} of 2 GB", char::from(tag))).await;
+        session(
+            &endpoint,
+            lying(Some(tag), i32::MAX),
+            &format!("{} of 2 GB", char::from(tag)),
+        )
+        .await;
     }
-    assert!(proxy.peak_rss() - before < ALLOWED, "malformed lengths took memory");
+    assert!(
+        proxy.peak_rss() - before < ALLOWED,
+        "malformed lengths took memory"
+    );
     assert_eq!(bystander.query("SELECT 'undisturbed'").await.len(), 4);
 }
 
@@ -81,8 +112,18 @@ async fn message_types_that_do_not_exist() {
 async fn other_protocols_on_this_port() {
     let bench = Bench::new().await;
     let (_proxy, endpoint) = start(&bench).await;
-    startup(&endpoint, Bytes::from_static(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "HTTP").await;
-    startup(&endpoint, Bytes::from_static(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), "TLS without SSLRequest").await;
+    startup(
+        &endpoint,
+        Bytes::from_static(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        "HTTP",
+    )
+    .await;
+    startup(
+        &endpoint,
+        Bytes::from_static(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
+        "TLS without SSLRequest",
+    )
+    .await;
     startup(&endpoint, Bytes::from(vec![0xff; 4096]), "noise").await;
 }
 
@@ -90,11 +131,19 @@ async fn other_protocols_on_this_port() {
 async fn startup_parameters_without_their_ends() {
     let bench = Bench::new().await;
     let (_proxy, endpoint) = start(&bench).await;
-    for body in [&b"\0\x03\0\0"[..], b"\0\x03\0\0user", b"\0\x03\0\0user\0app", b"\0\x03\0\0user\0app\0database\0x"] {
+    for body in [
+        &b"\0\x03\0\0"[..],
+        b"\0\x03\0\0user",
+        b"\0\x03\0\0user\0app",
+        b"\0\x03\0\0user\0app\0database\0x",
+    ] {
         let mut wire = Wire::connect(endpoint.addr).await;
         wire.send(&[messages::untyped(body)]).await;
         let frames = wire.rest().await;
-        assert!(frames.iter().any(|frame| frame.tag == b'E'), "{body:?}: {frames:?}");
+        assert!(
+            frames.iter().any(|frame| frame.tag == b'E'),
+            "{body:?}: {frames:?}"
+        );
     }
 }
 
@@ -112,7 +161,10 @@ async fn a_frame_cut_short_by_the_end_of_the_connection() {
 #[tokio::test]
 async fn a_client_that_never_finishes_its_startup() {
     let bench = Bench::new().await;
-    let config = bench.stores.shop_config("use-old").section("[clients]\nlogin_timeout = \"1s\"");
+    let config = bench
+        .stores
+        .shop_config("use-old")
+        .section("[clients]\nlogin_timeout = \"1s\"");
     let proxy = Proxy::start(config).await;
     let endpoint = proxy.endpoint(&bench.stores.old);
     let before = proxy.peak_rss();
@@ -128,14 +180,24 @@ async fn a_client_that_never_finishes_its_startup() {
     for mut wire in slow {
         wire.rest().await;
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "a silent client was kept for {:?}", start.elapsed());
-    assert!(proxy.peak_rss() - before < ALLOWED, "silent clients took memory");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "a silent client was kept for {:?}",
+        start.elapsed()
+    );
+    assert!(
+        proxy.peak_rss() - before < ALLOWED,
+        "silent clients took memory"
+    );
 }
 
 #[tokio::test]
 async fn a_session_may_idle_longer_than_a_login_may_take() {
     let bench = Bench::new().await;
-    let config = bench.stores.shop_config("use-old").section("[clients]\nlogin_timeout = \"1s\"");
+    let config = bench
+        .stores
+        .shop_config("use-old")
+        .section("[clients]\nlogin_timeout = \"1s\"");
     let proxy = Proxy::start(config).await;
     let mut wire = proxy.wire(&bench.stores.old).await;
     wire.silence(1500).await;

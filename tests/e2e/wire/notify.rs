@@ -9,9 +9,13 @@ async fn a_notification_arrives_while_the_client_is_idle() {
     bench
         .same(async |endpoint| {
             let mut listener = endpoint.wire().await;
-            let mut frames = listener.query("LISTEN news; LISTEN \"Other Channel\"").await;
+            let mut frames = listener
+                .query("LISTEN news; LISTEN \"Other Channel\"")
+                .await;
             let mut other = endpoint.wire().await;
-            other.query("NOTIFY news, 'first'; SELECT pg_notify('Other Channel', 'second')").await;
+            other
+                .query("NOTIFY news, 'first'; SELECT pg_notify('Other Channel', 'second')")
+                .await;
             frames.extend([listener.frame().await, listener.frame().await]);
             assert_eq!(transcript(&frames), "CCZAA");
             frames.extend(listener.query("UNLISTEN *").await);

@@ -13,7 +13,10 @@ async fn a_hundred_statements_before_one_sync() {
     same(async |wire| {
         let mut messages: Vec<Bytes> = Vec::new();
         for n in 0..100 {
-            messages.extend(statement("SELECT $1::int, repeat('y', $1::int)", &[Some(&n.to_string())]));
+            messages.extend(statement(
+                "SELECT $1::int, repeat('y', $1::int)",
+                &[Some(&n.to_string())],
+            ));
         }
         messages.push(sync());
         wire.ask(&messages).await
@@ -26,7 +29,10 @@ async fn many_syncs_in_one_write() {
     same(async |wire| {
         let mut messages: Vec<Bytes> = Vec::new();
         for n in 0..30 {
-            messages.extend(statement("INSERT INTO numbers VALUES ($1, 'piped')", &[Some(&(n + 900).to_string())]));
+            messages.extend(statement(
+                "INSERT INTO numbers VALUES ($1, 'piped')",
+                &[Some(&(n + 900).to_string())],
+            ));
             messages.push(sync());
         }
         wire.send(&messages).await;
@@ -45,7 +51,10 @@ async fn trap_14_an_error_skips_to_the_next_sync_and_undoes_the_segment() {
     same(async |wire| {
         let mut messages = statement("INSERT INTO numbers VALUES (801, 'lost')", &[]);
         messages.extend(statement("SELECT 1/0", &[]));
-        messages.extend(statement("INSERT INTO numbers VALUES (802, 'skipped')", &[]));
+        messages.extend(statement(
+            "INSERT INTO numbers VALUES (802, 'skipped')",
+            &[],
+        ));
         messages.push(sync());
         messages.extend(statement("INSERT INTO numbers VALUES (803, 'kept')", &[]));
         messages.push(sync());
@@ -77,7 +86,10 @@ async fn a_simple_query_among_extended_ones() {
 async fn transactions_inside_a_pipeline() {
     same(async |wire| {
         let mut messages = statement("BEGIN", &[]);
-        messages.extend(statement("INSERT INTO orders (customer) VALUES ('piped') RETURNING id", &[]));
+        messages.extend(statement(
+            "INSERT INTO orders (customer) VALUES ('piped') RETURNING id",
+            &[],
+        ));
         messages.push(sync());
         messages.extend(statement("ROLLBACK", &[]));
         messages.extend(statement("SELECT count(*) FROM orders", &[]));
@@ -96,7 +108,11 @@ async fn answers_flow_while_requests_are_still_sent() {
     same(async |wire| {
         let padding = "p".repeat(1 << 20);
         let mut frames = Vec::new();
-        let request: Vec<Bytes> = [statement("SELECT $1", &[Some(padding.as_str())]), vec![sync()]].concat();
+        let request: Vec<Bytes> = [
+            statement("SELECT $1", &[Some(padding.as_str())]),
+            vec![sync()],
+        ]
+        .concat();
         let all: Vec<Bytes> = (0..8).flat_map(|_| request.clone()).collect();
         let (reader, writer) = wire.split();
         let sending = writer.send(&all);

@@ -41,7 +41,10 @@ impl Bench {
         for phase in ["deploy-new", "use-old"] {
             let proxy = self.proxy(phase).await;
             let seen = self.run(&script, proxy.endpoint(&self.stores.old)).await;
-            let differs = expected.iter().zip(&seen).position(|(left, right)| left != right);
+            let differs = expected
+                .iter()
+                .zip(&seen)
+                .position(|(left, right)| left != right);
             let at = differs.unwrap_or_else(|| expected.len().min(seen.len()));
             assert!(
                 expected == seen,
@@ -52,7 +55,11 @@ impl Bench {
         }
     }
 
-    async fn run(&self, script: &impl AsyncFn(Endpoint) -> Vec<Frame>, endpoint: Endpoint) -> Vec<Frame> {
+    async fn run(
+        &self,
+        script: &impl AsyncFn(Endpoint) -> Vec<Frame>,
+        endpoint: Endpoint,
+    ) -> Vec<Frame> {
         self.stores.old.run(REFILL).await;
         let frames = script(endpoint).await;
         frames.into_iter().map(Frame::comparable).collect()

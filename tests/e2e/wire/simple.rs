@@ -44,7 +44,7 @@ async fn writes_and_their_tags() {
         "UPDATE orders SET total = total + 1 WHERE id < 5",
         "DELETE FROM orders WHERE id = 1 RETURNING id, customer",
         "CREATE TEMP TABLE mine (a int)",
-        "SELECT a FROM mine",
+        "SELECT a + 0 AS a FROM mine",
         "DROP TABLE mine",
     ])
     .await;
@@ -139,7 +139,9 @@ async fn sql_level_cursors_and_prepared_statements() {
 #[tokio::test]
 async fn messages_in_one_write_and_in_single_bytes() {
     same(async |wire| {
-        let together: Vec<_> = (0..50).map(|n| messages::query(&format!("SELECT {n}"))).collect();
+        let together: Vec<_> = (0..50)
+            .map(|n| messages::query(&format!("SELECT {n}")))
+            .collect();
         wire.send(&together).await;
         let mut frames: Vec<Frame> = Vec::new();
         for _ in &together {

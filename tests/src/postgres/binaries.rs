@@ -25,7 +25,10 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// The server's version as it prints it.
 pub(crate) fn version() -> String {
-    let output = Command::new(program("postgres")).arg("--version").output().unwrap();
+    let output = Command::new(program("postgres"))
+        .arg("--version")
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -33,7 +36,12 @@ fn debian() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let mut found: Vec<(u32, PathBuf)> = versions
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .filter(|(_, bin)| bin.join("postgres").exists())
         .collect();
     found.sort();

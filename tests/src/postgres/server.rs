@@ -41,7 +41,10 @@ impl Tls {
     #[must_use]
     pub fn get() -> Tls {
         let template = Template::get();
-        Tls { cert: template.cert(), key: template.key() }
+        Tls {
+            cert: template.cert(),
+            key: template.key(),
+        }
     }
 }
 
@@ -72,7 +75,11 @@ impl PostgresBuilder {
         if let Some(hba) = self.hba {
             fs::write(data.join("pg_hba.conf"), hba).unwrap();
         }
-        let mut server = Postgres { folder, port: Port::reserve(), process: None };
+        let mut server = Postgres {
+            folder,
+            port: Port::reserve(),
+            process: None,
+        };
         server.restart();
         server
     }
@@ -109,15 +116,32 @@ impl Postgres {
     /// When it does not come up within 30 seconds; shows its log.
     pub fn restart(&mut self) {
         self.stop();
-        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
         let mut command = mortal(&program("postgres"), "QUIT");
-        command.arg("-D").arg(self.folder.path().join("data")).args(["-p", &self.port.number().to_string()]);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .arg("-D")
+            .arg(self.folder.path().join("data"))
+            .args(["-p", &self.port.number().to_string()]);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         self.process = Some(command.spawn().unwrap());
         let start = Instant::now();
         while !answers(self.addr()) {
-            let gone = self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some());
-            assert!(!gone && start.elapsed() < Duration::from_secs(30), "server did not start:\n{}", self.log());
+            let gone = self
+                .process
+                .as_mut()
+                .is_none_or(|process| process.try_wait().unwrap().is_some());
+            assert!(
+                !gone && start.elapsed() < Duration::from_secs(30),
+                "server did not start:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -168,9 +192,16 @@ impl Postgres {
 
     fn signal_all(&self, signal: &str) {
         let Some(process) = &self.process else { return };
-        let children = Command::new("pgrep").args(["-P", &process.id().to_string()]).output().unwrap();
+        let children = Command::new("pgrep")
+            .args(["-P", &process.id().to_string()])
+            .output()
+            .unwrap();
         let mut pids = vec![process.id()];
-        pids.extend(String::from_utf8_lossy(&children.stdout).lines().filter_map(|pid| pid.parse::<u32>().ok()));
+        pids.extend(
+            String::from_utf8_lossy(&children.stdout)
+                .lines()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
         kill(signal, &pids);
     }
 }
@@ -199,7 +230,9 @@ fn startup_tag(addr: SocketAddr) -> Option<u8> {
     stream.set_read_timeout(timeout).ok()?;
     let body = b"\0\x03\0\0user\0crossfade\0database\0postgres\0\0";
     let length = u32::try_from(body.len() + 4).ok()?;
-    stream.write_all(&[&length.to_be_bytes()[..], body].concat()).ok()?;
+    stream
+        .write_all(&[&length.to_be_bytes()[..], body].concat())
+        .ok()?;
     let mut tag = [0];
     stream.read_exact(&mut tag).ok()?;
     stream.write_all(b"X\0\0\0\x04").ok()?;
@@ -210,7 +243,11 @@ fn startup_tag(addr: SocketAddr) -> Option<u8> {
 pub(crate) fn kill(signal: &str, pids: &[u32]) {
     let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
     // A process that is gone already is as good as signalled.
-    let _ = Command::new("kill").arg(format!("-{signal}")).args(pids).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .arg(format!("-{signal}"))
+        .args(pids)
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The last `lines` of `text`.

@@ -48,7 +48,11 @@ impl Template {
 
     /// A name that changes with everything the template is made of.
     pub(crate) fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// The certificate (PEM); it names `localhost` and `127.0.0.1` and is its own root.
@@ -64,7 +68,10 @@ impl Template {
     /// Puts a fresh data folder at `to`.
     pub(crate) fn copy(&self, to: &Path) {
         let mut cp = unprivileged(Path::new("cp"));
-        run(cp.args(["-a", "--reflink=auto"]).arg(self.path.join("data")).arg(to));
+        run(cp
+            .args(["-a", "--reflink=auto"])
+            .arg(self.path.join("data"))
+            .arg(to));
     }
 }
 
@@ -82,7 +89,10 @@ fn build(path: &Path) {
     let data = partial.join("data");
     make(&data, 0o700);
     give_to_servers(&data);
-    run(unprivileged(&program("initdb")).args(INITDB).arg("--pgdata").arg(&data));
+    run(unprivileged(&program("initdb"))
+        .args(INITDB)
+        .arg("--pgdata")
+        .arg(&data));
     certificate(&partial.join("tls"), &data);
     fs::write(data.join("pg_hba.conf"), HBA).unwrap();
     let conf = data.join("postgresql.conf");
@@ -95,8 +105,23 @@ fn certificate(tls: &Path, data: &Path) {
     make(tls, 0o755);
     let (cert, key) = (tls.join("cert.pem"), tls.join("key.pem"));
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    openssl.args(["-days", "3650", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]);
+    openssl.args([
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+    ]);
     openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert));
     for (from, to) in [(&cert, "server.crt"), (&key, "server.key")] {
@@ -117,11 +142,21 @@ fn roles(data: &Path) {
         file.write_all(ROLES.as_bytes()).unwrap();
         file.rewind().unwrap();
     }
-    run(single.arg("--single").arg("-D").arg(data).arg("postgres").stdin(Stdio::from(stdin)));
+    run(single
+        .arg("--single")
+        .arg("-D")
+        .arg(data)
+        .arg("postgres")
+        .stdin(Stdio::from(stdin)));
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains("ERROR:"), "{command:?} failed: {said}");
+    assert!(
+        output.status.success() && !said.contains("ERROR:"),
+        "{command:?} failed: {said}"
+    );
 }

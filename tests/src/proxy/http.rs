@@ -15,7 +15,9 @@ pub(super) async fn get(addr: SocketAddr, path: &str) -> io::Result<(u16, String
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let parsed = answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?, body)));
+    let parsed = answer
+        .split_once("\r\n\r\n")
+        .and_then(|(head, body)| Some((head.split(' ').nth(1)?, body)));
     let malformed = || io::Error::other(format!("not an HTTP answer: {answer}"));
     let (status, body) = parsed.ok_or_else(malformed)?;
     Ok((status.parse().map_err(|_| malformed())?, body.to_owned()))

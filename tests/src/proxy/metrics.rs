@@ -13,7 +13,9 @@ impl Metrics {
             let (series, value) = line.rsplit_once(' ')?;
             Some((series.to_owned(), value.parse().ok()?))
         };
-        Metrics { samples: lines.filter_map(sample).collect() }
+        Metrics {
+            samples: lines.filter_map(sample).collect(),
+        }
     }
 
     /// The sum of the series of `name` that carry all of these labels; `None` where there is none.
@@ -21,9 +23,17 @@ impl Metrics {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let matching = |series: &str| {
             let (found, rest) = series.split_once('{').unwrap_or((series, ""));
-            found == name && labels.iter().all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
+            found == name
+                && labels
+                    .iter()
+                    .all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
         };
-        let values: Vec<f64> = self.samples.iter().filter(|(series, _)| matching(series)).map(|(_, value)| *value).collect();
+        let values: Vec<f64> = self
+            .samples
+            .iter()
+            .filter(|(series, _)| matching(series))
+            .map(|(_, value)| *value)
+            .collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
 }

@@ -3,11 +3,16 @@
 use std::{
     env,
     fs::{self, File},
+    io::{Read, Seek},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::{identity::mortal_as_self, postgres::kill};
+
+/// Longest that a command may take: none of the tests has much to copy or to compare.
+const CLI: Duration = Duration::from_secs(60);
 
 /// The binary under test: `CROSSFADE_BIN`, or the one that cargo built beside this test.
 ///
@@ -20,7 +25,10 @@ pub fn binary() -> PathBuf {
     }
     // target/debug/deps/e2e-HASH → target/debug/crossfade
     let test = env::current_exe().unwrap();
-    let built = test.ancestors().nth(2).map(|folder| folder.join("crossfade"));
+    let built = test
+        .ancestors()
+        .nth(2)
+        .map(|folder| folder.join("crossfade"));
     let built = built.filter(|path| path.exists());
     built.expect("no crossfade beside the test: it is built for tests of the root package, others set CROSSFADE_BIN")
 }
@@ -33,9 +41,15 @@ impl Process {
     pub(super) fn serve(config: &Path, log: &Path, env: &[(&str, &str)]) -> Process {
         let log = File::options().create(true).append(true).open(log).unwrap();
         let mut command = mortal_as_self(&binary(), "KILL");
-        command.args(["serve", "-c"]).arg(config).envs(env.iter().copied());
+        command
+            .args(["serve", "-c"])
+            .arg(config)
+            .envs(env.iter().copied());
         command.env("RUST_BACKTRACE", "1");
-        let command = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         Process(command.spawn().unwrap())
     }
 
@@ -66,11 +80,39 @@ pub struct CliOutput {
 
 impl CliOutput {
     pub(super) fn of(args: &[&str], config: &Path) -> CliOutput {
-        let output = Command::new(binary()).args(args).arg("-c").arg(config).stdin(Stdio::null()).output().unwrap();
+        let (mut stdout, mut stderr) =
+            (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let mut command = mortal_as_self(&binary(), "KILL");
+        command
+            .args(args)
+            .arg("-c")
+            .arg(config)
+            .stdin(Stdio::null());
+        let mut child = command
+            .stdout(stdout.try_clone().unwrap())
+            .stderr(stderr.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status.code().unwrap_or(-1);
+            }
+            if start.elapsed() > CLI {
+                kill("KILL", &[child.id()]);
+                child.wait().unwrap();
+                panic!(
+                    "crossfade {args:?} did not end within {CLI:?}: {}{}",
+                    text(&mut stdout),
+                    text(&mut stderr)
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
         CliOutput {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status,
+            stdout: text(&mut stdout),
+            stderr: text(&mut stderr),
         }
     }
 
@@ -79,9 +121,22 @@ impl CliOutput {
     /// # Panics
     /// When it is another.
     pub fn expect(self, status: i32) -> CliOutput {
-        assert_eq!(self.status, status, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.status, status,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
         self
     }
+}
+
+/// All of a file that another process has written.
+fn text(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A line of `/proc/PID/status` such as `VmRSS:`, in bytes.

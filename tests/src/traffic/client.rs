@@ -36,9 +36,17 @@ pub(super) async fn run(number: usize, mut client: Client, shared: Arc<Shared>) 
 }
 
 /// One transaction; `Some` says what was wrong with an answer.
-async fn operation(client: &mut Client, number: usize, step: usize, own: &mut Own) -> Result<Option<String>, Error> {
+async fn operation(
+    client: &mut Client,
+    number: usize,
+    step: usize,
+    own: &mut Own,
+) -> Result<Option<String>, Error> {
     let customer = format!("client-{number}");
-    match (step % 6, own.iter().next().map(|(id, state)| (*id, state.clone()))) {
+    match (
+        step % 6,
+        own.iter().next().map(|(id, state)| (*id, state.clone())),
+    ) {
         (0 | 1, _) | (_, None) => insert(client, &customer, own).await.map(|()| None),
         (2, Some((id, _))) => change(client, id, step, own).await,
         (3, Some(_)) if own.len() > 20 => delete(client, own).await,
@@ -54,7 +62,12 @@ async fn insert(client: &Client, customer: &str, own: &mut Own) -> Result<(), Er
     Ok(())
 }
 
-async fn change(client: &Client, id: i64, step: usize, own: &mut Own) -> Result<Option<String>, Error> {
+async fn change(
+    client: &Client,
+    id: i64,
+    step: usize,
+    own: &mut Own,
+) -> Result<Option<String>, Error> {
     let state = format!("step-{step}");
     let sql = "UPDATE orders SET state = $2, total = total + 1, updated_at = clock_timestamp() WHERE id = $1";
     let changed = client.execute(sql, &[&id, &state]).await?;
@@ -63,8 +76,12 @@ async fn change(client: &Client, id: i64, step: usize, own: &mut Own) -> Result<
 }
 
 async fn delete(client: &Client, own: &mut Own) -> Result<Option<String>, Error> {
-    let Some((id, _)) = own.pop_first() else { return Ok(None) };
-    let gone = client.execute("DELETE FROM orders WHERE id = $1", &[&id]).await?;
+    let Some((id, _)) = own.pop_first() else {
+        return Ok(None);
+    };
+    let gone = client
+        .execute("DELETE FROM orders WHERE id = $1", &[&id])
+        .await?;
     Ok((gone != 1).then(|| format!("DELETE of order {id} took {gone} rows")))
 }
 
@@ -74,7 +91,8 @@ async fn basket(client: &mut Client, customer: &str, own: &mut Own) -> Result<()
     let order = "INSERT INTO orders (customer) VALUES ($1) RETURNING id, state";
     let row = transaction.query_one(order, &[&customer]).await?;
     let id: i64 = row.get(0);
-    let items = "INSERT INTO items (order_id, line, product) VALUES ($1, 1, 'tea'), ($1, 2, 'cups')";
+    let items =
+        "INSERT INTO items (order_id, line, product) VALUES ($1, 1, 'tea'), ($1, 2, 'cups')";
     transaction.execute(items, &[&id]).await?;
     transaction.commit().await?;
     own.insert(id, row.get(1));
@@ -82,7 +100,10 @@ async fn basket(client: &mut Client, customer: &str, own: &mut Own) -> Result<()
 }
 
 async fn read_back(client: &Client, id: i64, state: &str) -> Result<Option<String>, Error> {
-    let row = client.query_opt("SELECT state FROM orders WHERE id = $1", &[&id]).await?;
+    let row = client
+        .query_opt("SELECT state FROM orders WHERE id = $1", &[&id])
+        .await?;
     let found = row.map(|row| row.get::<_, String>(0));
-    Ok((found.as_deref() != Some(state)).then(|| format!("order {id} is {found:?}, this client wrote {state:?}")))
+    Ok((found.as_deref() != Some(state))
+        .then(|| format!("order {id} is {found:?}, this client wrote {state:?}")))
 }

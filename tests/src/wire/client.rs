@@ -41,7 +41,9 @@ pub struct Writer(WriteHalf<Box<dyn Stream>>);
 impl Wire {
     /// A bare TCP connection: nothing is sent.
     pub async fn connect(addr: SocketAddr) -> Wire {
-        let stream = within(PATIENCE_S, "connect", TcpStream::connect(addr)).await.unwrap();
+        let stream = within(PATIENCE_S, "connect", TcpStream::connect(addr))
+            .await
+            .unwrap();
         stream.set_nodelay(true).unwrap();
         Wire::over(Box::new(stream))
     }
@@ -52,15 +54,28 @@ impl Wire {
     /// When the handshake fails.
     pub async fn encrypt(self) -> io::Result<Wire> {
         let Wire { reader, writer, .. } = self;
-        assert!(reader.received.is_empty(), "the peer sent {:?} before the handshake", reader.received);
+        assert!(
+            reader.received.is_empty(),
+            "the peer sent {:?} before the handshake",
+            reader.received
+        );
         let stream = reader.stream.unsplit(writer.0);
-        Ok(Wire::over(within(PATIENCE_S, "TLS handshake", tls::connect(stream)).await?))
+        Ok(Wire::over(
+            within(PATIENCE_S, "TLS handshake", tls::connect(stream)).await?,
+        ))
     }
 
     fn over(stream: Box<dyn Stream>) -> Wire {
         let (read, write) = split(stream);
-        let reader = Reader { stream: read, received: BytesMut::new() };
-        Wire { reader, writer: Writer(write), key_data: Bytes::new() }
+        let reader = Reader {
+            stream: read,
+            received: BytesMut::new(),
+        };
+        Wire {
+            reader,
+            writer: Writer(write),
+            key_data: Bytes::new(),
+        }
     }
 
     /// Both halves, to send and receive at the same time.
@@ -101,7 +116,9 @@ impl Wire {
     /// # Panics
     /// When the connection is closed instead.
     pub async fn byte(&mut self) -> u8 {
-        self.try_byte().await.expect("closed instead of an answer of one byte")
+        self.try_byte()
+            .await
+            .expect("closed instead of an answer of one byte")
     }
 
     /// As [`Wire::byte`]; `None` when the connection is closed instead.
@@ -162,7 +179,8 @@ impl Wire {
     /// # Panics
     /// When something does.
     pub async fn silence(&mut self, ms: u64) {
-        let next = tokio::time::timeout(std::time::Duration::from_millis(ms), self.try_frame()).await;
+        let next =
+            tokio::time::timeout(std::time::Duration::from_millis(ms), self.try_frame()).await;
         assert!(next.is_err(), "expected silence, got {next:?}");
     }
 }
@@ -201,7 +219,11 @@ impl Reader {
                 return Some(frame);
             }
             if !self.fill().await {
-                assert!(self.received.is_empty(), "closed in the middle of a frame: {:?}", self.received);
+                assert!(
+                    self.received.is_empty(),
+                    "closed in the middle of a frame: {:?}",
+                    self.received
+                );
                 return None;
             }
         }
@@ -239,7 +261,10 @@ impl Reader {
     /// When the stream ends before.
     pub async fn skip(&mut self, mut bytes: usize) {
         while bytes > 0 {
-            assert!(!self.received.is_empty() || self.fill().await, "closed with {bytes} bytes to come");
+            assert!(
+                !self.received.is_empty() || self.fill().await,
+                "closed with {bytes} bytes to come"
+            );
             let taken = bytes.min(self.received.len());
             drop(self.received.split_to(taken));
             bytes -= taken;
@@ -248,7 +273,13 @@ impl Reader {
 
     /// Reads once; `false` at the end of the stream. A reset is an end too: the peer may close with our bytes unread.
     async fn fill(&mut self) -> bool {
-        match within(PATIENCE_S, "an answer", self.stream.read_buf(&mut self.received)).await {
+        match within(
+            PATIENCE_S,
+            "an answer",
+            self.stream.read_buf(&mut self.received),
+        )
+        .await
+        {
             Ok(read) => read > 0,
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => false,
             // TLS without close_notify: PostgreSQL itself hangs up like that.

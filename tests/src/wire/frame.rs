@@ -16,13 +16,17 @@ pub struct Frame {
 impl Frame {
     /// Takes a whole frame off the front of `buffer`, if one is there.
     pub(super) fn take(buffer: &mut BytesMut) -> Option<Frame> {
-        let length = usize::try_from(u32::from_be_bytes(buffer.get(1..5)?.try_into().ok()?)).ok()?;
+        let length =
+            usize::try_from(u32::from_be_bytes(buffer.get(1..5)?.try_into().ok()?)).ok()?;
         if buffer.len() < 1 + length {
             return None;
         }
         let tag = buffer.get_u8();
         buffer.advance(4);
-        Some(Frame { tag, body: buffer.split_to(length - 4).freeze() })
+        Some(Frame {
+            tag,
+            body: buffer.split_to(length - 4).freeze(),
+        })
     }
 
     /// A field of an error or a notice, such as `b'C'` for the SQLSTATE.
@@ -30,7 +34,9 @@ impl Frame {
     pub fn field(&self, code: u8) -> Option<String> {
         let fields = self.body.split(|byte| *byte == 0);
         let mut found = fields.filter(|field| field.first() == Some(&code));
-        found.next().map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
+        found
+            .next()
+            .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
     }
 
     /// The same without what differs from session to session: backend keys and process ids.
@@ -48,7 +54,12 @@ impl Frame {
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.body[..self.body.len().min(200)];
-        write!(f, "{} {:?}", char::from(self.tag), String::from_utf8_lossy(shown))?;
+        write!(
+            f,
+            "{} {:?}",
+            char::from(self.tag),
+            String::from_utf8_lossy(shown)
+        )?;
         if self.body.len() > shown.len() {
             write!(f, "… ({} bytes)", self.body.len())?;
         }

@@ -17,14 +17,21 @@ impl Wire {
     pub async fn login(endpoint: &Endpoint) -> Wire {
         let mut wire = Wire::connect(endpoint.addr).await;
         let frames = wire.sign_in(endpoint, &[]).await;
-        assert_eq!(frames.last().map(|frame| frame.tag), Some(b'Z'), "not signed in: {frames:?}");
+        assert_eq!(
+            frames.last().map(|frame| frame.tag),
+            Some(b'Z'),
+            "not signed in: {frames:?}"
+        );
         wire
     }
 
     /// Sends the startup with further parameters and does what the peer asks for; gives every frame that came, up to
     /// ReadyForQuery or the end of the connection. What a server draws at random is left out of the frames.
     pub async fn sign_in(&mut self, endpoint: &Endpoint, params: &[(&str, &str)]) -> Vec<Frame> {
-        let named = [("user", endpoint.user.as_str()), ("database", endpoint.database.as_str())];
+        let named = [
+            ("user", endpoint.user.as_str()),
+            ("database", endpoint.database.as_str()),
+        ];
         let params: Vec<_> = named.into_iter().chain(params.iter().copied()).collect();
         self.send(&[messages::startup(&params)]).await;
         let mut frames = Vec::new();
@@ -47,7 +54,12 @@ impl Wire {
     }
 
     /// Answers one request for authentication; gives the request without its random part.
-    async fn authenticate(&mut self, endpoint: &Endpoint, frame: &Frame, scram: &mut Option<ScramSha256>) -> Frame {
+    async fn authenticate(
+        &mut self,
+        endpoint: &Endpoint,
+        frame: &Frame,
+        scram: &mut Option<ScramSha256>,
+    ) -> Frame {
         let password = endpoint.password.as_bytes();
         let (kind, data) = frame.body.split_at(4);
         match kind[3] {
@@ -69,10 +81,17 @@ impl Wire {
                 scram.update(data).unwrap();
                 self.send(&[messages::message(b'p', scram.message())]).await;
             }
-            12 => scram.as_mut().expect("SASL ends that never began").finish(data).unwrap(),
+            12 => scram
+                .as_mut()
+                .expect("SASL ends that never began")
+                .finish(data)
+                .unwrap(),
             0 => {}
             other => panic!("authentication request {other} is not known"),
         }
-        Frame { tag: b'R', body: Bytes::copy_from_slice(kind) }
+        Frame {
+            tag: b'R',
+            body: Bytes::copy_from_slice(kind),
+        }
     }
 }

@@ -77,7 +77,10 @@ pub fn parse(name: &str, sql: &str, types: &[u32]) -> Bytes {
 /// Bind with text parameters and text results.
 #[must_use]
 pub fn bind(portal: &str, statement: &str, params: &[Option<&str>]) -> Bytes {
-    let params: Vec<Option<&[u8]>> = params.iter().map(|param| param.map(str::as_bytes)).collect();
+    let params: Vec<Option<&[u8]>> = params
+        .iter()
+        .map(|param| param.map(str::as_bytes))
+        .collect();
     bind_formats(portal, statement, &[], &params, &[])
 }
 

@@ -16,8 +16,16 @@ pub(super) async fn connect(stream: Box<dyn Stream>) -> io::Result<Box<dyn Strea
         roots.add(cert?).map_err(io::Error::other)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = builder.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = builder
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    Ok(Box::new(
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await?,
+    ))
 }

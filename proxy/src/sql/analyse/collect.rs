@@ -17,10 +17,36 @@ const LOCK_FUNCTIONS: [&str; 2] = ["pg_advisory_", "pg_try_advisory_"];
 
 /// Functions whose value differs from one moment, session or call to the next.
 const UNSTABLE_FUNCTIONS: [&str; 30] = [
-    "now", "random", "random_normal", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday", "gen_random_uuid",
-    "uuidv4", "uuidv7", "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "gen_random_bytes", "gen_salt", "txid_current",
-    "txid_current_snapshot", "pg_current_xact_id", "pg_current_snapshot", "pg_backend_pid", "pg_current_wal_lsn", "inet_client_addr",
-    "inet_client_port", "inet_server_addr", "inet_server_port", "version", "pg_postmaster_start_time", "age", "pg_sleep", "setseed",
+    "now",
+    "random",
+    "random_normal",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "gen_random_uuid",
+    "uuidv4",
+    "uuidv7",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "gen_random_bytes",
+    "gen_salt",
+    "txid_current",
+    "txid_current_snapshot",
+    "pg_current_xact_id",
+    "pg_current_snapshot",
+    "pg_backend_pid",
+    "pg_current_wal_lsn",
+    "inet_client_addr",
+    "inet_client_port",
+    "inet_server_addr",
+    "inet_server_port",
+    "version",
+    "pg_postmaster_start_time",
+    "age",
+    "pg_sleep",
+    "setseed",
 ];
 
 /// Statements that write rows of a table.
@@ -47,7 +73,11 @@ struct Walk<'c, 'a> {
 
 /// Walks the whole statement.
 pub(super) fn collect(tree: &Node, context: &Context<'_>) -> Uses {
-    let mut walk = Walk { context, ctes: Vec::new(), uses: Uses::default() };
+    let mut walk = Walk {
+        context,
+        ctes: Vec::new(),
+        uses: Uses::default(),
+    };
     walk.visit(tree, Role::Read);
     walk.uses
 }
@@ -56,18 +86,36 @@ impl Walk<'_, '_> {
     /// `role` is that of relations named right here rather than within a query.
     fn visit(&mut self, node: &Node, role: Role) {
         match node.kind {
-            "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.query(node),
+            "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => {
+                self.query(node)
+            }
             "RangeVar" => {
-                let is_cte = node.text("schemaname").is_empty() && self.ctes.iter().any(|cte| cte == node.text("relname"));
+                let is_cte = node.text("schemaname").is_empty()
+                    && self.ctes.iter().any(|cte| cte == node.text("relname"));
                 if !is_cte {
-                    self.relation(node.text("schemaname"), node.text("relname"), role, Some(node.location()));
+                    self.relation(
+                        node.text("schemaname"),
+                        node.text("relname"),
+                        role,
+                        Some(node.location()),
+                    );
                 }
                 self.uses.traits.temporary |= node.text("relpersistence") == "t";
             }
             // Names aliases, not tables.
             "LockingClause" => self.uses.traits.locking = true,
-            "CopyStmt" => self.children(node, if node.flag("is_from") { Role::Write } else { Role::Read }),
-            "LockStmt" | "Constraint" | "ExplainStmt" | "VacuumStmt" | "ClusterStmt" | "RefreshMatViewStmt" | "PrepareStmt" | "DeclareCursorStmt" => self.children(node, Role::Read),
+            "CopyStmt" => self.children(
+                node,
+                if node.flag("is_from") {
+                    Role::Write
+                } else {
+                    Role::Read
+                },
+            ),
+            "LockStmt" | "Constraint" | "ExplainStmt" | "VacuumStmt" | "ClusterStmt"
+            | "RefreshMatViewStmt" | "PrepareStmt" | "DeclareCursorStmt" => {
+                self.children(node, Role::Read)
+            }
             "TruncateStmt" | "IntoClause" => self.children(node, Role::Write),
             "DropStmt" | "CommentStmt" | "SecLabelStmt" => {
                 self.listed_names(node);
@@ -89,10 +137,13 @@ impl Walk<'_, '_> {
         let outer = self.ctes.len();
         if let Some(with) = node.node("with_clause") {
             if with.flag("recursive") {
-                self.ctes.extend(with.nodes("ctes").map(|cte| cte.text("ctename").to_owned()));
+                self.ctes
+                    .extend(with.nodes("ctes").map(|cte| cte.text("ctename").to_owned()));
             }
             for cte in with.nodes("ctes") {
-                self.uses.traits.modifying_cte |= cte.node("ctequery").is_some_and(|query| WRITES.contains(&query.kind));
+                self.uses.traits.modifying_cte |= cte
+                    .node("ctequery")
+                    .is_some_and(|query| WRITES.contains(&query.kind));
                 self.children(cte, Role::Read);
                 self.ctes.push(cte.text("ctename").to_owned());
             }
@@ -102,7 +153,12 @@ impl Walk<'_, '_> {
                 "with_clause" => {}
                 // The table that is written is never a CTE.
                 "relation" if WRITES.contains(&node.kind) => value.each_node(&mut |target| {
-                    self.relation(target.text("schemaname"), target.text("relname"), Role::Write, Some(target.location()));
+                    self.relation(
+                        target.text("schemaname"),
+                        target.text("relname"),
+                        Role::Write,
+                        Some(target.location()),
+                    );
                 }),
                 _ => value.each_node(&mut |child| self.visit(child, Role::Read)),
             }
@@ -128,7 +184,12 @@ impl Walk<'_, '_> {
     }
 
     fn alias(&mut self, name: &str, kind: AliasKind, role: Role, tables: &[TableId]) {
-        let found = AliasUse { name: name.to_owned(), kind, role, tables: tables.to_vec() };
+        let found = AliasUse {
+            name: name.to_owned(),
+            kind,
+            role,
+            tables: tables.to_vec(),
+        };
         if !self.uses.aliases.contains(&found) {
             self.uses.aliases.push(found);
         }
@@ -136,7 +197,10 @@ impl Walk<'_, '_> {
 
     /// DROP and COMMENT name relations as bare lists, with a column's name perhaps behind.
     fn listed_names(&mut self, node: &Node) {
-        let mut lists: Vec<Vec<&str>> = node.nodes("objects").map(|object| object.names("items")).collect();
+        let mut lists: Vec<Vec<&str>> = node
+            .nodes("objects")
+            .map(|object| object.names("items"))
+            .collect();
         lists.extend(node.node("object").map(|object| object.names("items")));
         for names in lists {
             let candidates: Vec<(&str, &str)> = match names[..] {
@@ -146,7 +210,10 @@ impl Walk<'_, '_> {
                 _ => vec![],
             };
             for (schema, name) in candidates {
-                if !matches!(self.context.names.relation(schema, name), Found::Other | Found::Catalog) {
+                if !matches!(
+                    self.context.names.relation(schema, name),
+                    Found::Other | Found::Catalog
+                ) {
                     self.relation(schema, name, Role::Write, None);
                 }
             }
@@ -164,7 +231,12 @@ impl Walk<'_, '_> {
             // CURRENT_TIMESTAMP and its kin.
             "SQLValueFunction" | "SqlValueFunction" => traits.unstable = true,
             "SubLink" => traits.sublink = true,
-            "ParamRef" => self.uses.params = self.uses.params.max(u16::try_from(node.int("number")).unwrap_or(u16::MAX)),
+            "ParamRef" => {
+                self.uses.params = self
+                    .uses
+                    .params
+                    .max(u16::try_from(node.int("number")).unwrap_or(u16::MAX))
+            }
             _ => {}
         }
     }
@@ -187,9 +259,23 @@ impl Walk<'_, '_> {
 /// Whether a kind of statement changes definitions: the relations it names are written.
 pub(super) fn is_definition(kind: &str) -> bool {
     const OTHERS: [&str; 12] = [
-        "IndexStmt", "RenameStmt", "RuleStmt", "ViewStmt", "GrantStmt", "GrantRoleStmt", "DefineStmt", "CommentStmt", "SecLabelStmt", "ReassignOwnedStmt",
-        "ImportForeignSchemaStmt", "CompositeTypeStmt",
+        "IndexStmt",
+        "RenameStmt",
+        "RuleStmt",
+        "ViewStmt",
+        "GrantStmt",
+        "GrantRoleStmt",
+        "DefineStmt",
+        "CommentStmt",
+        "SecLabelStmt",
+        "ReassignOwnedStmt",
+        "ImportForeignSchemaStmt",
+        "CompositeTypeStmt",
     ];
-    kind.ends_with("Stmt") && ["Create", "Alter", "Drop"].iter().any(|verb| kind.starts_with(verb)) && kind != "CreateTableAsStmt"
+    kind.ends_with("Stmt")
+        && ["Create", "Alter", "Drop"]
+            .iter()
+            .any(|verb| kind.starts_with(verb))
+        && kind != "CreateTableAsStmt"
         || OTHERS.contains(&kind)
 }

@@ -8,7 +8,8 @@ use pg_query::protobuf as pb;
 use super::{Context, collect::Uses};
 use crate::sql::{
     facts::{
-        ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, SelectFacts, Source, TargetItem, UpdateFacts,
+        ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, SelectFacts,
+        Source, TargetItem, UpdateFacts,
     },
     lexer::TokenKind,
     rewrite::Script,
@@ -17,11 +18,66 @@ use crate::sql::{
 
 /// Functions that give one value for one row: a lookup by key may use them.
 const SCALAR_FUNCTIONS: [&str; 60] = [
-    "abs", "ceil", "ceiling", "floor", "round", "trunc", "sign", "sqrt", "power", "mod", "div", "exp", "ln", "log", "greatest", "least", "lower",
-    "upper", "initcap", "length", "char_length", "octet_length", "trim", "btrim", "ltrim", "rtrim", "substr", "substring", "position",
-    "strpos", "left", "right", "lpad", "rpad", "replace", "reverse", "repeat", "split_part", "concat", "concat_ws", "format", "md5", "encode",
-    "decode", "to_char", "to_date", "to_number", "to_timestamp", "date_trunc", "date_part", "extract", "timezone", "to_json", "to_jsonb", "row_to_json",
-    "json_build_object", "jsonb_build_object", "array_length", "cardinality", "array_to_string",
+    "abs",
+    "ceil",
+    "ceiling",
+    "floor",
+    "round",
+    "trunc",
+    "sign",
+    "sqrt",
+    "power",
+    "mod",
+    "div",
+    "exp",
+    "ln",
+    "log",
+    "greatest",
+    "least",
+    "lower",
+    "upper",
+    "initcap",
+    "length",
+    "char_length",
+    "octet_length",
+    "trim",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "substr",
+    "substring",
+    "position",
+    "strpos",
+    "left",
+    "right",
+    "lpad",
+    "rpad",
+    "replace",
+    "reverse",
+    "repeat",
+    "split_part",
+    "concat",
+    "concat_ws",
+    "format",
+    "md5",
+    "encode",
+    "decode",
+    "to_char",
+    "to_date",
+    "to_number",
+    "to_timestamp",
+    "date_trunc",
+    "date_part",
+    "extract",
+    "timezone",
+    "to_json",
+    "to_jsonb",
+    "row_to_json",
+    "json_build_object",
+    "jsonb_build_object",
+    "array_length",
+    "cardinality",
+    "array_to_string",
 ];
 
 pub(super) fn select(tree: &Node, context: &Context<'_>, uses: &Uses) -> SelectFacts {
@@ -36,14 +92,28 @@ pub(super) fn select(tree: &Node, context: &Context<'_>, uses: &Uses) -> SelectF
 fn key_lookup(tree: &Node, context: &Context<'_>, uses: &Uses) -> Option<KeyLookup> {
     // A LIMIT does no harm: it holds in each store alike.
     const UNFIT: [&str; 9] = [
-        "distinct_clause", "into_clause", "group_clause", "having_clause", "window_clause", "values_lists", "limit_offset", "locking_clause",
+        "distinct_clause",
+        "into_clause",
+        "group_clause",
+        "having_clause",
+        "window_clause",
+        "values_lists",
+        "limit_offset",
+        "locking_clause",
         "with_clause",
     ];
     if UNFIT.iter().any(|clause| tree.has(clause)) || tree.has("larg") || uses.traits.sublink {
         return None;
     }
-    let [Value::Node(relation)] = tree.list("from_clause") else { return None };
-    if relation.kind != "RangeVar" || !relation.flag("inh") || relation.node("alias").is_some_and(|alias| alias.has("colnames")) {
+    let [Value::Node(relation)] = tree.list("from_clause") else {
+        return None;
+    };
+    if relation.kind != "RangeVar"
+        || !relation.flag("inh")
+        || relation
+            .node("alias")
+            .is_some_and(|alias| alias.has("colnames"))
+    {
         return None;
     }
     let table = target(relation, uses)?;
@@ -52,21 +122,37 @@ fn key_lookup(tree: &Node, context: &Context<'_>, uses: &Uses) -> Option<KeyLook
         let mut fits = true;
         node.walk(&mut |below| {
             fits &= below.kind != "FuncCall"
-                || (!below.has("over") && below.names("funcname").last().is_some_and(|name| SCALAR_FUNCTIONS.contains(name)));
+                || (!below.has("over")
+                    && below
+                        .names("funcname")
+                        .last()
+                        .is_some_and(|name| SCALAR_FUNCTIONS.contains(name)));
         });
         fits
     };
-    if !tree.nodes("target_list").chain(tree.nodes("sort_clause")).all(one_row) {
+    if !tree
+        .nodes("target_list")
+        .chain(tree.nodes("sort_clause"))
+        .all(one_row)
+    {
         return None;
     }
     let qualifier = qualifier(relation);
     let (values, exact) = pinned(tree.node("where_clause")?, map, &qualifier, context.script)?;
     let targets = tree.nodes("target_list").map(target_item).collect();
-    Some(KeyLookup { table, qualifier, values, exact, targets })
+    Some(KeyLookup {
+        table,
+        qualifier,
+        values,
+        exact,
+        targets,
+    })
 }
 
 fn target_item(item: &Node) -> TargetItem {
-    let Some(column) = item.node("val").filter(|value| value.kind == "ColumnRef") else { return TargetItem::Expression };
+    let Some(column) = item.node("val").filter(|value| value.kind == "ColumnRef") else {
+        return TargetItem::Expression;
+    };
     match column.names("fields").last() {
         Some(&"*") => TargetItem::Star,
         Some(&name) => TargetItem::Column(name.to_owned()),
@@ -81,25 +167,38 @@ fn target(relation: &Node, uses: &Uses) -> Option<TableId> {
 
 /// What columns of a relation are qualified with.
 pub(in crate::sql) fn qualifier(relation: &Node) -> String {
-    relation.node("alias").map_or_else(|| relation.text("relname"), |alias| alias.text("aliasname")).to_owned()
+    relation
+        .node("alias")
+        .map_or_else(|| relation.text("relname"), |alias| alias.text("aliasname"))
+        .to_owned()
 }
 
 /// The conditions that a WHERE demands together.
 pub(in crate::sql) fn conjuncts(condition: &Node) -> Vec<&Node> {
-    if condition.kind == "BoolExpr" && condition.int("boolop") == i64::from(pb::BoolExprType::AndExpr as i32) {
+    if condition.kind == "BoolExpr"
+        && condition.int("boolop") == i64::from(pb::BoolExprType::AndExpr as i32)
+    {
         return condition.nodes("args").flat_map(conjuncts).collect();
     }
     vec![condition]
 }
 
 /// The values to which a WHERE pins every key column, and whether it says nothing else.
-pub(in crate::sql) fn pinned(condition: &Node, table: &TableMap, qualifier: &str, script: &Script) -> Option<(Vec<KeyValue>, bool)> {
+pub(in crate::sql) fn pinned(
+    condition: &Node,
+    table: &TableMap,
+    qualifier: &str,
+    script: &Script,
+) -> Option<(Vec<KeyValue>, bool)> {
     let conditions = conjuncts(condition);
     let mut values: Vec<Option<KeyValue>> = vec![None; table.key.len()];
     let mut exact = true;
     for condition in conditions {
         let found = equality(condition, qualifier, script).and_then(|(column, value)| {
-            let place = table.key.iter().position(|&index| table.columns[index].old.name == column)?;
+            let place = table
+                .key
+                .iter()
+                .position(|&index| table.columns[index].old.name == column)?;
             Some((place, value))
         });
         match found {
@@ -111,8 +210,15 @@ pub(in crate::sql) fn pinned(condition: &Node, table: &TableMap, qualifier: &str
 }
 
 /// `column = value`, either way round, where the value is a parameter or a constant.
-pub(in crate::sql) fn equality<'n>(condition: &'n Node, qualifier: &str, script: &Script) -> Option<(&'n str, KeyValue)> {
-    if condition.kind != "AExpr" || condition.int("kind") != i64::from(pb::AExprKind::AexprOp as i32) || condition.names("name") != ["="] {
+pub(in crate::sql) fn equality<'n>(
+    condition: &'n Node,
+    qualifier: &str,
+    script: &Script,
+) -> Option<(&'n str, KeyValue)> {
+    if condition.kind != "AExpr"
+        || condition.int("kind") != i64::from(pb::AExprKind::AexprOp as i32)
+        || condition.names("name") != ["="]
+    {
         return None;
     }
     let (left, right) = (condition.node("lexpr")?, condition.node("rexpr")?);
@@ -125,7 +231,13 @@ pub(in crate::sql) fn equality<'n>(condition: &'n Node, qualifier: &str, script:
     let column = column_of(right, qualifier)?;
     let source = source(left, script).filter(|source| *source != Source::Null)?;
     let start = value_start(left)?;
-    (start < operator).then_some((column, KeyValue { source, tokens: start..operator }))
+    (start < operator).then_some((
+        column,
+        KeyValue {
+            source,
+            tokens: start..operator,
+        },
+    ))
 }
 
 /// The name of a plain column of the relation.
@@ -156,7 +268,21 @@ fn value_start(value: &Node) -> Option<usize> {
 /// One past the last token of a value (a parameter or a constant, perhaps cast) that begins at `start`.
 fn value_end(start: usize, script: &Script) -> usize {
     const WORDS: [&str; 15] = [
-        "and", "or", "returning", "order", "group", "having", "limit", "offset", "fetch", "for", "union", "intersect", "except", "window", "on",
+        "and",
+        "or",
+        "returning",
+        "order",
+        "group",
+        "having",
+        "limit",
+        "offset",
+        "fetch",
+        "for",
+        "union",
+        "intersect",
+        "except",
+        "window",
+        "on",
     ];
     let close = script.enclosed_end(start..script.len());
     let word = script.find(start..close, &WORDS).unwrap_or(close);
@@ -186,7 +312,10 @@ fn source(value: &Node, script: &Script) -> Option<Source> {
         "AConst" => {
             let at = value.location();
             let negative = script.word(at) == "-";
-            Some(Source::Literal { token: at + usize::from(negative), negative })
+            Some(Source::Literal {
+                token: at + usize::from(negative),
+                negative,
+            })
         }
         "TypeCast" => source(value.node("arg")?, script),
         _ => None,
@@ -197,16 +326,23 @@ pub(super) fn insert(tree: &Node, context: &Context<'_>, uses: &Uses) -> InsertF
     let relation = tree.node("relation");
     let table = relation.and_then(|relation| target(relation, uses));
     let map = table.map(|table| &context.names.mapping.tables[table.0]);
-    let named: Vec<String> = tree.nodes("cols").map(|column| column.text("name").to_owned()).collect();
+    let named: Vec<String> = tree
+        .nodes("cols")
+        .map(|column| column.text("name").to_owned())
+        .collect();
     let columns = Some(named).filter(|named| !named.is_empty());
     let query = tree.node("select_stmt");
     let rows = match query {
         None => InsertRows::Defaults,
-        Some(query) if query.has("values_lists") => InsertRows::Values(query.list("values_lists").len()),
+        Some(query) if query.has("values_lists") => {
+            InsertRows::Values(query.list("values_lists").len())
+        }
         Some(_) => InsertRows::Select,
     };
     let keys = match (rows, map) {
-        (InsertRows::Values(_), Some(map)) => insert_keys(tree, query, columns.as_deref(), map, context).unwrap_or_default(),
+        (InsertRows::Values(_), Some(map)) => {
+            insert_keys(tree, query, columns.as_deref(), map, context).unwrap_or_default()
+        }
         (InsertRows::Defaults, Some(map)) => vec![vec![default_value(); map.key.len()]],
         _ => Vec::new(),
     };
@@ -216,17 +352,26 @@ pub(super) fn insert(tree: &Node, context: &Context<'_>, uses: &Uses) -> InsertF
         columns,
         rows,
         keys,
-        conflict: tree.node("on_conflict_clause").map(|clause| conflict(clause, map)),
+        conflict: tree
+            .node("on_conflict_clause")
+            .map(|clause| conflict(clause, map)),
         returning: tree.has("returning_clause"),
     }
 }
 
 fn default_value() -> KeyValue {
-    KeyValue { source: Source::Default, tokens: 0..0 }
+    KeyValue {
+        source: Source::Default,
+        tokens: 0..0,
+    }
 }
 
 /// Tokens of the values in each row of an INSERT's VALUES. `None` where they stand in brackets of their own.
-pub(in crate::sql) fn values_rows(relation: &Node, range: &Range<usize>, script: &Script) -> Option<Vec<Vec<Range<usize>>>> {
+pub(in crate::sql) fn values_rows(
+    relation: &Node,
+    range: &Range<usize>,
+    script: &Script,
+) -> Option<Vec<Vec<Range<usize>>>> {
     let mut at = script.find(relation.location() + 1..range.end, &["values"])? + 1;
     let mut rows = Vec::new();
     while script.mark(at, b'(') {
@@ -241,7 +386,13 @@ pub(in crate::sql) fn values_rows(relation: &Node, range: &Range<usize>, script:
     Some(rows)
 }
 
-fn insert_keys(tree: &Node, query: Option<&Node>, columns: Option<&[String]>, table: &TableMap, context: &Context<'_>) -> Option<Vec<Vec<KeyValue>>> {
+fn insert_keys(
+    tree: &Node,
+    query: Option<&Node>,
+    columns: Option<&[String]>,
+    table: &TableMap,
+    context: &Context<'_>,
+) -> Option<Vec<Vec<KeyValue>>> {
     let rows = values_rows(tree.node("relation")?, &context.range, context.script)?;
     let lists: Vec<&Node> = query?.nodes("values_lists").collect();
     if lists.len() != rows.len() {
@@ -249,18 +400,29 @@ fn insert_keys(tree: &Node, query: Option<&Node>, columns: Option<&[String]>, ta
     }
     let place = |name: &str| match columns {
         Some(columns) => columns.iter().position(|column| column == name),
-        None => table.old.columns.iter().position(|column| column.name == name),
+        None => table
+            .old
+            .columns
+            .iter()
+            .position(|column| column.name == name),
     };
     let key = |(list, tokens): (&Node, Vec<Range<usize>>)| -> Vec<KeyValue> {
         let items = list.list("items");
         let value = |index: usize| {
             let name = &table.columns[index].old.name;
-            let Some(at) = place(name).filter(|&at| at < items.len() && at < tokens.len()) else { return default_value() };
-            let source = items[at].as_node().map_or(Source::Expression, |value| match value.kind {
-                "SetToDefault" => Source::Default,
-                _ => source(value, context.script).unwrap_or(Source::Expression),
-            });
-            KeyValue { source, tokens: tokens[at].clone() }
+            let Some(at) = place(name).filter(|&at| at < items.len() && at < tokens.len()) else {
+                return default_value();
+            };
+            let source = items[at]
+                .as_node()
+                .map_or(Source::Expression, |value| match value.kind {
+                    "SetToDefault" => Source::Default,
+                    _ => source(value, context.script).unwrap_or(Source::Expression),
+                });
+            KeyValue {
+                source,
+                tokens: tokens[at].clone(),
+            }
         };
         table.key.iter().map(|&index| value(index)).collect()
     };
@@ -270,23 +432,37 @@ fn insert_keys(tree: &Node, query: Option<&Node>, columns: Option<&[String]>, ta
 fn conflict(clause: &Node, table: Option<&TableMap>) -> ConflictFacts {
     let infer = clause.node("infer");
     let names: Option<Vec<String>> = infer.map(|infer| {
-        let elements: Vec<_> = infer.nodes("index_elems").map(|element| element.text("name").to_owned()).collect();
-        if elements.iter().any(String::is_empty) { Vec::new() } else { elements }
+        let elements: Vec<_> = infer
+            .nodes("index_elems")
+            .map(|element| element.text("name").to_owned())
+            .collect();
+        if elements.iter().any(String::is_empty) {
+            Vec::new()
+        } else {
+            elements
+        }
     });
     ConflictFacts {
         update: clause.int("action") == i64::from(pb::OnConflictAction::OnconflictUpdate as i32),
         sets_key: table.is_some_and(|table| sets_key(&set_columns(clause), table)),
         columns: names.unwrap_or_default(),
-        constraint: infer.map(|infer| infer.text("conname").to_owned()).filter(|name| !name.is_empty()),
+        constraint: infer
+            .map(|infer| infer.text("conname").to_owned())
+            .filter(|name| !name.is_empty()),
     }
 }
 
 fn set_columns(tree: &Node) -> Vec<String> {
-    tree.nodes("target_list").map(|target| target.text("name").to_owned()).collect()
+    tree.nodes("target_list")
+        .map(|target| target.text("name").to_owned())
+        .collect()
 }
 
 fn sets_key(columns: &[String], table: &TableMap) -> bool {
-    table.key.iter().any(|&index| columns.contains(&table.columns[index].old.name))
+    table
+        .key
+        .iter()
+        .any(|&index| columns.contains(&table.columns[index].old.name))
 }
 
 /// What an UPDATE's or DELETE's WHERE says of the key.
@@ -298,10 +474,18 @@ struct Aim {
 
 fn aim(tree: &Node, table: Option<&TableMap>, qualifier: &str, script: &Script) -> Aim {
     let condition = tree.node("where_clause");
-    let current_of = condition.filter(|node| node.kind == "CurrentOfExpr").map(|node| node.text("cursor_name").to_owned());
-    let pins = condition.zip(table).and_then(|(condition, table)| pinned(condition, table, qualifier, script));
+    let current_of = condition
+        .filter(|node| node.kind == "CurrentOfExpr")
+        .map(|node| node.text("cursor_name").to_owned());
+    let pins = condition
+        .zip(table)
+        .and_then(|(condition, table)| pinned(condition, table, qualifier, script));
     let exact = pins.as_ref().is_some_and(|(_, exact)| *exact);
-    Aim { key: pins.map(|(values, _)| values), exact, current_of }
+    Aim {
+        key: pins.map(|(values, _)| values),
+        exact,
+        current_of,
+    }
 }
 
 pub(super) fn update(tree: &Node, context: &Context<'_>, uses: &Uses) -> UpdateFacts {
@@ -310,7 +494,11 @@ pub(super) fn update(tree: &Node, context: &Context<'_>, uses: &Uses) -> UpdateF
     let map = table.map(|table| &context.names.mapping.tables[table.0]);
     let qualifier = relation.map(qualifier).unwrap_or_default();
     let sets = set_columns(tree);
-    let Aim { key, exact, current_of } = aim(tree, map, &qualifier, context.script);
+    let Aim {
+        key,
+        exact,
+        current_of,
+    } = aim(tree, map, &qualifier, context.script);
     UpdateFacts {
         table,
         sets_key: map.is_some_and(|map| sets_key(&sets, map)),
@@ -329,6 +517,18 @@ pub(super) fn delete(tree: &Node, context: &Context<'_>, uses: &Uses) -> DeleteF
     let table = relation.and_then(|relation| target(relation, uses));
     let map = table.map(|table| &context.names.mapping.tables[table.0]);
     let qualifier = relation.map(qualifier).unwrap_or_default();
-    let Aim { key, exact, current_of } = aim(tree, map, &qualifier, context.script);
-    DeleteFacts { table, key, exact, joins: tree.has("using_clause"), returning: tree.has("returning_clause"), current_of, qualifier }
+    let Aim {
+        key,
+        exact,
+        current_of,
+    } = aim(tree, map, &qualifier, context.script);
+    DeleteFacts {
+        table,
+        key,
+        exact,
+        joins: tree.has("using_clause"),
+        returning: tree.has("returning_clause"),
+        current_of,
+        qualifier,
+    }
 }

@@ -4,14 +4,19 @@ use pg_query::protobuf as pb;
 
 use super::{Context, collect::Uses, collect::is_definition, dml};
 use crate::sql::{
-    facts::{CopyFacts, CursorFetch, Isolation, Kind, SetAction, SetFacts, SetTarget},
     facts::DiscardTarget,
+    facts::{CopyFacts, CursorFetch, Isolation, Kind, SetAction, SetFacts, SetTarget},
     tree::Node,
 };
 
 /// Classifies a statement.
 pub(super) fn kind(tree: &Node, context: &Context<'_>, uses: &Uses) -> Kind {
-    let inner = |field: &str| Box::new(tree.node(field).map_or(Kind::Other(""), |inner| kind(inner, context, uses)));
+    let inner = |field: &str| {
+        Box::new(
+            tree.node(field)
+                .map_or(Kind::Other(""), |inner| kind(inner, context, uses)),
+        )
+    };
     let name = |field: &str| tree.text(field).to_owned();
     let named_or_all = |field: &str| Some(name(field)).filter(|name| !name.is_empty());
     match tree.kind {
@@ -31,22 +36,48 @@ pub(super) fn kind(tree: &Node, context: &Context<'_>, uses: &Uses) -> Kind {
         "VariableSetStmt" => set(tree),
         "VariableShowStmt" => Kind::Show(name("name")),
         "DiscardStmt" => discard(tree),
-        "PrepareStmt" => Kind::Prepare { name: name("name"), inner: inner("query") },
+        "PrepareStmt" => Kind::Prepare {
+            name: name("name"),
+            inner: inner("query"),
+        },
         "ExecuteStmt" => Kind::Execute(name("name")),
         "DeallocateStmt" => Kind::Deallocate(named_or_all("name")),
         // CURSOR_OPT_HOLD of `parsenodes.h`.
-        "DeclareCursorStmt" => Kind::Declare { name: name("portalname"), hold: tree.int("options") & 0x20 != 0, inner: inner("query") },
-        "FetchStmt" => Kind::Fetch(CursorFetch { name: name("portalname"), moves: tree.flag("ismove") }),
+        "DeclareCursorStmt" => Kind::Declare {
+            name: name("portalname"),
+            hold: tree.int("options") & 0x20 != 0,
+            inner: inner("query"),
+        },
+        "FetchStmt" => Kind::Fetch(CursorFetch {
+            name: name("portalname"),
+            moves: tree.flag("ismove"),
+        }),
         "ClosePortalStmt" => Kind::Close(named_or_all("portalname")),
         "ListenStmt" => Kind::Listen(name("conditionname")),
         "UnlistenStmt" => Kind::Unlisten(named_or_all("conditionname")),
         "NotifyStmt" => Kind::Notify(name("conditionname")),
-        "ExplainStmt" => Kind::Explain { analyze: option_is_on(tree, "analyze"), inner: inner("query") },
+        "ExplainStmt" => Kind::Explain {
+            analyze: option_is_on(tree, "analyze"),
+            inner: inner("query"),
+        },
         "CreateTableAsStmt" => Kind::CreateAs,
-        "DoStmt" => Kind::Do { names_mapped: tree.nodes("args").any(|arg| arg.node("arg").is_some_and(|body| context.names.body_names_mapped(body.text("sval")))) },
-        "CallStmt" => Kind::Call(tree.node("funccall").and_then(|call| call.names("funcname").last().map(|&name| name.to_owned())).unwrap_or_default()),
-        "ConstraintsSetStmt" => Kind::Constraints { deferred: tree.flag("deferred") },
-        "VacuumStmt" | "ClusterStmt" | "ReindexStmt" | "RefreshMatViewStmt" | "CheckPointStmt" => Kind::Maintenance,
+        "DoStmt" => Kind::Do {
+            names_mapped: tree.nodes("args").any(|arg| {
+                arg.node("arg")
+                    .is_some_and(|body| context.names.body_names_mapped(body.text("sval")))
+            }),
+        },
+        "CallStmt" => Kind::Call(
+            tree.node("funccall")
+                .and_then(|call| call.names("funcname").last().map(|&name| name.to_owned()))
+                .unwrap_or_default(),
+        ),
+        "ConstraintsSetStmt" => Kind::Constraints {
+            deferred: tree.flag("deferred"),
+        },
+        "VacuumStmt" | "ClusterStmt" | "ReindexStmt" | "RefreshMatViewStmt" | "CheckPointStmt" => {
+            Kind::Maintenance
+        }
         other if is_definition(other) => Kind::Ddl(other),
         other => Kind::Other(other),
     }
@@ -57,11 +88,17 @@ fn transaction(tree: &Node) -> Kind {
     let savepoint = || tree.text("savepoint_name").to_owned();
     let gid = || tree.text("gid").to_owned();
     let chain = tree.flag("chain");
-    let which = i32::try_from(tree.int("kind")).ok().and_then(|kind| T::try_from(kind).ok()).unwrap_or(T::Undefined);
+    let which = i32::try_from(tree.int("kind"))
+        .ok()
+        .and_then(|kind| T::try_from(kind).ok())
+        .unwrap_or(T::Undefined);
     match which {
         T::TransStmtBegin | T::TransStmtStart => {
             let (isolation, read_only) = modes(tree, "options");
-            Kind::Begin { isolation, read_only }
+            Kind::Begin {
+                isolation,
+                read_only,
+            }
         }
         T::TransStmtCommit => Kind::Commit { chain },
         T::TransStmtRollback => Kind::Rollback { chain },
@@ -95,7 +132,12 @@ fn constant(node: &Node) -> String {
         "AConst" => node.node("val").map(constant).unwrap_or_default(),
         "Integer" => node.int("ival").to_string(),
         "Float" => node.text("fval").to_owned(),
-        "Boolean" => if node.flag("boolval") { "true" } else { "false" }.to_owned(),
+        "Boolean" => if node.flag("boolval") {
+            "true"
+        } else {
+            "false"
+        }
+        .to_owned(),
         "String" => node.text("sval").to_owned(),
         "BitString" => node.text("bsval").to_owned(),
         "TypeCast" => node.node("arg").map(constant).unwrap_or_default(),
@@ -105,24 +147,43 @@ fn constant(node: &Node) -> String {
 
 fn set(tree: &Node) -> Kind {
     use pb::VariableSetKind as V;
-    let which = i32::try_from(tree.int("kind")).ok().and_then(|kind| V::try_from(kind).ok()).unwrap_or(V::Undefined);
+    let which = i32::try_from(tree.int("kind"))
+        .ok()
+        .and_then(|kind| V::try_from(kind).ok())
+        .unwrap_or(V::Undefined);
     let name = tree.text("name").to_ascii_lowercase();
     let (name, action) = match which {
         V::VarSetMulti => {
             let (isolation, read_only) = modes(tree, "args");
-            return Kind::SetTransaction { isolation, read_only, session: name == "session characteristics", snapshot: name == "transaction snapshot" };
+            return Kind::SetTransaction {
+                isolation,
+                read_only,
+                session: name == "session characteristics",
+                snapshot: name == "transaction snapshot",
+            };
         }
-        V::VarSetValue => (name, SetAction::To(tree.nodes("args").map(constant).collect())),
+        V::VarSetValue => (
+            name,
+            SetAction::To(tree.nodes("args").map(constant).collect()),
+        ),
         V::VarSetCurrent => (name, SetAction::FromCurrent),
         V::VarResetAll => ("all".to_owned(), SetAction::Reset),
         V::VarSetDefault | V::VarReset | V::Undefined => (name, SetAction::Reset),
     };
-    Kind::Set(SetFacts { target: SetTarget::of(&name), name, action, local: tree.flag("is_local") })
+    Kind::Set(SetFacts {
+        target: SetTarget::of(&name),
+        name,
+        action,
+        local: tree.flag("is_local"),
+    })
 }
 
 fn discard(tree: &Node) -> Kind {
     use pb::DiscardMode as D;
-    let target = match i32::try_from(tree.int("target")).ok().and_then(|mode| D::try_from(mode).ok()) {
+    let target = match i32::try_from(tree.int("target"))
+        .ok()
+        .and_then(|mode| D::try_from(mode).ok())
+    {
         Some(D::DiscardPlans) => DiscardTarget::Plans,
         Some(D::DiscardSequences) => DiscardTarget::Sequences,
         Some(D::DiscardTemp) => DiscardTarget::Temp,
@@ -132,18 +193,34 @@ fn discard(tree: &Node) -> Kind {
 }
 
 fn copy(tree: &Node) -> CopyFacts {
-    let format = tree.nodes("options").find(|option| option.text("defname") == "format");
+    let format = tree
+        .nodes("options")
+        .find(|option| option.text("defname") == "format");
     CopyFacts {
         from: tree.flag("is_from"),
         streamed: !tree.has("filename") && !tree.flag("is_program"),
         query: tree.has("query"),
-        columns: tree.names("attlist").into_iter().map(str::to_owned).collect(),
-        format: format.and_then(|option| option.node("arg")).map_or_else(|| "text".to_owned(), |value| constant(value).to_ascii_lowercase()),
+        columns: tree
+            .names("attlist")
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        format: format.and_then(|option| option.node("arg")).map_or_else(
+            || "text".to_owned(),
+            |value| constant(value).to_ascii_lowercase(),
+        ),
     }
 }
 
 fn option_is_on(tree: &Node, name: &str) -> bool {
     tree.nodes("options")
         .find(|option| option.text("defname") == name)
-        .is_some_and(|option| option.node("arg").is_none_or(|value| !matches!(constant(value).to_ascii_lowercase().as_str(), "false" | "off" | "0")))
+        .is_some_and(|option| {
+            option.node("arg").is_none_or(|value| {
+                !matches!(
+                    constant(value).to_ascii_lowercase().as_str(),
+                    "false" | "off" | "0"
+                )
+            })
+        })
 }

@@ -37,20 +37,37 @@ impl<'a> Names<'a> {
         if let Some(tables) = aliases.children.get(name) {
             return Found::Alias(AliasKind::Child, tables);
         }
-        if schema.is_empty() && name.starts_with("pg_") { Found::Catalog } else { Found::Other }
+        if schema.is_empty() && name.starts_with("pg_") {
+            Found::Catalog
+        } else {
+            Found::Other
+        }
     }
 
     fn mapped(&self, schema: &str, name: &str) -> Option<TableId> {
-        let mut candidates = self.mapping.tables.iter().filter(|table| table.old.name.name == name);
+        let mut candidates = self
+            .mapping
+            .tables
+            .iter()
+            .filter(|table| table.old.name.name == name);
         if !schema.is_empty() {
-            return candidates.find(|table| table.old.name.schema == schema).map(|table| table.id);
+            return candidates
+                .find(|table| table.old.name.schema == schema)
+                .map(|table| table.id);
         }
         let place = |schema: &str| self.path.iter().position(|entry| entry == schema);
-        candidates.filter_map(|table| Some((place(&table.old.name.schema)?, table.id))).min().map(|(_, id)| id)
+        candidates
+            .filter_map(|table| Some((place(&table.old.name.schema)?, table.id)))
+            .min()
+            .map(|(_, id)| id)
     }
 
     pub(super) fn writing_function(&self, name: &str) -> Option<&'a [TableId]> {
-        self.mapping.old_aliases.writing_functions.get(name).map(Vec::as_slice)
+        self.mapping
+            .old_aliases
+            .writing_functions
+            .get(name)
+            .map(Vec::as_slice)
     }
 
     /// Whether a code block names a mapped table in any way.

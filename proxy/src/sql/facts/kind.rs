@@ -1,7 +1,8 @@
 //! Kinds of statement.
 
 use super::{
-    CopyFacts, CursorFetch, DeleteFacts, InsertFacts, Isolation, SelectFacts, SetFacts, SetTarget, UpdateFacts,
+    CopyFacts, CursorFetch, DeleteFacts, InsertFacts, Isolation, SelectFacts, SetFacts, SetTarget,
+    UpdateFacts,
 };
 
 /// What a statement is.
@@ -153,7 +154,11 @@ impl Kind {
     #[must_use]
     pub fn running(&self) -> &Kind {
         match self {
-            Kind::Explain { analyze: true, inner } | Kind::Declare { inner, .. } => inner.running(),
+            Kind::Explain {
+                analyze: true,
+                inner,
+            }
+            | Kind::Declare { inner, .. } => inner.running(),
             other => other,
         }
     }
@@ -163,7 +168,13 @@ impl Kind {
     pub fn changes_names(&self) -> bool {
         match self {
             Kind::Set(set) => {
-                matches!(set.target, SetTarget::SearchPath | SetTarget::Role | SetTarget::SessionAuthorization | SetTarget::All)
+                matches!(
+                    set.target,
+                    SetTarget::SearchPath
+                        | SetTarget::Role
+                        | SetTarget::SessionAuthorization
+                        | SetTarget::All
+                )
             }
             Kind::Discard(DiscardTarget::All | DiscardTarget::Temp) => true,
             _ => false,

@@ -1,15 +1,13 @@
 //! Capture: the image of each written row comes back behind what the client asked for (DESIGN 3).
 
 use crossfade_phase::Side;
-use crossfade_store::{ColumnMap, Form, TableId, postgres::sql::{canonical, image_list, quote_ident, quote_name}};
-
-use super::{
-    Refusal, returning,
-    shape,
-    splice::Piece,
-    walk::Rewriter,
+use crossfade_store::{
+    ColumnMap, Form, TableId,
+    postgres::sql::{canonical, image_list, quote_ident, quote_name},
 };
-use crate::sql::facts::{KeyValue, Kind, UpdateFacts};
+
+use super::{Refusal, hint::Family, returning, splice::Piece, walk::Rewriter};
+use crate::sql::facts::{AliasKind, KeyValue, Kind, Role, UpdateFacts};
 
 /// First version of PostgreSQL whose RETURNING knows the row as it was.
 const RETURNS_OLD: u32 = 180_000;
@@ -23,22 +21,32 @@ pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
     check(walk)?;
     match &statement.kind {
         Kind::Insert(facts) => {
-            let Some(table) = facts.table else { return Ok(()) };
-            if facts.conflict.as_ref().is_some_and(|conflict| conflict.sets_key) {
+            let Some(table) = facts.table else {
+                return Ok(());
+            };
+            if facts
+                .conflict
+                .as_ref()
+                .is_some_and(|conflict| conflict.sets_key)
+            {
                 return Err(key_in_conflict(walk, table));
             }
             append(walk, table, Side::Old, &facts.qualifier, Vec::new());
         }
         Kind::Update(facts) => {
-            let Some(table) = facts.table else { return Ok(()) };
+            let Some(table) = facts.table else {
+                return Ok(());
+            };
             let keys = old_key(walk, facts, table, Side::Old)?;
             append(walk, table, Side::Old, &facts.qualifier, keys);
         }
         Kind::Delete(facts) => {
-            let Some(table) = facts.table else { return Ok(()) };
+            let Some(table) = facts.table else {
+                return Ok(());
+            };
             append(walk, table, Side::Old, &facts.qualifier, Vec::new());
         }
-        kind if statement.writes_mapped() => return Err(not_captured(kind)),
+        // `check` has refused every other way to write.
         _ => {}
     }
     Ok(())
@@ -49,32 +57,74 @@ fn not_captured(kind: &Kind) -> Refusal {
         Kind::Merge => "MERGE: write it as INSERT … ON CONFLICT, or as UPDATE and INSERT",
         Kind::Copy(_) => "COPY FROM: use INSERT",
         Kind::Truncate { .. } => "TRUNCATE: use DELETE",
-        Kind::Ddl(_) => "a change of a mapped table's definition: make it in phase 1 or 2, in both stores",
+        Kind::Ddl(_) => {
+            "a change of a mapped table's definition: make it in phase 1 or 2, in both stores"
+        }
         Kind::Explain { .. } => "EXPLAIN ANALYZE of a write",
-        Kind::Prepare { .. } => "PREPARE of a write: use the extended protocol, or send the statement itself",
-        Kind::Select(_) | Kind::Values => "a function or a WITH query that writes: write it as a statement of its own",
+        Kind::Do { .. } => "DO: send its statements themselves",
+        Kind::Prepare { .. } => {
+            "PREPARE of a write: use the extended protocol, or send the statement itself"
+        }
+        Kind::Select(_) | Kind::Values => {
+            "a function or a WITH query that writes: write it as a statement of its own"
+        }
         _ => "this kind of statement",
     };
     Refusal::unsupported(format!("the rows written cannot be captured: {what}"))
 }
 
-/// Refuses a WITH query that writes a mapped table: its images do not come back.
+/// Refuses what writes mapped rows without giving them back.
 pub(super) fn check(walk: &Rewriter<'_>) -> Result<(), Refusal> {
     let statement = walk.statement;
+    if let Some(alias) = statement
+        .aliases
+        .iter()
+        .find(|alias| alias.role == Role::Write)
+    {
+        let (what, remedy) = match alias.kind {
+            AliasKind::View => ("view", "write the table itself"),
+            AliasKind::Child => ("partition or child table", "write the table that is mapped"),
+            AliasKind::WritingFunction => (
+                "function",
+                "write the table by statements of the application",
+            ),
+        };
+        return Err(Refusal::unsupported(format!(
+            "the rows written by way of {what} \"{}\" cannot be captured; {remedy}",
+            alias.name
+        )));
+    }
+    match &statement.kind {
+        Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) => hidden_writes(walk),
+        Kind::Explain { analyze: false, .. } => Ok(()),
+        kind @ Kind::Do { names_mapped: true } => Err(not_captured(kind)),
+        kind if statement.writes_mapped() => Err(not_captured(kind)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a WITH query that writes a mapped table: its images do not come back.
+fn hidden_writes(walk: &Rewriter<'_>) -> Result<(), Refusal> {
+    let statement = walk.statement;
     let mut hidden = None;
-    statement.tree.walk(&mut |node| {
-        let writes = matches!(node.kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt") && !std::ptr::eq(node, &raw const statement.tree);
-        if writes {
-            hidden = hidden.or(node.node("relation").and_then(|relation| statement.relations.get(&relation.location()).copied()));
-        }
+    statement.tree.each_child(&mut |child| {
+        child.walk(&mut |node| {
+            if matches!(
+                node.kind,
+                "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt"
+            ) {
+                hidden = hidden.or(node
+                    .node("relation")
+                    .and_then(|relation| statement.relations.get(&relation.location()).copied()));
+            }
+        });
     });
-    let prepared = matches!(statement.kind, Kind::Explain { .. } | Kind::Prepare { .. } | Kind::Declare { .. });
     match hidden {
-        Some(table) if !prepared => Err(Refusal::unsupported(format!(
+        Some(table) => Err(Refusal::unsupported(format!(
             "a WITH query writes table \"{}\", which cannot be captured; write it as a statement of its own",
             walk.map(table).old.name
         ))),
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -86,9 +136,19 @@ pub(super) fn key_in_conflict(walk: &Rewriter<'_>, table: TableId) -> Refusal {
 }
 
 /// Puts the image, and behind it `keys`, at the end of the statement.
-pub(super) fn append(walk: &mut Rewriter<'_>, table: TableId, side: Side, qualifier: &str, keys: Vec<Vec<Piece>>) {
+pub(super) fn append(
+    walk: &mut Rewriter<'_>,
+    table: TableId,
+    side: Side,
+    qualifier: &str,
+    keys: Vec<Vec<Piece>>,
+) {
     let images = image_list(walk.map(table), side, &quote_ident(qualifier), Form::Own);
-    let start = if walk.statement.tree.has("returning_clause") { ", " } else { " RETURNING " };
+    let start = if walk.statement.tree.has("returning_clause") {
+        ", "
+    } else {
+        " RETURNING "
+    };
     let mut pieces = vec![Piece::Text(format!("{start}{}", images.join(", ")))];
     walk.plan.images = images.len();
     walk.plan.old_keys = keys.len();
@@ -105,18 +165,31 @@ pub(super) fn append(walk: &mut Rewriter<'_>, table: TableId, side: Side, qualif
 /// From the values to which the WHERE pins it; or, from PostgreSQL 18 on, from the row as it was; else from a sub-select joined by the key. The
 /// last has a corner: a row whose key another transaction changes while this one waits for its lock is left alone, as if that
 /// transaction had come first and taken the row out of the WHERE's reach.
-pub(super) fn old_key(walk: &mut Rewriter<'_>, facts: &UpdateFacts, table: TableId, side: Side) -> Result<Vec<Vec<Piece>>, Refusal> {
+pub(super) fn old_key(
+    walk: &mut Rewriter<'_>,
+    facts: &UpdateFacts,
+    table: TableId,
+    side: Side,
+) -> Result<Vec<Vec<Piece>>, Refusal> {
     if !facts.sets_key {
         return Ok(Vec::new());
     }
     let map = walk.map(table);
     let columns: Vec<&ColumnMap> = map.key.iter().map(|&index| &map.columns[index]).collect();
-    if let Some(values) = facts.key.as_ref().filter(|_| columns.iter().all(|column| shape::has_exact_equality(&column.old))) {
-        return Ok(std::iter::zip(values, columns).map(|(value, column)| pinned(value, column, side)).collect());
+    let pins = facts.key.as_ref().and_then(|values| {
+        std::iter::zip(values, &columns)
+            .map(|(value, column)| pinned(value, column, side))
+            .collect::<Option<Vec<_>>>()
+    });
+    if let Some(keys) = pins {
+        return Ok(keys);
     }
     if map.on(side).server.version >= RETURNS_OLD {
         let name = |column: &ColumnMap| format!("\"old\".{}", quote_ident(&column.on(side).name));
-        return Ok(columns.into_iter().map(|column| vec![canonical(&name(column), column.on(side)).into()]).collect());
+        return Ok(columns
+            .into_iter()
+            .map(|column| vec![canonical(&name(column), column.on(side)).into()])
+            .collect());
     }
     if facts.current_of.is_some() {
         return Err(Refusal::unsupported(format!(
@@ -129,39 +202,72 @@ pub(super) fn old_key(walk: &mut Rewriter<'_>, facts: &UpdateFacts, table: Table
         returning::expand_stars(walk, &facts.qualifier)?;
     }
     let name = |place: usize| format!("{OLD_KEYS}.crossfade_k{place}");
-    Ok(columns.into_iter().enumerate().map(|(place, column)| vec![canonical(&name(place), column.on(side)).into()]).collect())
+    Ok(columns
+        .into_iter()
+        .enumerate()
+        .map(|(place, column)| vec![canonical(&name(place), column.on(side)).into()])
+        .collect())
 }
 
-/// Canonical text of a value that the WHERE pins a key column to.
-fn pinned(value: &KeyValue, column: &ColumnMap, side: Side) -> Vec<Piece> {
-    const MARK: &str = "\u{0}";
-    let typed = format!("CAST({MARK} AS {})", shape::compared_type(&column.old));
-    let typed = if side == Side::New && shape::is_recast(column) { format!("CAST({typed} AS {})", column.new.type_name) } else { typed };
-    let text = canonical(&typed, column.on(side));
-    match text.split_once(MARK) {
-        Some((before, after)) => vec![before.into(), Piece::Tokens(value.tokens.clone()), after.into()],
-        None => vec![text.into()],
-    }
+/// Canonical text of a value that the WHERE pins a key column to, for types whose equality is identity (not so numeric: 1.0 = 1.00).
+fn pinned(value: &KeyValue, column: &ColumnMap, side: Side) -> Option<Vec<Piece>> {
+    let stored = Family::of(column.on(side))?;
+    let ty = match (Family::of(&column.old)?, stored) {
+        // Digits are digits, and a value that no integer can be was no error for the client.
+        (Family::Whole, Family::Whole | Family::Text) => "int8",
+        (Family::Text, Family::Text) => "text",
+        (Family::Uuid, Family::Uuid | Family::Text) => "uuid",
+        _ => return None,
+    };
+    let open = "CAST(CAST(".into();
+    Some(vec![
+        open,
+        Piece::Tokens(value.tokens.clone()),
+        format!(" AS pg_catalog.{ty}) AS pg_catalog.text)").into(),
+    ])
 }
 
 /// Joins the target with its own keys. The sub-select's columns have names of their own, so that none of the client's becomes ambiguous.
 fn join_old_keys(walk: &mut Rewriter<'_>, facts: &UpdateFacts, table: TableId, side: Side) {
     let map = walk.map(table);
-    let names: Vec<String> = map.key.iter().map(|&index| quote_ident(&map.columns[index].on(side).name)).collect();
-    let list: Vec<String> = names.iter().enumerate().map(|(place, name)| format!("{name} AS crossfade_k{place}")).collect();
-    let source = format!("(SELECT {} FROM {}) AS {OLD_KEYS}", list.join(", "), quote_name(&map.on(side).name));
+    let names: Vec<String> = map
+        .key
+        .iter()
+        .map(|&index| quote_ident(&map.columns[index].on(side).name))
+        .collect();
+    let list: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(place, name)| format!("{name} AS crossfade_k{place}"))
+        .collect();
+    let source = format!(
+        "(SELECT {} FROM {}) AS {OLD_KEYS}",
+        list.join(", "),
+        quote_name(&map.on(side).name)
+    );
     let target = quote_ident(&facts.qualifier);
-    let equal: Vec<String> = names.iter().enumerate().map(|(place, name)| format!("{OLD_KEYS}.crossfade_k{place} = {target}.{name}")).collect();
+    let equal: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(place, name)| format!("{OLD_KEYS}.crossfade_k{place} = {target}.{name}"))
+        .collect();
     let condition = equal.join(" AND ");
 
     let clauses = super::update::Clauses::of(walk);
     let joint = if facts.joins { ", " } else { " FROM " };
-    walk.plan.after(clauses.from_end - 1, vec![format!("{joint}{source}").into()]);
+    walk.plan.after(
+        clauses.from_end - 1,
+        vec![format!("{joint}{source}").into()],
+    );
     match clauses.condition {
         Some(range) => {
-            walk.plan.before(range.start, vec![format!("{condition} AND (").into()]);
+            walk.plan
+                .before(range.start, vec![format!("{condition} AND (").into()]);
             walk.plan.after(range.end - 1, vec![")".into()]);
         }
-        None => walk.plan.after(clauses.from_end - 1, vec![format!(" WHERE {condition}").into()]),
+        None => walk.plan.after(
+            clauses.from_end - 1,
+            vec![format!(" WHERE {condition}").into()],
+        ),
     }
 }

@@ -13,18 +13,32 @@ pub(super) fn column_name(value: &Node) -> String {
 fn figure(node: &Node) -> Option<(String, bool)> {
     let good = |name: &str| Some((name.to_owned(), true));
     match node.kind {
-        "ColumnRef" => node.names("fields").into_iter().rfind(|name| *name != "*").and_then(good),
-        "AIndirection" => match node.names("indirection").into_iter().rfind(|name| *name != "*") {
+        "ColumnRef" => node
+            .names("fields")
+            .into_iter()
+            .rfind(|name| *name != "*")
+            .and_then(good),
+        "AIndirection" => match node
+            .names("indirection")
+            .into_iter()
+            .rfind(|name| *name != "*")
+        {
             Some(name) => good(name),
             None => node.node("arg").and_then(figure),
         },
         "FuncCall" => node.names("funcname").last().and_then(|name| good(name)),
-        "AExpr" if node.int("kind") == i64::from(pb::AExprKind::AexprNullif as i32) => good("nullif"),
+        "AExpr" if node.int("kind") == i64::from(pb::AExprKind::AexprNullif as i32) => {
+            good("nullif")
+        }
         "TypeCast" => match node.node("arg").and_then(figure) {
             Some((name, true)) => good(&name),
             weak => node
                 .node("type_name")
-                .and_then(|ty| ty.names("names").last().map(|name| ((*name).to_owned(), false)))
+                .and_then(|ty| {
+                    ty.names("names")
+                        .last()
+                        .map(|name| ((*name).to_owned(), false))
+                })
                 .or(weak),
         },
         "CollateClause" => node.node("arg").and_then(figure),
@@ -36,14 +50,22 @@ fn figure(node: &Node) -> Option<(String, bool)> {
         "AArrayExpr" => good("array"),
         "RowExpr" => good("row"),
         "CoalesceExpr" => good("coalesce"),
-        "MinMaxExpr" => good(if node.int("op") == i64::from(pb::MinMaxOp::IsLeast as i32) { "least" } else { "greatest" }),
+        "MinMaxExpr" => good(
+            if node.int("op") == i64::from(pb::MinMaxOp::IsLeast as i32) {
+                "least"
+            } else {
+                "greatest"
+            },
+        ),
         "GroupingFunc" => good("grouping"),
         _ => None,
     }
 }
 
 fn sublink(node: &Node) -> Option<(String, bool)> {
-    let kind = i32::try_from(node.int("sub_link_type")).ok().and_then(|kind| pb::SubLinkType::try_from(kind).ok())?;
+    let kind = i32::try_from(node.int("sub_link_type"))
+        .ok()
+        .and_then(|kind| pb::SubLinkType::try_from(kind).ok())?;
     match kind {
         pb::SubLinkType::ExistsSublink => Some(("exists".to_owned(), true)),
         pb::SubLinkType::ArraySublink => Some(("array".to_owned(), true)),
@@ -54,7 +76,11 @@ fn sublink(node: &Node) -> Option<(String, bool)> {
             }
             let first = query.nodes("target_list").next()?;
             let name = first.text("name");
-            if name.is_empty() { figure(first.node("val")?).map(|(name, _)| (name, true)) } else { Some((name.to_owned(), true)) }
+            if name.is_empty() {
+                figure(first.node("val")?).map(|(name, _)| (name, true))
+            } else {
+                Some((name.to_owned(), true))
+            }
         }
         _ => None,
     }

@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 
 use crossfade_store::{TableId, TableMap, postgres::sql::quote_ident};
 
-use super::{Refusal, scope::What, shape::{self, Shape}, walk::Rewriter};
+use super::{
+    Refusal,
+    scope::What,
+    shape::{self, Shape},
+    walk::Rewriter,
+};
 use crate::sql::tree::Node;
 
 /// Types without an equality: json, xml, point, lseg, path, box, polygon, line, circle, and their like.
@@ -16,17 +21,27 @@ pub(super) fn extend(walk: &mut Rewriter<'_>, select: &Node) -> Result<(), Refus
     if !select.has("group_clause") || select.contains(&["GroupingSet"]) {
         return Ok(());
     }
-    let grouped: Vec<(Option<String>, String)> = select.nodes("group_clause").filter_map(|item| grouping_column(item, select)).collect();
+    let grouped: Vec<(Option<String>, String)> = select
+        .nodes("group_clause")
+        .filter_map(|item| grouping_column(item, select))
+        .collect();
     let relations = walk.scopes.last().cloned().unwrap_or_default();
     let mut added = Vec::new();
     for relation in &relations {
-        let What::Read(table) = relation.what else { continue };
+        let What::Read(table) = relation.what else {
+            continue;
+        };
         let map = walk.map(table);
         if shape::shape(map) != Shape::Recast || !covers_key(&grouped, map, &relation.name) {
             continue;
         }
         for column in referenced(select, table, &relation.name, walk) {
-            if grouped.iter().any(|(qualifier, name)| *name == column && qualifier.as_ref().is_none_or(|qualifier| *qualifier == relation.name)) {
+            if grouped.iter().any(|(qualifier, name)| {
+                *name == column
+                    && qualifier
+                        .as_ref()
+                        .is_none_or(|qualifier| *qualifier == relation.name)
+            }) {
                 continue;
             }
             let old = map.old.column(&column);
@@ -35,16 +50,23 @@ pub(super) fn extend(walk: &mut Rewriter<'_>, select: &Node) -> Result<(), Refus
                     "column \"{column}\" cannot be grouped by, which the new store's table needs; put it into an aggregate or a sub-select"
                 )));
             }
-            added.push(format!("{}.{}", quote_ident(&relation.name), quote_ident(&column)));
+            added.push(format!(
+                "{}.{}",
+                quote_ident(&relation.name),
+                quote_ident(&column)
+            ));
         }
     }
     if added.is_empty() {
         return Ok(());
     }
     let Some(end) = group_end(walk, select) else {
-        return Err(Refusal::unsupported("GROUP BY a primary key cannot be sent to the new store, whose table differs; group by every column"));
+        return Err(Refusal::unsupported(
+            "GROUP BY a primary key cannot be sent to the new store, whose table differs; group by every column",
+        ));
     };
-    walk.plan.after(end - 1, vec![format!(", {}", added.join(", ")).into()]);
+    walk.plan
+        .after(end - 1, vec![format!(", {}", added.join(", ")).into()]);
     Ok(())
 }
 
@@ -54,13 +76,19 @@ fn grouping_column(item: &Node, select: &Node) -> Option<(Option<String>, String
         "ColumnRef" => item,
         "AConst" => {
             let position = usize::try_from(item.node("val")?.int("ival")).ok()?;
-            select.nodes("target_list").nth(position.checked_sub(1)?)?.node("val").filter(|value| value.kind == "ColumnRef")?
+            select
+                .nodes("target_list")
+                .nth(position.checked_sub(1)?)?
+                .node("val")
+                .filter(|value| value.kind == "ColumnRef")?
         }
         _ => return None,
     };
     match column.names("fields")[..] {
         [name] => Some((None, name.to_owned())),
-        [qualifier, name] | [_, qualifier, name] => Some((Some(qualifier.to_owned()), name.to_owned())),
+        [qualifier, name] | [_, qualifier, name] => {
+            Some((Some(qualifier.to_owned()), name.to_owned()))
+        }
         _ => None,
     }
 }
@@ -68,29 +96,48 @@ fn grouping_column(item: &Node, select: &Node) -> Option<(Option<String>, String
 fn covers_key(grouped: &[(Option<String>, String)], table: &TableMap, qualifier: &str) -> bool {
     table.key.iter().all(|&index| {
         let key = &table.columns[index].old.name;
-        grouped.iter().any(|(relation, name)| name == key && relation.as_ref().is_none_or(|relation| relation == qualifier))
+        grouped.iter().any(|(relation, name)| {
+            name == key
+                && relation
+                    .as_ref()
+                    .is_none_or(|relation| relation == qualifier)
+        })
     })
 }
 
 /// Columns of the relation that the select list, HAVING, ORDER BY and sub-selects in them name.
-fn referenced(select: &Node, table: TableId, qualifier: &str, walk: &Rewriter<'_>) -> BTreeSet<String> {
+fn referenced(
+    select: &Node,
+    table: TableId,
+    qualifier: &str,
+    walk: &Rewriter<'_>,
+) -> BTreeSet<String> {
     let map = walk.map(table);
     let mut columns = BTreeSet::new();
-    for field in ["target_list", "having_clause", "sort_clause", "window_clause"] {
+    for field in [
+        "target_list",
+        "having_clause",
+        "sort_clause",
+        "window_clause",
+    ] {
         select.get(field).each_node(&mut |node| {
             node.walk(&mut |below| {
                 if below.kind != "ColumnRef" {
                     return;
                 }
                 match below.names("fields")[..] {
-                    ["*"] => columns.extend(map.old.columns.iter().map(|column| column.name.clone())),
+                    ["*"] => {
+                        columns.extend(map.old.columns.iter().map(|column| column.name.clone()))
+                    }
                     [relation, "*"] | [_, relation, "*"] if relation == qualifier => {
                         columns.extend(map.old.columns.iter().map(|column| column.name.clone()));
                     }
                     [name] if map.old.column(name).is_some() => {
                         columns.insert(name.to_owned());
                     }
-                    [relation, name] | [_, relation, name] if relation == qualifier && map.old.column(name).is_some() => {
+                    [relation, name] | [_, relation, name]
+                        if relation == qualifier && map.old.column(name).is_some() =>
+                    {
                         columns.insert(name.to_owned());
                     }
                     _ => {}
@@ -106,6 +153,19 @@ fn group_end(walk: &Rewriter<'_>, select: &Node) -> Option<usize> {
     let script = walk.script;
     let first = select.nodes("group_clause").next()?.location();
     let end = script.enclosed_end(first..walk.statement.tokens.end);
-    let words = ["having", "window", "order", "limit", "offset", "fetch", "for", "union", "intersect", "except", "returning", "on"];
+    let words = [
+        "having",
+        "window",
+        "order",
+        "limit",
+        "offset",
+        "fetch",
+        "for",
+        "union",
+        "intersect",
+        "except",
+        "returning",
+        "on",
+    ];
     Some(script.find(first..end, &words).unwrap_or(end))
 }

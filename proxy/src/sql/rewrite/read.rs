@@ -4,18 +4,21 @@ use crossfade_phase::Side;
 use crossfade_store::postgres::sql::{canonical, quote_ident, quote_name};
 
 use super::{
-    Refusal,
+    Refusal, hint,
     shape::{self, Shape},
-    splice::Piece,
     walk::Rewriter,
 };
-use crate::sql::facts::{CopyFacts, KeyLookup, KeyValue, Kind, SelectFacts};
+use crate::sql::facts::{CopyFacts, Kind, SelectFacts};
 
 /// Any statement in which mapped tables are only read, or which the server takes as it stands.
 pub(super) fn anything(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
     let statement = walk.statement;
-    if let Kind::Select(SelectFacts { by_key: Some(lookup), .. }) = &statement.kind {
-        walk.hint = hint(walk, lookup);
+    if let Kind::Select(SelectFacts {
+        by_key: Some(lookup),
+        ..
+    }) = &statement.kind
+    {
+        walk.hint = hint::for_lookup(walk.map(lookup.table), &lookup.values, walk.script);
     }
     walk.walk(&statement.tree)
 }
@@ -24,7 +27,10 @@ pub(super) fn anything(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
 pub(super) fn names(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
     let statement = walk.statement;
     statement.tree.walk(&mut |node| {
-        let table = statement.relations.get(&node.location()).filter(|_| node.kind == "RangeVar");
+        let table = statement
+            .relations
+            .get(&node.location())
+            .filter(|_| node.kind == "RangeVar");
         if let Some(&table) = table.filter(|&&table| shape::shape(walk.map(table)) != Shape::Same) {
             let name = quote_name(&walk.map(table).new.name);
             walk.plan.replace(Rewriter::name_tokens(node), name);
@@ -35,7 +41,11 @@ pub(super) fn names(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
 
 /// A statement that is the same in both stores or not possible.
 pub(super) fn untouched(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
-    let differs = walk.statement.relations.values().find(|&&table| shape::shape(walk.map(table)) != Shape::Same);
+    let differs = walk
+        .statement
+        .relations
+        .values()
+        .find(|&&table| shape::shape(walk.map(table)) != Shape::Same);
     match differs {
         None => Ok(()),
         Some(&table) => Err(Refusal::unsupported(format!(
@@ -45,48 +55,45 @@ pub(super) fn untouched(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// `value` of the client as a value of the new column, for the column's own index to be used.
-pub(super) fn index_value(value: &KeyValue, column: &crossfade_store::ColumnMap) -> Option<Vec<Piece>> {
-    if !shape::is_recast(column) || !shape::has_exact_equality(&column.old) {
-        return None;
-    }
-    let close = format!(" AS {}) AS {})", shape::compared_type(&column.old), column.new.type_name);
-    Some(vec!["CAST(CAST(".into(), Piece::Tokens(value.tokens.clone()), close.into()])
-}
-
-/// Within the sub-select that stands for the table, a retyped key column is compared with the client's value in the new type: only so
-/// can the server use its index. The client's own condition stays and decides.
-fn hint(walk: &Rewriter<'_>, lookup: &KeyLookup) -> Vec<Piece> {
-    let map = walk.map(lookup.table);
-    let mut pieces: Vec<Piece> = Vec::new();
-    for (&index, value) in std::iter::zip(&map.key, &lookup.values) {
-        let column = &map.columns[index];
-        if let Some(value) = index_value(value, column) {
-            let joint = if pieces.is_empty() { " WHERE " } else { " AND " };
-            pieces.push(format!("{joint}{} = ", quote_ident(&column.new.name)).into());
-            pieces.extend(value);
-        }
-    }
-    pieces
-}
-
 /// A lookup by key with the version behind what the client asked for.
 pub(super) fn key_read(walk: &mut Rewriter<'_>, side: Side) -> Result<(), Refusal> {
-    let Kind::Select(facts) = &walk.statement.kind else { return Err(Refusal::unsupported("not a SELECT")) };
-    let Some(lookup) = &facts.by_key else { return Err(Refusal::unsupported("not a lookup by key")) };
+    let Kind::Select(facts) = &walk.statement.kind else {
+        return Err(Refusal::unsupported("not a SELECT"));
+    };
+    let Some(lookup) = &facts.by_key else {
+        return Err(Refusal::unsupported("not a lookup by key"));
+    };
     if side == Side::New {
         anything(walk)?;
     }
     let map = walk.map(lookup.table);
-    let Some(version) = map.version else { return Ok(()) };
+    let Some(version) = map.version else {
+        return Ok(());
+    };
     // The new table appears under its old names and types, so that both sides' versions can be compared.
     let version = &map.columns[version].old;
-    let expr = canonical(&format!("{}.{}", quote_ident(&lookup.qualifier), quote_ident(&version.name)), version);
+    let expr = canonical(
+        &format!(
+            "{}.{}",
+            quote_ident(&lookup.qualifier),
+            quote_ident(&version.name)
+        ),
+        version,
+    );
     let first = walk.statement.relations.keys().next().copied().unwrap_or(0);
-    let from = (walk.statement.tokens.start..first).rev().find(|&token| walk.script.is(token, "from"));
-    let Some(from) = from else { return Err(Refusal::unsupported("a SELECT without FROM")) };
-    let separator = if walk.statement.tree.has("target_list") { ", " } else { " " };
-    walk.plan.after(from - 1, vec![format!("{separator}{expr}").into()]);
+    let from = (walk.statement.tokens.start..first)
+        .rev()
+        .find(|&token| walk.script.is(token, "from"));
+    let Some(from) = from else {
+        return Err(Refusal::unsupported("a SELECT without FROM"));
+    };
+    let separator = if walk.statement.tree.has("target_list") {
+        ", "
+    } else {
+        " "
+    };
+    walk.plan
+        .after(from - 1, vec![format!("{separator}{expr}").into()]);
     walk.plan.images = 1;
     Ok(())
 }
@@ -94,8 +101,12 @@ pub(super) fn key_read(walk: &mut Rewriter<'_>, side: Side) -> Result<(), Refusa
 /// COPY of a table is COPY of a query where the new table differs.
 pub(super) fn copy(walk: &mut Rewriter<'_>, facts: &CopyFacts) -> Result<(), Refusal> {
     let tree = &walk.statement.tree;
-    let Some(relation) = tree.node("relation") else { return anything(walk) };
-    let Some(&table) = walk.statement.relations.get(&relation.location()) else { return anything(walk) };
+    let Some(relation) = tree.node("relation") else {
+        return anything(walk);
+    };
+    let Some(&table) = walk.statement.relations.get(&relation.location()) else {
+        return anything(walk);
+    };
     let map = walk.map(table);
     let mut range = Rewriter::name_tokens(relation);
     match shape::shape(map) {
@@ -104,19 +115,39 @@ pub(super) fn copy(walk: &mut Rewriter<'_>, facts: &CopyFacts) -> Result<(), Ref
             walk.plan.replace(range, quote_name(&map.new.name));
             Ok(())
         }
-        Shape::Recast if facts.from => {
-            Err(Refusal::unsupported(format!("COPY FROM cannot be sent to the new store, where table \"{}\" is another", map.old.name)))
-        }
+        Shape::Recast if facts.from => Err(Refusal::unsupported(format!(
+            "COPY FROM cannot be sent to the new store, where table \"{}\" is another",
+            map.old.name
+        ))),
         Shape::Recast => {
             // COPY leaves out columns that the server computes.
             let columns: Vec<String> = if facts.columns.is_empty() {
-                map.old.columns.iter().filter(|column| !column.generated).map(|column| quote_ident(&column.name)).collect()
+                map.old
+                    .columns
+                    .iter()
+                    .filter(|column| !column.generated)
+                    .map(|column| quote_ident(&column.name))
+                    .collect()
             } else {
-                range.end = walk.script.closing(range.end).map_or(range.end, |close| close + 1);
-                facts.columns.iter().map(|column| quote_ident(column)).collect()
+                range.end = walk
+                    .script
+                    .closing(range.end)
+                    .map_or(range.end, |close| close + 1);
+                facts
+                    .columns
+                    .iter()
+                    .map(|column| quote_ident(column))
+                    .collect()
             };
             let source = shape::as_old_table(map);
-            walk.plan.replace(range, format!("(SELECT {} FROM {source}) AS {})", columns.join(", "), quote_ident(&map.old.name.name)));
+            walk.plan.replace(
+                range,
+                format!(
+                    "(SELECT {} FROM {source}) AS {})",
+                    columns.join(", "),
+                    quote_ident(&map.old.name.name)
+                ),
+            );
             Ok(())
         }
     }

@@ -41,7 +41,11 @@ pub(super) enum Owner {
 }
 
 fn has(tables: &[TableMap], table: TableId, column: &str) -> bool {
-    tables[table.0].old.column(column).is_some() || tables[table.0].dropped.iter().any(|dropped| dropped == column)
+    tables[table.0].old.column(column).is_some()
+        || tables[table.0]
+            .dropped
+            .iter()
+            .any(|dropped| dropped == column)
 }
 
 /// Whose column an unqualified name is.
@@ -50,7 +54,9 @@ pub(super) fn unqualified(scopes: &Scopes, tables: &[TableMap], name: &str) -> O
     for scope in scopes.iter().rev() {
         // Two relations of one query that both have it make the reference ambiguous: the server says so in either store.
         let owner = scope.iter().find_map(|relation| match relation.what {
-            What::Target(table) if has(tables, table, name) => Some(Owner::Target(table, relation.name.clone())),
+            What::Target(table) if has(tables, table, name) => {
+                Some(Owner::Target(table, relation.name.clone()))
+            }
             What::Read(table) if has(tables, table, name) => Some(Owner::Read(table)),
             What::Target(_) | What::Read(_) | What::Opaque => None,
         });
@@ -60,7 +66,11 @@ pub(super) fn unqualified(scopes: &Scopes, tables: &[TableMap], name: &str) -> O
             None => doubtful |= scope.iter().any(|relation| relation.what == What::Opaque),
         }
     }
-    let whole = scopes.iter().rev().flatten().find(|relation| relation.name == name);
+    let whole = scopes
+        .iter()
+        .rev()
+        .flatten()
+        .find(|relation| relation.name == name);
     match whole.map(|relation| relation.what) {
         Some(What::Target(table)) => Owner::WholeTarget(table),
         Some(What::Read(table)) => Owner::WholeRead(table),
@@ -70,7 +80,11 @@ pub(super) fn unqualified(scopes: &Scopes, tables: &[TableMap], name: &str) -> O
 
 /// Whose columns a qualifier stands for.
 pub(super) fn qualified(scopes: &Scopes, qualifier: &str) -> Owner {
-    let found = scopes.iter().rev().flatten().find(|relation| relation.name == qualifier);
+    let found = scopes
+        .iter()
+        .rev()
+        .flatten()
+        .find(|relation| relation.name == qualifier);
     match found.map(|relation| relation.what) {
         Some(What::Target(table)) => Owner::Target(table, qualifier.to_owned()),
         Some(What::Read(table)) => Owner::Read(table),

@@ -18,8 +18,14 @@ impl Script {
         let ends = normal.starts.iter().skip(1).copied().chain([form.len()]);
         let spans = std::iter::zip(normal.starts.iter().copied(), ends);
         // One space ends every token of the normal form.
-        let tokens = std::iter::zip(&normal.tokens, spans).map(|(token, (start, end))| (token.kind, start..end - 1)).collect();
-        Script { form: form.into(), tokens, opaque: normal.opaque }
+        let tokens = std::iter::zip(&normal.tokens, spans)
+            .map(|(token, (start, end))| (token.kind, start..end - 1))
+            .collect();
+        Script {
+            form: form.into(),
+            tokens,
+            opaque: normal.opaque,
+        }
     }
 
     pub(in crate::sql) fn len(&self) -> usize {
@@ -28,7 +34,9 @@ impl Script {
 
     /// The token's text; keywords and plain names in lower case.
     pub(in crate::sql) fn word(&self, token: usize) -> &str {
-        self.tokens.get(token).map_or("", |(_, span)| &self.form[span.clone()])
+        self.tokens
+            .get(token)
+            .map_or("", |(_, span)| &self.form[span.clone()])
     }
 
     pub(in crate::sql) fn kind(&self, token: usize) -> Option<TokenKind> {
@@ -114,7 +122,10 @@ impl Script {
         }
         let mut items = Vec::new();
         let mut start = range.start;
-        for comma in self.outside(range.clone()).filter(|&token| self.mark(token, b',')) {
+        for comma in self
+            .outside(range.clone())
+            .filter(|&token| self.mark(token, b','))
+        {
             items.push(start..comma);
             start = comma + 1;
         }

@@ -1,6 +1,9 @@
 //! How a mapped table of the new store differs from what clients think it is.
 
-use crossfade_store::{Column, ColumnMap, TableMap, postgres::sql::{is_builtin, quote_ident, quote_name}};
+use crossfade_store::{
+    Column, ColumnMap, TableMap,
+    postgres::sql::{is_builtin, quote_ident, quote_name},
+};
 
 /// How far the new table is from the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +32,12 @@ pub(super) enum Fate<'m> {
 pub(super) fn shape(table: &TableMap) -> Shape {
     let alike = table.dropped.is_empty()
         && table.old.columns.len() == table.new.columns.len()
-        && std::iter::zip(&table.old.columns, &table.new.columns).all(|(old, new)| old.name == new.name && is_same_type(old, new))
-        && table.columns.iter().all(|column| column.old.name == column.new.name && !needs_override(column));
+        && std::iter::zip(&table.old.columns, &table.new.columns)
+            .all(|(old, new)| old.name == new.name && is_same_type(old, new))
+        && table
+            .columns
+            .iter()
+            .all(|column| column.old.name == column.new.name && !needs_override(column));
     match (alike, table.old.name == table.new.name) {
         (true, true) => Shape::Same,
         (true, false) => Shape::Renamed,
@@ -55,7 +62,11 @@ pub(super) fn fate<'m>(table: &'m TableMap, name: &str) -> Fate<'m> {
     match table.columns.iter().find(|column| column.old.name == name) {
         Some(column) if column.old.name == column.new.name && !is_recast(column) => Fate::Same,
         Some(column) => Fate::Changed(column),
-        None if table.old.column(name).is_some() || table.dropped.iter().any(|dropped| dropped == name) => Fate::Dropped,
+        None if table.old.column(name).is_some()
+            || table.dropped.iter().any(|dropped| dropped == name) =>
+        {
+            Fate::Dropped
+        }
         None => Fate::Unknown,
     }
 }
@@ -72,7 +83,11 @@ pub(super) fn as_old(expr: &str, column: &ColumnMap) -> String {
     }
     // Between types that only their text has in common, an explicit cast goes by way of it.
     let direct = is_textual(old) || (is_builtin(new) && (is_builtin(old) || is_textual(new)));
-    if direct { format!("CAST({expr} AS {})", old.type_name) } else { format!("CAST(CAST({expr} AS pg_catalog.text) AS {})", old.type_name) }
+    if direct {
+        format!("CAST({expr} AS {})", old.type_name)
+    } else {
+        format!("CAST(CAST({expr} AS pg_catalog.text) AS {})", old.type_name)
+    }
 }
 
 /// What stands before and behind an expression that the client writes into a column, so that it is taken as the old type (parameters are
@@ -84,12 +99,25 @@ pub(super) fn into_new(column: &ColumnMap) -> (String, String) {
     }
     if !is_builtin(old) {
         // The new store may not have the type at all.
-        return ("CAST(CAST(".to_owned(), format!(" AS pg_catalog.text) AS {})", without_length(new)));
+        return (
+            "CAST(CAST(".to_owned(),
+            format!(" AS pg_catalog.text) AS {})", without_length(new)),
+        );
     }
     if is_builtin(new) || is_textual(old) {
-        return ("CAST(CAST(".to_owned(), format!(" AS {}) AS {})", without_length(old), without_length(new)));
+        return (
+            "CAST(CAST(".to_owned(),
+            format!(" AS {}) AS {})", without_length(old), without_length(new)),
+        );
     }
-    ("CAST(CAST(CAST(".to_owned(), format!(" AS {}) AS pg_catalog.text) AS {})", without_length(old), without_length(new)))
+    (
+        "CAST(CAST(CAST(".to_owned(),
+        format!(
+            " AS {}) AS pg_catalog.text) AS {})",
+            without_length(old),
+            without_length(new)
+        ),
+    )
 }
 
 /// The type for an explicit cast, without the lengths to which a cast cuts in silence.
@@ -107,30 +135,35 @@ fn without_length(column: &Column) -> &str {
     }
 }
 
-/// Types whose equality is identity, so that a value can be looked for in the new type's own index (not numeric: 1.0 = 1.00).
-pub(super) fn has_exact_equality(column: &Column) -> bool {
-    // bool, int8, int2, int4, text, oid, varchar, date, uuid.
-    matches!(column.type_oid, 16 | 20 | 21 | 23 | 25 | 26 | 1043 | 1082 | 2950)
-}
-
-/// The type as which a parameter compared with the column is inferred.
-pub(super) fn compared_type(column: &Column) -> &str {
-    if is_textual(column) { "pg_catalog.text" } else { without_length(column) }
-}
-
 /// The table of the new store as the old one: its columns under the old names, in the old order, of the old types. The bracket is left open,
 /// for a WHERE to follow.
 pub(super) fn as_old_table(table: &TableMap) -> String {
-    let columns: Vec<String> = table.old.columns.iter().map(|old| as_old_column(table, old, "")).collect();
-    format!("(SELECT {} FROM {}", columns.join(", "), quote_name(&table.new.name))
+    let columns: Vec<String> = table
+        .old
+        .columns
+        .iter()
+        .map(|old| as_old_column(table, old, ""))
+        .collect();
+    format!(
+        "(SELECT {} FROM {}",
+        columns.join(", "),
+        quote_name(&table.new.name)
+    )
 }
 
 /// One column of the old table, read from the new one, under its old name. `prefix` is a quoted qualifier with its dot, or empty.
 pub(super) fn as_old_column(table: &TableMap, old: &Column, prefix: &str) -> String {
     let name = quote_ident(&old.name);
-    match table.columns.iter().find(|column| column.old.name == old.name) {
+    match table
+        .columns
+        .iter()
+        .find(|column| column.old.name == old.name)
+    {
         Some(column) => {
-            let expr = as_old(&format!("{prefix}{}", quote_ident(&column.new.name)), column);
+            let expr = as_old(
+                &format!("{prefix}{}", quote_ident(&column.new.name)),
+                column,
+            );
             format!("{expr} AS {name}")
         }
         None => format!("CAST(NULL AS {}) AS {name}", old.type_name),

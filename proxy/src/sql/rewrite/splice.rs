@@ -55,12 +55,22 @@ pub(super) struct Plan {
 impl Plan {
     /// Puts `pieces` before a token, behind what was put there earlier: the outer of two brackets comes first.
     pub(super) fn before(&mut self, token: usize, pieces: Vec<Piece>) {
-        self.splices.push(Splice { token, place: Place::Before, tokens: 0, pieces });
+        self.splices.push(Splice {
+            token,
+            place: Place::Before,
+            tokens: 0,
+            pieces,
+        });
     }
 
     /// Puts `pieces` behind a token, and behind what was put there earlier.
     pub(super) fn after(&mut self, token: usize, pieces: Vec<Piece>) {
-        self.splices.push(Splice { token, place: Place::After, tokens: 0, pieces });
+        self.splices.push(Splice {
+            token,
+            place: Place::After,
+            tokens: 0,
+            pieces,
+        });
     }
 
     /// Replaces tokens.
@@ -70,7 +80,12 @@ impl Plan {
 
     /// Replaces tokens by several pieces.
     pub(super) fn replace_with(&mut self, range: Range<usize>, pieces: Vec<Piece>) {
-        self.splices.push(Splice { token: range.start, place: Place::Instead, tokens: range.len(), pieces });
+        self.splices.push(Splice {
+            token: range.start,
+            place: Place::Instead,
+            tokens: range.len(),
+            pieces,
+        });
     }
 
     /// Number of splices so far: tells whether something changed in between.
@@ -79,7 +94,12 @@ impl Plan {
     }
 
     /// Applies the splices to a text with these tokens.
-    pub(super) fn apply(&self, text: &[u8], tokens: &[Token], statement: &StatementFacts) -> Vec<u8> {
+    pub(super) fn apply(
+        &self,
+        text: &[u8],
+        tokens: &[Token],
+        statement: &StatementFacts,
+    ) -> Vec<u8> {
         let own = super::statement_text(text, tokens, statement);
         if self.splices.is_empty() {
             return own.to_vec();
@@ -87,12 +107,20 @@ impl Plan {
         let mut splices: Vec<&Splice> = self.splices.iter().collect();
         splices.sort_by_key(|splice| (splice.token, splice.place));
         let mut sql = Vec::with_capacity(own.len() + 256);
-        let start = statement.tokens.start.checked_sub(1).map_or(0, |before| tokens[before].end);
+        let start = statement
+            .tokens
+            .start
+            .checked_sub(1)
+            .map_or(0, |before| tokens[before].end);
         let end = start + own.len();
         let mut at = start;
         for splice in splices {
             let token = tokens[splice.token];
-            let upto = if splice.place == Place::After { token.end } else { token.start };
+            let upto = if splice.place == Place::After {
+                token.end
+            } else {
+                token.start
+            };
             if upto > at {
                 sql.extend_from_slice(&text[at..upto]);
                 at = upto;
@@ -101,7 +129,9 @@ impl Plan {
                 match piece {
                     Piece::Text(piece) => sql.extend_from_slice(piece.as_bytes()),
                     Piece::Tokens(range) if range.is_empty() => {}
-                    Piece::Tokens(range) => sql.extend_from_slice(&text[tokens[range.start].start..tokens[range.end - 1].end]),
+                    Piece::Tokens(range) => sql.extend_from_slice(
+                        &text[tokens[range.start].start..tokens[range.end - 1].end],
+                    ),
                 }
             }
             if splice.place == Place::Instead {

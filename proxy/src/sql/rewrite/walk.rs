@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use crossfade_store::{Mapping, TableId, TableMap, postgres::sql::{quote_ident, quote_name}};
+use crossfade_store::{
+    Mapping, TableId, TableMap,
+    postgres::sql::{quote_ident, quote_name},
+};
 
 use super::{
     Refusal, Script, figure, group,
@@ -10,10 +13,22 @@ use super::{
     shape::{self, Fate, Shape},
     splice::{Piece, Plan},
 };
-use crate::sql::{analyse, facts::StatementFacts, tree::{Node, Value}};
+use crate::sql::{
+    analyse,
+    facts::StatementFacts,
+    tree::{Node, Value},
+};
 
 /// Functions that take a row whole and give nothing of its type away.
-const ROW_FUNCTIONS: [&str; 7] = ["row_to_json", "to_json", "to_jsonb", "json_agg", "jsonb_agg", "count", "num_nonnulls"];
+const ROW_FUNCTIONS: [&str; 7] = [
+    "row_to_json",
+    "to_json",
+    "to_jsonb",
+    "json_agg",
+    "jsonb_agg",
+    "count",
+    "num_nonnulls",
+];
 
 /// Columns that every table has beside its own.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -32,8 +47,20 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    pub(super) fn new(script: &'a Script, statement: &'a StatementFacts, mapping: &'a Mapping) -> Rewriter<'a> {
-        Rewriter { script, statement, mapping, plan: Plan::default(), scopes: Vec::new(), hint: Vec::new(), rows: BTreeSet::new() }
+    pub(super) fn new(
+        script: &'a Script,
+        statement: &'a StatementFacts,
+        mapping: &'a Mapping,
+    ) -> Rewriter<'a> {
+        Rewriter {
+            script,
+            statement,
+            mapping,
+            plan: Plan::default(),
+            scopes: Vec::new(),
+            hint: Vec::new(),
+            rows: BTreeSet::new(),
+        }
     }
 
     pub(super) fn map(&self, table: TableId) -> &'a TableMap {
@@ -47,7 +74,10 @@ impl<'a> Rewriter<'a> {
 
     /// Whether any mapped table of the statement looks different in the new store.
     pub(super) fn has_recast(&self) -> bool {
-        self.statement.relations.values().any(|&table| shape::shape(self.map(table)) == Shape::Recast)
+        self.statement
+            .relations
+            .values()
+            .any(|&table| shape::shape(self.map(table)) == Shape::Recast)
     }
 
     pub(super) fn walk(&mut self, node: &'a Node) -> Result<(), Refusal> {
@@ -60,8 +90,16 @@ impl<'a> Rewriter<'a> {
             // Names aliases, which stay.
             "LockingClause" => Ok(()),
             "FuncCall" => {
-                if node.names("funcname").last().is_some_and(|name| ROW_FUNCTIONS.contains(name)) {
-                    self.rows.extend(node.nodes("args").filter(|arg| arg.kind == "ColumnRef").map(Node::location));
+                if node
+                    .names("funcname")
+                    .last()
+                    .is_some_and(|name| ROW_FUNCTIONS.contains(name))
+                {
+                    self.rows.extend(
+                        node.nodes("args")
+                            .filter(|arg| arg.kind == "ColumnRef")
+                            .map(Node::location),
+                    );
                 }
                 self.children(node)
             }
@@ -97,7 +135,11 @@ impl<'a> Rewriter<'a> {
         for (name, value) in node.fields() {
             match name {
                 "with_clause" => {}
-                "target_list" => value.items().iter().filter_map(Value::as_node).try_for_each(|item| self.named_item(item))?,
+                "target_list" => value
+                    .items()
+                    .iter()
+                    .filter_map(Value::as_node)
+                    .try_for_each(|item| self.named_item(item))?,
                 _ => self.value(value)?,
             }
         }
@@ -109,12 +151,19 @@ impl<'a> Rewriter<'a> {
     /// An item of a select list keeps its name when the column in it gets another.
     fn named_item(&mut self, item: &'a Node) -> Result<(), Refusal> {
         let before = self.plan.len();
-        let renames = self.scopes.iter().flatten().any(|relation| matches!(relation.what, What::Target(_)));
+        let renames = self
+            .scopes
+            .iter()
+            .flatten()
+            .any(|relation| matches!(relation.what, What::Target(_)));
         self.children(item)?;
         if renames && item.text("name").is_empty() && self.plan.len() > before {
             if let Some(value) = item.node("val") {
                 let end = self.item_end(item.location());
-                self.plan.after(end - 1, vec![format!(" AS {}", quote_ident(&figure::column_name(value))).into()]);
+                self.plan.after(
+                    end - 1,
+                    vec![format!(" AS {}", quote_ident(&figure::column_name(value))).into()],
+                );
             }
         }
         Ok(())
@@ -125,7 +174,25 @@ impl<'a> Rewriter<'a> {
         let close = self.script.enclosed_end(start..self.statement.tokens.end);
         let mut upto = close;
         let mut from = start;
-        while let Some(found) = self.script.find(from..upto, &["from", "where", "group", "having", "order", "limit", "union", "intersect", "except", "offset", "fetch", "for", "window", "into"]) {
+        while let Some(found) = self.script.find(
+            from..upto,
+            &[
+                "from",
+                "where",
+                "group",
+                "having",
+                "order",
+                "limit",
+                "union",
+                "intersect",
+                "except",
+                "offset",
+                "fetch",
+                "for",
+                "window",
+                "into",
+            ],
+        ) {
             if self.script.is(found - 1, "distinct") {
                 from = found + 1;
                 continue;
@@ -133,7 +200,10 @@ impl<'a> Rewriter<'a> {
             upto = found;
             break;
         }
-        self.script.split(start..upto).first().map_or(upto, |item| item.end)
+        self.script
+            .split(start..upto)
+            .first()
+            .map_or(upto, |item| item.end)
     }
 
     /// The relations of a FROM list under the names by which columns are qualified.
@@ -146,31 +216,54 @@ impl<'a> Rewriter<'a> {
     }
 
     fn add_relations(&self, item: &Node, relations: &mut Vec<Relation>) {
-        let alias = item.node("alias").map(|alias| alias.text("aliasname").to_owned());
+        let alias = item
+            .node("alias")
+            .map(|alias| alias.text("aliasname").to_owned());
         match item.kind {
             "JoinExpr" => {
                 for side in ["larg", "rarg"] {
-                    item.get(side).as_node().iter().for_each(|node| self.add_relations(node, relations));
+                    item.get(side)
+                        .as_node()
+                        .iter()
+                        .for_each(|node| self.add_relations(node, relations));
                 }
-                relations.extend(alias.map(|name| Relation { name, what: What::Opaque }));
+                relations.extend(alias.map(|name| Relation {
+                    name,
+                    what: What::Opaque,
+                }));
             }
-            "RangeTableSample" => item.get("relation").as_node().iter().for_each(|node| self.add_relations(node, relations)),
+            "RangeTableSample" => item
+                .get("relation")
+                .as_node()
+                .iter()
+                .for_each(|node| self.add_relations(node, relations)),
             "RangeVar" => {
-                let renamed = item.node("alias").is_some_and(|alias| alias.has("colnames"));
+                let renamed = item
+                    .node("alias")
+                    .is_some_and(|alias| alias.has("colnames"));
                 let what = match self.statement.relations.get(&item.location()) {
                     Some(&table) if !renamed => What::Read(table),
                     _ => What::Opaque,
                 };
-                relations.push(Relation { name: analyse::qualifier(item), what });
+                relations.push(Relation {
+                    name: analyse::qualifier(item),
+                    what,
+                });
             }
-            _ => relations.push(Relation { name: alias.unwrap_or_default(), what: What::Opaque }),
+            _ => relations.push(Relation {
+                name: alias.unwrap_or_default(),
+                what: What::Opaque,
+            }),
         }
     }
 
     /// A statement within a CTE that writes.
     fn nested_write(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        let target = node.node("relation").and_then(|relation| self.statement.relations.get(&relation.location()));
-        if let Some(&table) = target.filter(|&&table| shape::shape(self.map(table)) != Shape::Same) {
+        let target = node
+            .node("relation")
+            .and_then(|relation| self.statement.relations.get(&relation.location()));
+        if let Some(&table) = target.filter(|&&table| shape::shape(self.map(table)) != Shape::Same)
+        {
             return Err(Refusal::unsupported(format!(
                 "a WITH query that writes table \"{}\" cannot be sent to the new store, whose table differs; write it in a statement of its own",
                 self.map(table).old.name
@@ -186,21 +279,33 @@ impl<'a> Rewriter<'a> {
 
     /// Tokens of a relation's name: `orders`, `public.orders`, `db.public.orders`.
     pub(super) fn name_tokens(relation: &Node) -> Range<usize> {
-        let parts = 1 + usize::from(relation.has("schemaname")) + usize::from(relation.has("catalogname"));
+        let parts =
+            1 + usize::from(relation.has("schemaname")) + usize::from(relation.has("catalogname"));
         relation.location()..relation.location() + 2 * parts - 1
     }
 
     fn relation(&mut self, node: &'a Node) -> Result<(), Refusal> {
         let at = node.location();
-        let Some(&table) = self.statement.relations.get(&at) else { return Ok(()) };
+        let Some(&table) = self.statement.relations.get(&at) else {
+            return Ok(());
+        };
         let map = self.map(table);
         let mut range = Rewriter::name_tokens(node);
-        let alias = if node.has("alias") { String::new() } else { format!(" AS {}", quote_ident(&map.old.name.name)) };
+        let alias = if node.has("alias") {
+            String::new()
+        } else {
+            format!(" AS {}", quote_ident(&map.old.name.name))
+        };
         match shape::shape(map) {
             Shape::Same => {}
-            Shape::Renamed => self.plan.replace(range, format!("{}{alias}", quote_name(&map.new.name))),
+            Shape::Renamed => self
+                .plan
+                .replace(range, format!("{}{alias}", quote_name(&map.new.name))),
             Shape::Recast if !node.flag("inh") => {
-                return Err(Refusal::unsupported(format!("ONLY {} cannot be sent to the new store, whose table differs", map.old.name)));
+                return Err(Refusal::unsupported(format!(
+                    "ONLY {} cannot be sent to the new store, whose table differs",
+                    map.old.name
+                )));
             }
             Shape::Recast => {
                 if self.script.word(range.end) == "*" {
@@ -216,9 +321,13 @@ impl<'a> Rewriter<'a> {
     }
 
     fn sample(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        let table = node.node("relation").and_then(|relation| self.statement.relations.get(&relation.location()));
+        let table = node
+            .node("relation")
+            .and_then(|relation| self.statement.relations.get(&relation.location()));
         if table.is_some_and(|&table| shape::shape(self.map(table)) == Shape::Recast) {
-            return Err(Refusal::unsupported("TABLESAMPLE cannot be sent to the new store, whose table differs"));
+            return Err(Refusal::unsupported(
+                "TABLESAMPLE cannot be sent to the new store, whose table differs",
+            ));
         }
         self.children(node)
     }
@@ -228,12 +337,16 @@ impl<'a> Rewriter<'a> {
         let names = node.names("fields");
         let last = names.last().copied().unwrap_or("");
         if SYSTEM_COLUMNS.contains(&last) && self.has_recast() {
-            return Err(Refusal::unsupported(format!("system column \"{last}\" does not mean the same in the new store")));
+            return Err(Refusal::unsupported(format!(
+                "system column \"{last}\" does not mean the same in the new store"
+            )));
         }
         let tables = &self.mapping.tables;
         match names[..] {
             [name] => match scope::unqualified(&self.scopes, tables, name) {
-                Owner::Target(table, qualifier) => self.target_column(table, &qualifier, name, at..at + 1),
+                Owner::Target(table, qualifier) => {
+                    self.target_column(table, &qualifier, name, at..at + 1)
+                }
                 Owner::Unknown(table) => match shape::fate(self.map(table), name) {
                     Fate::Same | Fate::Unknown => Ok(()),
                     Fate::Changed(_) | Fate::Dropped => Err(Refusal::unsupported(format!(
@@ -245,9 +358,20 @@ impl<'a> Rewriter<'a> {
                 Owner::Read(_) | Owner::Elsewhere => Ok(()),
             },
             [qualifier, name] => match scope::qualified(&self.scopes, qualifier) {
-                Owner::Target(table, qualifier) if name == "*" => self.whole_row(table, at).map_err(|refusal| Refusal { reason: format!("{qualifier}.*: {}", refusal.reason), ..refusal }),
-                Owner::Target(table, qualifier) => self.target_column(table, &qualifier, name, at..at + 3),
-                Owner::Read(_) | Owner::Elsewhere | Owner::Unknown(_) | Owner::WholeTarget(_) | Owner::WholeRead(_) => Ok(()),
+                Owner::Target(table, qualifier) if name == "*" => {
+                    self.whole_row(table, at).map_err(|refusal| Refusal {
+                        reason: format!("{qualifier}.*: {}", refusal.reason),
+                        ..refusal
+                    })
+                }
+                Owner::Target(table, qualifier) => {
+                    self.target_column(table, &qualifier, name, at..at + 3)
+                }
+                Owner::Read(_)
+                | Owner::Elsewhere
+                | Owner::Unknown(_)
+                | Owner::WholeTarget(_)
+                | Owner::WholeRead(_) => Ok(()),
             },
             [schema, relation, name] => self.schema_column(schema, relation, name, at),
             _ => Ok(()),
@@ -255,15 +379,29 @@ impl<'a> Rewriter<'a> {
     }
 
     /// `public.orders.id`: the table has another name now, but goes by its old one as an alias.
-    fn schema_column(&mut self, schema: &str, relation: &str, name: &str, at: usize) -> Result<(), Refusal> {
+    fn schema_column(
+        &mut self,
+        schema: &str,
+        relation: &str,
+        name: &str,
+        at: usize,
+    ) -> Result<(), Refusal> {
         let found = scope::qualified(&self.scopes, relation);
-        let (Owner::Target(table, _) | Owner::Read(table)) = found else { return Ok(()) };
+        let (Owner::Target(table, _) | Owner::Read(table)) = found else {
+            return Ok(());
+        };
         let map = self.map(table);
-        if map.old.name.schema != schema || map.old.name.name != relation || shape::shape(map) == Shape::Same {
+        if map.old.name.schema != schema
+            || map.old.name.name != relation
+            || shape::shape(map) == Shape::Same
+        {
             return Ok(());
         }
         match found {
-            Owner::Target(..) if name != "*" && matches!(shape::fate(map, name), Fate::Changed(_) | Fate::Dropped) => {
+            Owner::Target(..)
+                if name != "*"
+                    && matches!(shape::fate(map, name), Fate::Changed(_) | Fate::Dropped) =>
+            {
                 self.target_column(table, relation, name, at..at + 5)
             }
             _ => {
@@ -275,20 +413,37 @@ impl<'a> Rewriter<'a> {
 
     fn whole_row(&self, table: TableId, at: usize) -> Result<(), Refusal> {
         let map = self.map(table);
-        let is_target = self.scopes.iter().flatten().any(|relation| relation.what == What::Target(table));
+        let is_target = self
+            .scopes
+            .iter()
+            .flatten()
+            .any(|relation| relation.what == What::Target(table));
         if shape::shape(map) != Shape::Recast || (self.rows.contains(&at) && !is_target) {
             return Ok(());
         }
-        Err(Refusal::unsupported(format!("a whole row of table \"{}\" is another in the new store; name its columns", map.old.name)))
+        Err(Refusal::unsupported(format!(
+            "a whole row of table \"{}\" is another in the new store; name its columns",
+            map.old.name
+        )))
     }
 
     /// A column of the table that is written.
-    fn target_column(&mut self, table: TableId, qualifier: &str, name: &str, range: Range<usize>) -> Result<(), Refusal> {
+    fn target_column(
+        &mut self,
+        table: TableId,
+        qualifier: &str,
+        name: &str,
+        range: Range<usize>,
+    ) -> Result<(), Refusal> {
         let map = self.map(table);
         match shape::fate(map, name) {
             Fate::Same | Fate::Unknown => {}
             Fate::Changed(column) => {
-                let expr = format!("{}.{}", quote_ident(qualifier), quote_ident(&column.new.name));
+                let expr = format!(
+                    "{}.{}",
+                    quote_ident(qualifier),
+                    quote_ident(&column.new.name)
+                );
                 self.plan.replace(range, shape::as_old(&expr, column));
             }
             Fate::Dropped => return Err(dropped(map, name)),
@@ -299,5 +454,8 @@ impl<'a> Rewriter<'a> {
 
 /// A statement that depends on a column which is not carried.
 pub(super) fn dropped(table: &TableMap, column: &str) -> Refusal {
-    Refusal::unsupported(format!("column \"{column}\" of table \"{}\" is not carried to the new store; carry it, or leave it out", table.old.name))
+    Refusal::unsupported(format!(
+        "column \"{column}\" of table \"{}\" is not carried to the new store; carry it, or leave it out",
+        table.old.name
+    ))
 }

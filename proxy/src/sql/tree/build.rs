@@ -36,7 +36,11 @@ struct ListBuilder(Vec<Value>);
 struct NodeBuilder(Node);
 
 fn number(number: i64) -> Result<Value, Never> {
-    Ok(if number == 0 { Value::Nothing } else { Value::Int(number) })
+    Ok(if number == 0 {
+        Value::Nothing
+    } else {
+        Value::Int(number)
+    })
 }
 
 impl ser::Serializer for Builder {
@@ -87,7 +91,11 @@ impl ser::Serializer for Builder {
         Ok(Value::Text(v.to_string().into()))
     }
     fn serialize_str(self, v: &str) -> Result<Value, Never> {
-        Ok(if v.is_empty() { Value::Nothing } else { Value::Text(v.into()) })
+        Ok(if v.is_empty() {
+            Value::Nothing
+        } else {
+            Value::Text(v.into())
+        })
     }
     fn serialize_bytes(self, _: &[u8]) -> Result<Value, Never> {
         Ok(Value::Nothing)
@@ -104,13 +112,28 @@ impl ser::Serializer for Builder {
     fn serialize_unit_struct(self, _: &'static str) -> Result<Value, Never> {
         Ok(Value::Nothing)
     }
-    fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<Value, Never> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+    ) -> Result<Value, Never> {
         Ok(Value::Nothing)
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Value, Never> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Value, Never> {
         value.serialize(self)
     }
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, _: &'static str, value: &T) -> Result<Value, Never> {
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Value, Never> {
         value.serialize(self)
     }
     fn serialize_seq(self, len: Option<usize>) -> Result<ListBuilder, Never> {
@@ -122,16 +145,31 @@ impl ser::Serializer for Builder {
     fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<ListBuilder, Never> {
         self.serialize_seq(Some(len))
     }
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeTupleVariant, Never> {
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Never> {
         Err(Never)
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Never> {
         Err(Never)
     }
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<NodeBuilder, Never> {
-        Ok(NodeBuilder(Node { kind: name, fields: Vec::new() }))
+        Ok(NodeBuilder(Node {
+            kind: name,
+            fields: Vec::new(),
+        }))
     }
-    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant, Never> {
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, Never> {
         Err(Never)
     }
 }
@@ -143,7 +181,11 @@ impl ListBuilder {
     }
 
     fn finish(self) -> Value {
-        if self.0.is_empty() { Value::Nothing } else { Value::List(self.0) }
+        if self.0.is_empty() {
+            Value::Nothing
+        } else {
+            Value::List(self.0)
+        }
     }
 }
 
@@ -183,7 +225,11 @@ impl ser::SerializeTupleStruct for ListBuilder {
 impl ser::SerializeStruct for NodeBuilder {
     type Ok = Value;
     type Error = Never;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Never> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Never> {
         match value.serialize(Builder)? {
             Value::Nothing => {}
             value => self.0.fields.push((key, value)),
@@ -193,7 +239,11 @@ impl ser::SerializeStruct for NodeBuilder {
     fn end(mut self) -> Result<Value, Never> {
         // `Node` is the parser's envelope around any structure.
         if self.0.kind == "Node" {
-            return Ok(self.0.fields.pop().map_or(Value::Nothing, |(_, value)| value));
+            return Ok(self
+                .0
+                .fields
+                .pop()
+                .map_or(Value::Nothing, |(_, value)| value));
         }
         Ok(Value::Node(self.0))
     }

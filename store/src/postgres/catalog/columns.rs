@@ -17,7 +17,7 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
     a.attidentity <> '' OR a.atthasdef OR EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typdefault IS NOT NULL) AS has_default, \
     seq.schema AS seq_schema, seq.name AS seq_name, \
     CASE WHEN a.attcollation <> 0 THEN coll.collcollate END AS coll_name, coll.provider AS coll_provider, \
-    coll.deterministic AS coll_deterministic, pg_collation_actual_version(a.attcollation) AS coll_version \
+    coll.deterministic AS coll_deterministic, coll.version AS coll_version \
     FROM pg_attribute a \
     CROSS JOIN LATERAL (WITH RECURSIVE d(oid, typmod, not_null, typtype) AS ( \
         SELECT t.oid, a.atttypmod, false, t.typtype FROM pg_type t WHERE t.oid = a.atttypid \
@@ -29,12 +29,12 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
             UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, nullif(to_jsonb(r)->>'rngmultitypid', '')::oid) \
             UNION ALL SELECT f.atttypid FROM pg_attribute f WHERE f.attrelid = t.typrelid AND t.typrelid <> 0 AND f.attnum > 0 AND NOT f.attisdropped) AS part) \
         SELECT coalesce(bool_or(p.oid::int8 = ANY ($2::text::int8[])), false) AS so FROM p) AS varies \
-    LEFT JOIN LATERAL (SELECT c.collcollate, c.collprovider::text AS provider, c.collisdeterministic AS deterministic FROM ( \
+    LEFT JOIN LATERAL (SELECT c.collcollate, c.collprovider::text AS provider, c.collisdeterministic AS deterministic, c.version FROM ( \
         SELECT coalesce(to_jsonb(k)->>'collcollate', to_jsonb(k)->>'colliculocale', to_jsonb(k)->>'colllocale', '') AS collcollate, \
-            k.collprovider, k.collisdeterministic FROM pg_collation k WHERE k.oid = a.attcollation AND k.collprovider <> 'd' \
+            k.collprovider, k.collisdeterministic, pg_collation_actual_version(k.oid) AS version FROM pg_collation k WHERE k.oid = a.attcollation AND k.collprovider <> 'd' \
         UNION ALL SELECT CASE coalesce(to_jsonb(b)->>'datlocprovider', 'c') WHEN 'c' THEN b.datcollate::text \
             ELSE coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') END, \
-            coalesce(to_jsonb(b)->>'datlocprovider', 'c')::\"char\", true \
+            coalesce(to_jsonb(b)->>'datlocprovider', 'c')::\"char\", true, DATABASE_VERSION \
         FROM pg_database b, pg_collation k WHERE b.datname = current_database() AND k.oid = a.attcollation AND k.collprovider = 'd') AS c \
         LIMIT 1) AS coll ON true \
     LEFT JOIN LATERAL (SELECT o.opcnamespace FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod \
@@ -50,10 +50,25 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 /// The columns of the table, in order.
-pub(super) async fn columns(lease: &Lease, table: u32) -> StoreResult<Vec<Column>> {
+pub(super) async fn columns(lease: &Lease, table: u32, version: u32) -> StoreResult<Vec<Column>> {
+    // Before version 15 nobody can tell the version of a database's own collation.
+    let database_version = if version >= 150_000 {
+        "pg_database_collation_actual_version(b.oid)"
+    } else {
+        "NULL::text"
+    };
+    let columns = COLUMNS.replace("DATABASE_VERSION", database_version);
     let session_types: Vec<_> = sql::binary_oids().map(|oid| oid.to_string()).collect();
-    let params = [Param::oid(table), Param::text(format!("{{{}}}", session_types.join(",")))];
-    lease.rows(COLUMNS, &params, SHORT).await?.iter().map(|row| column(lease, row)).collect()
+    let params = [
+        Param::oid(table),
+        Param::text(format!("{{{}}}", session_types.join(","))),
+    ];
+    lease
+        .rows(&columns, &params, SHORT)
+        .await?
+        .iter()
+        .map(|row| column(lease, row))
+        .collect()
 }
 
 fn column(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Column> {
@@ -84,10 +99,22 @@ fn collation(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<Str
     let provider: Option<String> = lease.read(row, "coll_provider")?;
     let version: Option<String> = lease.read(row, "coll_version")?;
     let deterministic: Option<bool> = lease.read(row, "coll_deterministic")?;
-    let (Some(name), Some(provider)) = (name, provider) else { return Ok(None) };
-    if provider == "c" && matches!(name.as_str(), "C" | "POSIX") {
+    let (Some(name), Some(provider)) = (name, provider) else {
+        return Ok(None);
+    };
+    // Byte order, which in UTF-8 is the order of code points.
+    if matches!(provider.as_str(), "c" | "b") && matches!(name.as_str(), "C" | "POSIX") {
         return Ok(Some("C".to_owned()));
     }
-    let kind = if deterministic == Some(false) { "/nondeterministic" } else { "" };
+    if matches!(provider.as_str(), "c" | "b")
+        && matches!(name.to_ascii_lowercase().as_str(), "c.utf-8" | "c.utf8")
+    {
+        return Ok(Some("C.UTF-8".to_owned()));
+    }
+    let kind = if deterministic == Some(false) {
+        "/nondeterministic"
+    } else {
+        ""
+    };
     Ok(version.map(|version| format!("{name}/{provider}/{version}{kind}")))
 }

@@ -20,14 +20,26 @@ const FOREIGN_KEYS: &str = "SELECT k.conname::text AS name, k.conrelid = $1 AS o
     WHERE k.contype = 'f' AND k.conparentid = 0 AND $1 IN (k.conrelid, k.confrelid) ORDER BY k.conname, c.relname";
 
 /// The foreign keys of the table, and those that point to it.
-pub(super) async fn both_ways(lease: &Lease, table: u32) -> StoreResult<(Vec<ForeignKey>, Vec<ForeignKey>)> {
+pub(super) async fn both_ways(
+    lease: &Lease,
+    table: u32,
+) -> StoreResult<(Vec<ForeignKey>, Vec<ForeignKey>)> {
     let (mut outgoing, mut incoming) = (Vec::new(), Vec::new());
-    for row in lease.rows(FOREIGN_KEYS, &[Param::oid(table)], SHORT).await? {
+    for row in lease
+        .rows(FOREIGN_KEYS, &[Param::oid(table)], SHORT)
+        .await?
+    {
         let key = ForeignKey {
             name: lease.read(&row, "name")?,
-            child: QualifiedName { schema: lease.read(&row, "child_schema")?, name: lease.read(&row, "child_name")? },
+            child: QualifiedName {
+                schema: lease.read(&row, "child_schema")?,
+                name: lease.read(&row, "child_name")?,
+            },
             columns: lease.read(&row, "columns")?,
-            parent: QualifiedName { schema: lease.read(&row, "parent_schema")?, name: lease.read(&row, "parent_name")? },
+            parent: QualifiedName {
+                schema: lease.read(&row, "parent_schema")?,
+                name: lease.read(&row, "parent_name")?,
+            },
             parent_columns: lease.read(&row, "parent_columns")?,
             on_delete: action(lease.read(&row, "on_delete")?),
             on_update: action(lease.read(&row, "on_update")?),

@@ -8,7 +8,10 @@ use crate::{FkAction, ForeignKey, Mapping, TableMap};
 pub(super) fn cascades(report: &mut Report<'_>, mapping: &Mapping, side: Side) {
     let table = report.table;
     for key in &table.on(side).foreign_keys {
-        let parent = mapping.tables.iter().find(|parent| parent.on(side).name == key.parent);
+        let parent = mapping
+            .tables
+            .iter()
+            .find(|parent| parent.on(side).name == key.parent);
         let twin = parent.and_then(|parent| twin(table, parent, key, side));
         if acts(key) {
             acting(report, key, parent, twin, side);
@@ -19,7 +22,11 @@ pub(super) fn cascades(report: &mut Report<'_>, mapping: &Mapping, side: Side) {
     }
     if side == Side::New {
         for key in &table.new.referenced_by {
-            if !mapping.tables.iter().any(|child| child.new.name == key.child) {
+            if !mapping
+                .tables
+                .iter()
+                .any(|child| child.new.name == key.child)
+            {
                 report.note(
                     &key.name,
                     format!("the table {} of the new store, which is not mapped, points here: a DELETE that the old store lets through {}", key.child, outcome(key)),
@@ -43,28 +50,51 @@ fn outcome(key: &ForeignKey) -> &'static str {
 }
 
 /// The same foreign key in the other store.
-fn twin<'a>(table: &'a TableMap, parent: &TableMap, key: &ForeignKey, side: Side) -> Option<&'a ForeignKey> {
+fn twin<'a>(
+    table: &'a TableMap,
+    parent: &TableMap,
+    key: &ForeignKey,
+    side: Side,
+) -> Option<&'a ForeignKey> {
     let other = side.other();
     let over = |table: &TableMap, names: &[String]| -> Option<Vec<String>> {
-        let find = |name: &String| table.columns.iter().find(|column| column.on(side).name == *name);
-        names.iter().map(|name| find(name).map(|column| column.on(other).name.clone())).collect()
+        let find = |name: &String| {
+            table
+                .columns
+                .iter()
+                .find(|column| column.on(side).name == *name)
+        };
+        names
+            .iter()
+            .map(|name| find(name).map(|column| column.on(other).name.clone()))
+            .collect()
     };
-    let (columns, parents) = (over(table, &key.columns)?, over(parent, &key.parent_columns)?);
-    table
-        .on(other)
-        .foreign_keys
-        .iter()
-        .find(|twin| twin.parent == parent.on(other).name && twin.columns == columns && twin.parent_columns == parents)
+    let (columns, parents) = (
+        over(table, &key.columns)?,
+        over(parent, &key.parent_columns)?,
+    );
+    table.on(other).foreign_keys.iter().find(|twin| {
+        twin.parent == parent.on(other).name
+            && twin.columns == columns
+            && twin.parent_columns == parents
+    })
 }
 
-fn acting(report: &mut Report<'_>, key: &ForeignKey, parent: Option<&TableMap>, twin: Option<&ForeignKey>, side: Side) {
+fn acting(
+    report: &mut Report<'_>,
+    key: &ForeignKey,
+    parent: Option<&TableMap>,
+    twin: Option<&ForeignKey>,
+    side: Side,
+) {
     let action = format!(
         "the constraint \"{}\" of the {side} store (ON DELETE {}, ON UPDATE {})",
         key.name,
         key.on_delete.words(),
         key.on_update.words()
     );
-    let same = twin.is_some_and(|twin| twin.on_delete == key.on_delete && twin.on_update == key.on_update);
+    let same =
+        twin.is_some_and(|twin| twin.on_delete == key.on_delete && twin.on_update == key.on_update);
     if parent.is_some() && same {
         if side == Side::Old {
             report.note(&key.name, format!("{action} changes rows that no statement names; the new store has the same, and follows"), "nothing");
@@ -85,7 +115,13 @@ fn acting(report: &mut Report<'_>, key: &ForeignKey, parent: Option<&TableMap>, 
 }
 
 /// The new store may refuse a row for want of its parent.
-fn refusing(report: &mut Report<'_>, mapping: &Mapping, key: &ForeignKey, parent: Option<&TableMap>, twin: Option<&ForeignKey>) {
+fn refusing(
+    report: &mut Report<'_>,
+    mapping: &Mapping,
+    key: &ForeignKey,
+    parent: Option<&TableMap>,
+    twin: Option<&ForeignKey>,
+) {
     let Some(parent) = parent else {
         report.note(
             &key.name,
@@ -102,7 +138,10 @@ fn refusing(report: &mut Report<'_>, mapping: &Mapping, key: &ForeignKey, parent
         );
     }
     let circular = mapping.write_order(Side::New);
-    if !key.deferrable && circular.circular().contains(&report.table.id) && (parent.id == report.table.id || circular.circular().contains(&parent.id)) {
+    if !key.deferrable
+        && circular.circular().contains(&report.table.id)
+        && (parent.id == report.table.id || circular.circular().contains(&parent.id))
+    {
         report.note(
             &key.name,
             format!("the constraint \"{}\" of the new store closes a circle and cannot be deferred: rows of one transaction that point to each other may be refused and stay dirty for a while", key.name),
@@ -112,7 +151,10 @@ fn refusing(report: &mut Report<'_>, mapping: &Mapping, key: &ForeignKey, parent
     if parent.toggle != report.table.toggle {
         report.note(
             &key.name,
-            format!("the constraint \"{}\" ties this table to {}, which is of another toggle", key.name, parent.old.name),
+            format!(
+                "the constraint \"{}\" ties this table to {}, which is of another toggle",
+                key.name, parent.old.name
+            ),
             "put both into one toggle (trap 26)",
         );
     }

@@ -52,16 +52,25 @@ fn nullable(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap) {
 /// A value that the new type cannot take is refused by the new store, and its key stays dirty (trap 11); one that is rounded comes back
 /// rounded.
 fn fits(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap) {
-    let types = format!("\"{}\" is {} in the old store and {} in the new", old.name, old.base_type, new.base_type);
+    let types = format!(
+        "\"{}\" is {} in the old store and {} in the new",
+        old.name, old.base_type, new.base_type
+    );
     let (before, after) = (modifiers(&old.base_type), modifiers(&new.base_type));
     let shorter = match (before.first(), after.first()) {
         (None, Some(_)) => true,
         (Some(before), Some(after)) => after < before,
         (_, None) => false,
     };
-    if old.type_oid != new.type_oid && !(is_user_twin(old, new) || widens(old.type_oid, new.type_oid)) {
+    if old.type_oid != new.type_oid
+        && !(is_user_twin(old, new) || widens(old.type_oid, new.type_oid))
+    {
         let note = "values that the cast refuses stay dirty, and a value that it changes comes back changed when the old store is written in phase 5";
-        report.note(&old.name, format!("the column {types}: {note}"), "make sure that every value survives the cast both ways");
+        report.note(
+            &old.name,
+            format!("the column {types}: {note}"),
+            "make sure that every value survives the cast both ways",
+        );
         return;
     }
     match new.type_oid {
@@ -88,8 +97,14 @@ fn fits(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap) {
 
 /// The numbers in a type's parentheses.
 fn modifiers(ty: &str) -> Vec<u32> {
-    let inside = ty.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
-    inside.split(',').filter_map(|number| number.trim().parse().ok()).collect()
+    let inside = ty
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .map_or("", |(inside, _)| inside);
+    inside
+        .split(',')
+        .filter_map(|number| number.trim().parse().ok())
+        .collect()
 }
 
 /// One type of users under one name in both stores.
@@ -101,7 +116,14 @@ fn is_user_twin(old: &Column, new: &Column) -> bool {
 fn widens(old: u32, new: u32) -> bool {
     matches!(
         (old, new),
-        (21, 23 | 20 | 1700) | (23, 20 | 1700) | (20, 1700) | (700, 701) | (1043 | 1042 | 19, 25) | (1042, 1043) | (25, 1043) | (114, 3802)
+        (21, 23 | 20 | 1700)
+            | (23, 20 | 1700)
+            | (20, 1700)
+            | (700, 701)
+            | (1043 | 1042 | 19, 25)
+            | (1042, 1043)
+            | (25, 1043)
+            | (114, 3802)
     )
 }
 
@@ -140,11 +162,26 @@ fn text_varies(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap) {
 fn servers(report: &mut Report<'_>) {
     let (old, new) = (&report.table.old.server, &report.table.new.server);
     if old.encoding != new.encoding && new.encoding != "UTF8" {
-        let what = format!("the old store is in {} and the new in {}: characters that it lacks are refused there and stay dirty", old.encoding, new.encoding);
-        report.note("encoding", what, "create the new database with ENCODING 'UTF8'");
+        let what = format!(
+            "the old store is in {} and the new in {}: characters that it lacks are refused there and stay dirty",
+            old.encoding, new.encoding
+        );
+        report.note(
+            "encoding",
+            what,
+            "create the new database with ENCODING 'UTF8'",
+        );
     }
     if new.version / 10_000 < old.version / 10_000 {
-        let what = format!("the new server is older than the old one (version {} after {})", new.version / 10_000, old.version / 10_000);
-        report.note("version", what, "make sure that the application needs nothing newer");
+        let what = format!(
+            "the new server is older than the old one (version {} after {})",
+            new.version / 10_000,
+            old.version / 10_000
+        );
+        report.note(
+            "version",
+            what,
+            "make sure that the application needs nothing newer",
+        );
     }
 }

@@ -8,8 +8,17 @@ use crate::{
 
 pub(super) fn keys(report: &mut Report<'_>) {
     let table = report.table;
-    let names: Vec<_> = table.key.iter().map(|&index| table.columns[index].new.name.as_str()).collect();
-    let covered = |columns: &[String]| columns.len() == names.len() && columns.iter().all(|column| names.contains(&column.as_str()));
+    let names: Vec<_> = table
+        .key
+        .iter()
+        .map(|&index| table.columns[index].new.name.as_str())
+        .collect();
+    let covered = |columns: &[String]| {
+        columns.len() == names.len()
+            && columns
+                .iter()
+                .all(|column| names.contains(&column.as_str()))
+    };
     if !table.new.unique.iter().any(|index| covered(&index.columns)) {
         let quoted: Vec<_> = names.iter().map(|name| quote_ident(name)).collect();
         report.blocks(
@@ -22,7 +31,10 @@ pub(super) fn keys(report: &mut Report<'_>) {
         spelling(report, column);
         if column.new.generated {
             report.blocks(
-                format!("the new store computes the key column \"{}\" by itself", column.new.name),
+                format!(
+                    "the new store computes the key column \"{}\" by itself",
+                    column.new.name
+                ),
                 "make it a plain column",
             );
         }
@@ -39,7 +51,10 @@ pub(super) fn keys(report: &mut Report<'_>) {
 /// Journal, tombstones and batches know a row by its key's canonical text: equal keys must have equal texts.
 fn spelling(report: &mut Report<'_>, column: &ColumnMap) {
     let (old, new) = (&column.old, &column.new);
-    let types = format!("\"{}\" is {} in the old store and {} in the new", old.name, old.type_name, new.type_name);
+    let types = format!(
+        "\"{}\" is {} in the old store and {} in the new",
+        old.name, old.type_name, new.type_name
+    );
     if param(old) != param(new) {
         report.blocks(
             format!("the key column {types}: one key would have two forms"),
@@ -64,10 +79,16 @@ fn spelling(report: &mut Report<'_>, column: &ColumnMap) {
 /// Whether the text of every value of `old` is its text in `new` as well.
 fn spelled_alike(old: &Column, new: &Column) -> bool {
     let whole = |oid| matches!(oid, 20 | 21 | 23);
-    let same = if is_builtin(old) || is_builtin(new) { old.type_oid == new.type_oid } else { old.base_type == new.base_type };
-    let whole_numeric = new.type_oid == 1700 && (new.base_type == "numeric" || new.base_type.ends_with(",0)"));
+    let same = if is_builtin(old) || is_builtin(new) {
+        old.type_oid == new.type_oid
+    } else {
+        old.base_type == new.base_type
+    };
+    let whole_numeric =
+        new.type_oid == 1700 && (new.base_type == "numeric" || new.base_type.ends_with(",0)"));
     // An enum, a uuid or a number in text stays as it is; text in any of those may not.
-    let into_text = matches!(new.type_oid, 25 | 1043) && param(old) == ParamKind::Text && old.type_oid != 1700;
+    let into_text =
+        matches!(new.type_oid, 25 | 1043) && param(old) == ParamKind::Text && old.type_oid != 1700;
     same || into_text || (whole(old.type_oid) && (whole(new.type_oid) || whole_numeric))
 }
 
@@ -76,8 +97,16 @@ fn several_spellings(column: &Column) -> Option<&'static str> {
         1700 if column.base_type == "numeric" => Some("1.0 and 1.00"),
         700 | 701 => Some("0 and -0"),
         1186 => Some("1 day and 24 hours"),
-        _ if column.collation.as_ref().is_some_and(|name| name.ends_with("/nondeterministic")) => Some("its collation is not deterministic"),
-        _ if column.operator_schema.is_some() => Some("its type compares by rules of its own, as citext does"),
+        _ if column
+            .collation
+            .as_ref()
+            .is_some_and(|name| name.ends_with("/nondeterministic")) =>
+        {
+            Some("its collation is not deterministic")
+        }
+        _ if column.operator_schema.is_some() => {
+            Some("its type compares by rules of its own, as citext does")
+        }
         _ => None,
     }
 }

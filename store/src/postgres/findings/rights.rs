@@ -17,15 +17,29 @@ const SEQUENCE_RIGHTS: &str = "SELECT has_sequence_privilege($1::text::regclass,
 pub(super) async fn rights(report: &mut Report<'_>, lease: &Lease, side: Side) -> StoreResult<()> {
     let relation = report.table.on(side);
     let name = quote_name(&relation.name);
-    let answers = lease.rows(TABLE_RIGHTS, &[Param::oid(relation.oid)], SHORT).await?;
+    let answers = lease
+        .rows(TABLE_RIGHTS, &[Param::oid(relation.oid)], SHORT)
+        .await?;
     let Some(row) = answers.first() else {
-        report.blocks(format!("the {side} store no longer has the table {}", relation.name), "check the mapping again");
+        report.blocks(
+            format!("the {side} store no longer has the table {}", relation.name),
+            "check the mapping again",
+        );
         return Ok(());
     };
     let account: String = lease.read(row, "account")?;
     if !lease.read::<bool>(row, "schema")? {
-        let grant = format!("GRANT USAGE ON SCHEMA \"{}\" TO \"{account}\"", relation.name.schema);
-        report.blocks(format!("\"{account}\" may not use the schema \"{}\" of the {side} store", relation.name.schema), grant);
+        let grant = format!(
+            "GRANT USAGE ON SCHEMA \"{}\" TO \"{account}\"",
+            relation.name.schema
+        );
+        report.blocks(
+            format!(
+                "\"{account}\" may not use the schema \"{}\" of the {side} store",
+                relation.name.schema
+            ),
+            grant,
+        );
         // Without it the names of sequences cannot even be looked up.
         return Ok(());
     }
@@ -36,9 +50,16 @@ pub(super) async fn rights(report: &mut Report<'_>, lease: &Lease, side: Side) -
         let grant = format!("GRANT {right} ON {name} TO \"{account}\"");
         // The old store is read, and its rows are locked, which takes UPDATE, from the start; it is written in phase 5.
         if side == Side::Old && matches!(right, "INSERT" | "DELETE") {
-            report.note(right, format!("\"{account}\" may not {right} in the old store, which phase 5 needs"), grant);
+            report.note(
+                right,
+                format!("\"{account}\" may not {right} in the old store, which phase 5 needs"),
+                grant,
+            );
         } else {
-            report.blocks(format!("\"{account}\" may not {right} in the {side} store"), grant);
+            report.blocks(
+                format!("\"{account}\" may not {right} in the {side} store"),
+                grant,
+            );
         }
     }
     if lease.read(row, "filtered")? {
@@ -50,10 +71,21 @@ pub(super) async fn rights(report: &mut Report<'_>, lease: &Lease, side: Side) -
     sequence_rights(report, lease, side, &account).await
 }
 
-async fn sequence_rights(report: &mut Report<'_>, lease: &Lease, side: Side, account: &str) -> StoreResult<()> {
+async fn sequence_rights(
+    report: &mut Report<'_>,
+    lease: &Lease,
+    side: Side,
+    account: &str,
+) -> StoreResult<()> {
     let table = report.table;
-    for sequence in table.columns.iter().filter_map(|column| column.on(side).sequence.as_ref()) {
-        let answers = lease.rows(SEQUENCE_RIGHTS, &[Param::text(quote_name(sequence))], SHORT).await?;
+    for sequence in table
+        .columns
+        .iter()
+        .filter_map(|column| column.on(side).sequence.as_ref())
+    {
+        let answers = lease
+            .rows(SEQUENCE_RIGHTS, &[Param::text(quote_name(sequence))], SHORT)
+            .await?;
         let Some(row) = answers.first() else { continue };
         if !lease.read::<bool>(row, "read")? || !lease.read::<bool>(row, "move")? {
             report.note(

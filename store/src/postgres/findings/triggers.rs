@@ -26,13 +26,24 @@ struct Trigger {
     writes: Vec<QualifiedName>,
 }
 
-pub(super) async fn triggers(report: &mut Report<'_>, lease: &Lease, mapping: &Mapping, side: Side) -> StoreResult<()> {
+pub(super) async fn triggers(
+    report: &mut Report<'_>,
+    lease: &Lease,
+    mapping: &Mapping,
+    side: Side,
+) -> StoreResult<()> {
     let table = Param::oid(report.table.on(side).oid);
-    for row in lease.rows(TRIGGERS, std::slice::from_ref(&table), SHORT).await? {
+    for row in lease
+        .rows(TRIGGERS, std::slice::from_ref(&table), SHORT)
+        .await?
+    {
         let source: String = lease.read(&row, "source")?;
         let trigger = Trigger {
             name: lease.read(&row, "name")?,
-            on: QualifiedName { schema: lease.read(&row, "schema")?, name: lease.read(&row, "relation")? },
+            on: QualifiedName {
+                schema: lease.read(&row, "schema")?,
+                name: lease.read(&row, "relation")?,
+            },
             own: lease.read(&row, "own")?,
             before_row: lease.read(&row, "before_row")?,
             writes: written_by(&source, mapping, side),
@@ -41,29 +52,59 @@ pub(super) async fn triggers(report: &mut Report<'_>, lease: &Lease, mapping: &M
     }
     for row in lease.rows(RULES, &[table], SHORT).await? {
         let name: String = lease.read(&row, "name")?;
-        let what = format!("the rule \"{name}\" of the {side} store turns statements on this table into others");
+        let what = format!(
+            "the rule \"{name}\" of the {side} store turns statements on this table into others"
+        );
         report.blocks_unless(&name, what, "drop it, or replace it by a trigger");
     }
     Ok(())
 }
 
 fn written_by(source: &str, mapping: &Mapping, side: Side) -> Vec<QualifiedName> {
-    if !["insert", "update", "delete", "merge", "truncate", "copy"].iter().any(|word| mentions(source, word)) {
+    if !["insert", "update", "delete", "merge", "truncate", "copy"]
+        .iter()
+        .any(|word| mentions(source, word))
+    {
         return Vec::new();
     }
-    mapping.tables.iter().map(|table| &table.on(side).name).filter(|name| mentions(source, &name.name)).cloned().collect()
+    mapping
+        .tables
+        .iter()
+        .map(|table| &table.on(side).name)
+        .filter(|name| mentions(source, &name.name))
+        .cloned()
+        .collect()
 }
 
 fn weigh(report: &mut Report<'_>, mapping: &Mapping, trigger: &Trigger, side: Side) {
     let this = &report.table.on(side).name;
-    let mapped = mapping.tables.iter().any(|table| table.on(side).name == trigger.on);
+    let mapped = mapping
+        .tables
+        .iter()
+        .any(|table| table.on(side).name == trigger.on);
     let name = &trigger.name;
     // Reported once for each table: with the one that it is on where that is mapped, and with the one that it writes otherwise.
     if trigger.own && !trigger.writes.is_empty() {
         let written: Vec<_> = trigger.writes.iter().map(ToString::to_string).collect();
-        unseen(report, name, &format!("the trigger \"{name}\" of the {side} store writes {}", written.join(", ")), side);
+        unseen(
+            report,
+            name,
+            &format!(
+                "the trigger \"{name}\" of the {side} store writes {}",
+                written.join(", ")
+            ),
+            side,
+        );
     } else if !trigger.own && !mapped && trigger.writes.contains(this) && side == Side::Old {
-        unseen(report, name, &format!("the trigger \"{name}\" on {} of the old store writes this table", trigger.on), side);
+        unseen(
+            report,
+            name,
+            &format!(
+                "the trigger \"{name}\" on {} of the old store writes this table",
+                trigger.on
+            ),
+            side,
+        );
     }
     if trigger.own && trigger.before_row {
         before_row(report, name, side);
@@ -77,12 +118,21 @@ fn weigh(report: &mut Report<'_>, mapping: &Mapping, trigger: &Trigger, side: Si
 }
 
 /// How a trigger can leave our own sessions alone.
-const WHEN_OTHERS: &str = "give it WHEN (current_setting('application_name') NOT LIKE 'crossfade%')";
+const WHEN_OTHERS: &str =
+    "give it WHEN (current_setting('application_name') NOT LIKE 'crossfade%')";
 
 fn unseen(report: &mut Report<'_>, name: &str, what: &str, side: Side) {
     match side {
-        Side::Old => report.blocks_unless(name, format!("{what}: the new store hears nothing of it"), "do it in the application, or by a foreign key with the same actions in both stores"),
-        Side::New => report.blocks_unless(name, format!("{what}: a second time, for rows that come from the old store"), WHEN_OTHERS),
+        Side::Old => report.blocks_unless(
+            name,
+            format!("{what}: the new store hears nothing of it"),
+            "do it in the application, or by a foreign key with the same actions in both stores",
+        ),
+        Side::New => report.blocks_unless(
+            name,
+            format!("{what}: a second time, for rows that come from the old store"),
+            WHEN_OTHERS,
+        ),
     }
 }
 

@@ -19,10 +19,20 @@ pub(super) async fn types(report: &mut Report<'_>, lease: &Lease, side: Side) ->
         if let Some(reason) = refused(lease, &write(&name, column, side)).await? {
             taken_badly(report, column, side, &reason);
         }
-        let compare = format!("SELECT {} FROM {name} AS t", comparable(&format!("t.{}", quote_ident(&column.on(side).name)), column, side));
+        let compare = format!(
+            "SELECT {} FROM {name} AS t",
+            comparable(
+                &format!("t.{}", quote_ident(&column.on(side).name)),
+                column,
+                side
+            )
+        );
         if let Some(reason) = refused(lease, &compare).await? {
             report.blocks(
-                format!("the {side} store cannot compare the column \"{}\" as {}: {reason}", column.old.name, column.new.type_name),
+                format!(
+                    "the {side} store cannot compare the column \"{}\" as {}: {reason}",
+                    column.old.name, column.new.type_name
+                ),
                 "choose a type in the new store that the old one can be cast to",
             );
         }
@@ -43,10 +53,19 @@ fn write(name: &str, column: &ColumnMap, side: Side) -> String {
     if to.generated {
         return format!("SELECT {} FROM {name}", quote_ident(&to.name));
     }
-    format!("INSERT INTO {name} ({}) OVERRIDING SYSTEM VALUE VALUES ({})", quote_ident(&to.name), param_expr(1, from, to))
+    format!(
+        "INSERT INTO {name} ({}) OVERRIDING SYSTEM VALUE VALUES ({})",
+        quote_ident(&to.name),
+        param_expr(1, from, to)
+    )
 }
 
-fn taken_badly(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap, side: Side, reason: &str) {
+fn taken_badly(
+    report: &mut Report<'_>,
+    ColumnMap { old, new }: &ColumnMap,
+    side: Side,
+    reason: &str,
+) {
     match side {
         Side::New => report.blocks(
             format!("the new store does not take {} of \"{}\" as {}: {reason}", old.type_name, old.name, new.type_name),
@@ -64,6 +83,8 @@ fn taken_badly(report: &mut Report<'_>, ColumnMap { old, new }: &ColumnMap, side
 async fn refused(lease: &Lease, statement: &str) -> StoreResult<Option<String>> {
     match lease.within(SHORT, lease.prepare(statement)).await {
         Ok(_) => Ok(None),
+        // A missing right or a row policy is reported as such, and says nothing of types.
+        Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "42501" => Ok(None),
         Err(StoreError::Rejected { message, .. }) => Ok(Some(message)),
         Err(error) => Err(error),
     }
@@ -74,8 +95,21 @@ const STABLE_CAST: &str = "SELECT EXISTS (SELECT FROM pg_cast c JOIN pg_proc p O
 
 async fn depends_on_settings(lease: &Lease, column: &ColumnMap) -> StoreResult<bool> {
     use crate::postgres::rows::Param;
-    let answers = lease.rows(STABLE_CAST, &[Param::oid(column.old.type_oid), Param::oid(column.new.type_oid)], SHORT).await?;
-    let by_cast = answers.first().map(|row| lease.read(row, "so")).transpose()?.unwrap_or(false);
+    let answers = lease
+        .rows(
+            STABLE_CAST,
+            &[
+                Param::oid(column.old.type_oid),
+                Param::oid(column.new.type_oid),
+            ],
+            SHORT,
+        )
+        .await?;
+    let by_cast = answers
+        .first()
+        .map(|row| lease.read(row, "so"))
+        .transpose()?
+        .unwrap_or(false);
     // To and from text goes by way of input and output, which read the settings for these.
     let timed = |oid| matches!(oid, 1184 | 1266);
     let text = |oid| matches!(oid, 25 | 1042 | 1043);

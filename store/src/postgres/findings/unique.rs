@@ -7,15 +7,36 @@ use crate::{Relation, UniqueIndex};
 /// through.
 pub(super) fn unique(report: &mut Report<'_>) {
     let table = report.table;
-    let to_new = |name: &String| table.columns.iter().find(|column| column.old.name == *name).map(|column| column.new.name.clone());
-    let old: Vec<_> = table.old.unique.iter().map(|index| index.columns.iter().map(to_new).collect::<Option<Vec<_>>>()).collect();
+    let to_new = |name: &String| {
+        table
+            .columns
+            .iter()
+            .find(|column| column.old.name == *name)
+            .map(|column| column.new.name.clone())
+    };
+    let old: Vec<_> = table
+        .old
+        .unique
+        .iter()
+        .map(|index| index.columns.iter().map(to_new).collect::<Option<Vec<_>>>())
+        .collect();
     for index in &table.new.unique {
-        if !old.iter().flatten().any(|columns| same(columns, &index.columns)) {
+        if !old
+            .iter()
+            .flatten()
+            .any(|columns| same(columns, &index.columns))
+        {
             only_new(report, &index.name, &listed(index));
         }
     }
     for (index, columns) in std::iter::zip(&table.old.unique, &old) {
-        let there = columns.as_ref().is_some_and(|columns| table.new.unique.iter().any(|other| same(columns, &other.columns)));
+        let there = columns.as_ref().is_some_and(|columns| {
+            table
+                .new
+                .unique
+                .iter()
+                .any(|other| same(columns, &other.columns))
+        });
         if !there {
             only_old(report, &index.name, &listed(index));
         }
@@ -38,7 +59,10 @@ fn same(left: &[String], right: &[String]) -> bool {
 }
 
 fn missing<'a>(of: &'a Relation, from: &'a Relation) -> impl Iterator<Item = &'a str> {
-    of.partial_unique.iter().filter(|name| !from.partial_unique.contains(name)).map(String::as_str)
+    of.partial_unique
+        .iter()
+        .filter(|name| !from.partial_unique.contains(name))
+        .map(String::as_str)
 }
 
 fn only_new(report: &mut Report<'_>, name: &str, over: &str) {

@@ -12,7 +12,11 @@ pub fn canonical(expr: &str, column: &Column) -> String {
         return format!("({expr})::pg_catalog.text");
     };
     // The cast strips a domain: the send functions of arrays would write the domain's OID, which differs between stores.
-    let value = if column.base_type == column.type_name { expr.to_owned() } else { format!("({expr})::pg_catalog.{cast}") };
+    let value = if column.base_type == column.type_name {
+        expr.to_owned()
+    } else {
+        format!("({expr})::pg_catalog.{cast}")
+    };
     if column.type_oid == BYTEA {
         format!("pg_catalog.encode({value}, 'hex')")
     } else {
@@ -76,7 +80,11 @@ pub fn param_expr(number: usize, from: &Column, to: &Column) -> String {
 pub fn convert(expr: &str, from: &Column, to: &Column) -> String {
     let target = cast_type(to);
     if by_binary(from.type_oid).is_some() {
-        return if from.type_oid == to.type_oid { expr.to_owned() } else { format!("CAST({expr} AS {target})") };
+        return if from.type_oid == to.type_oid {
+            expr.to_owned()
+        } else {
+            format!("CAST({expr} AS {target})")
+        };
     }
     if is_textual(to) {
         return expr.to_owned();
@@ -93,29 +101,56 @@ mod tests {
     use super::*;
 
     fn column(oid: u32, ty: &str) -> Column {
-        Column { name: "c".into(), type_oid: oid, type_name: ty.into(), base_type: ty.into(), ..Column::default() }
+        Column {
+            name: "c".into(),
+            type_oid: oid,
+            type_name: ty.into(),
+            base_type: ty.into(),
+            ..Column::default()
+        }
     }
 
     #[test]
     fn trap_35_types_whose_text_depends_on_the_session_travel_as_hex() {
-        assert_eq!(canonical("x", &column(1184, "timestamp with time zone")), "pg_catalog.encode(pg_catalog.timestamptz_send(x), 'hex')");
-        assert_eq!(canonical("x", &column(17, "bytea")), "pg_catalog.encode(x, 'hex')");
-        assert_eq!(canonical("x", &column(23, "integer")), "(x)::pg_catalog.text");
-        assert_eq!(param(&column(1185, "timestamp with time zone[]")), ParamKind::Binary(1185));
+        assert_eq!(
+            canonical("x", &column(1184, "timestamp with time zone")),
+            "pg_catalog.encode(pg_catalog.timestamptz_send(x), 'hex')"
+        );
+        assert_eq!(
+            canonical("x", &column(17, "bytea")),
+            "pg_catalog.encode(x, 'hex')"
+        );
+        assert_eq!(
+            canonical("x", &column(23, "integer")),
+            "(x)::pg_catalog.text"
+        );
+        assert_eq!(
+            param(&column(1185, "timestamp with time zone[]")),
+            ParamKind::Binary(1185)
+        );
     }
 
     #[test]
     fn a_domain_is_stripped_before_its_binary_form_is_taken() {
         let mut domain = column(1184, "timestamp with time zone");
         domain.type_name = "app.moment".into();
-        assert_eq!(canonical("x", &domain), "pg_catalog.encode(pg_catalog.timestamptz_send((x)::pg_catalog.timestamptz), 'hex')");
+        assert_eq!(
+            canonical("x", &domain),
+            "pg_catalog.encode(pg_catalog.timestamptz_send((x)::pg_catalog.timestamptz), 'hex')"
+        );
     }
 
     #[test]
     fn trap_11_a_length_is_left_to_the_assignment() {
         let short = column(1043, "character varying(3)");
-        assert_eq!(param_expr(1, &column(25, "text"), &short), "$1::pg_catalog.text");
-        assert_eq!(param_expr(1, &column(701, "double precision"), &short), "CAST($1::pg_catalog.float8 AS pg_catalog.varchar)");
+        assert_eq!(
+            param_expr(1, &column(25, "text"), &short),
+            "$1::pg_catalog.text"
+        );
+        assert_eq!(
+            param_expr(1, &column(701, "double precision"), &short),
+            "CAST($1::pg_catalog.float8 AS pg_catalog.varchar)"
+        );
     }
 
     #[test]
@@ -124,7 +159,13 @@ mod tests {
             param_expr(2, &column(23, "integer"), &column(1700, "numeric(12,2)")),
             "CAST(CAST($2::pg_catalog.text AS integer) AS numeric(12,2))"
         );
-        assert_eq!(param_expr(2, &column(90_000, "app.mood"), &column(90_001, "app.mood")), "CAST($2::pg_catalog.text AS app.mood)");
-        assert_eq!(param_expr(2, &column(20, "bigint"), &column(25, "text")), "$2::pg_catalog.text");
+        assert_eq!(
+            param_expr(2, &column(90_000, "app.mood"), &column(90_001, "app.mood")),
+            "CAST($2::pg_catalog.text AS app.mood)"
+        );
+        assert_eq!(
+            param_expr(2, &column(20, "bigint"), &column(25, "text")),
+            "$2::pg_catalog.text"
+        );
     }
 }

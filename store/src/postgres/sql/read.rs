@@ -4,7 +4,10 @@ use crossfade_phase::Side;
 
 use super::{
     ParamKind, Statement, canonical, comparable,
-    key::{equal, key_columns, key_condition, key_list, key_order, key_param, qualified, range_condition},
+    key::{
+        equal, key_columns, key_condition, key_list, key_order, key_param, qualified,
+        range_condition,
+    },
     param, quote_name,
 };
 use crate::{Form, KeyRange, TableMap};
@@ -27,23 +30,38 @@ pub fn image_list(table: &TableMap, side: Side, alias: &str, form: Form) -> Vec<
 }
 
 fn key_params(table: &TableMap, side: Side) -> Vec<ParamKind> {
-    key_columns(table).map(|column| param(column.on(side))).collect()
+    key_columns(table)
+        .map(|column| param(column.on(side)))
+        .collect()
 }
 
 /// Parameters of a range: the lower end's key, then the upper end's.
 fn range_params(table: &TableMap, side: Side, range: &KeyRange) -> (Vec<ParamKind>, Vec<usize>) {
     let ends = [&range.after, &range.upto].into_iter().flatten().count();
-    (key_params(table, side).repeat(ends), (0..table.key.len() * ends).collect())
+    (
+        key_params(table, side).repeat(ends),
+        (0..table.key.len() * ends).collect(),
+    )
 }
 
 fn where_range(table: &TableMap, side: Side, range: &KeyRange) -> String {
     let condition = range_condition(table, side, "t", range);
-    if condition.is_empty() { condition } else { format!(" WHERE {condition}") }
+    if condition.is_empty() {
+        condition
+    } else {
+        format!(" WHERE {condition}")
+    }
 }
 
 /// Up to `limit` rows of `range` in key order. Its parameters are the keys of `range`, one after the other.
 #[must_use]
-pub fn select_range(table: &TableMap, side: Side, range: &KeyRange, limit: u32, form: Form) -> Statement {
+pub fn select_range(
+    table: &TableMap,
+    side: Side,
+    range: &KeyRange,
+    limit: u32,
+    form: Form,
+) -> Statement {
     let sql = format!(
         "SELECT {} FROM {} AS t{} ORDER BY {} LIMIT {limit}",
         image_list(table, side, "t", form).join(", "),
@@ -52,7 +70,11 @@ pub fn select_range(table: &TableMap, side: Side, range: &KeyRange, limit: u32, 
         key_order(table, side, "t").join(", "),
     );
     let (params, sources) = range_params(table, side, range);
-    Statement { sql, params, sources }
+    Statement {
+        sql,
+        params,
+        sources,
+    }
 }
 
 /// The canonical key of the `nth` row of `range` (counted from 1). Its parameters are the keys of `range`, one after the other.
@@ -67,7 +89,11 @@ pub fn nth_key(table: &TableMap, side: Side, range: &KeyRange, nth: u32) -> Stat
         nth.saturating_sub(1),
     );
     let (params, sources) = range_params(table, side, range);
-    Statement { sql, params, sources }
+    Statement {
+        sql,
+        params,
+        sources,
+    }
 }
 
 /// The rows with `count` keys, each after its place among the keys. Its parameters are the keys, one after the other.
@@ -76,13 +102,21 @@ pub fn fetch(table: &TableMap, side: Side, count: usize, form: Form) -> Statemen
     let width = table.key.len();
     let values: Vec<_> = (0..count)
         .map(|row| {
-            let key = key_columns(table).enumerate().map(|(place, column)| key_param(row * width + place + 1, column.on(side)));
+            let key = key_columns(table)
+                .enumerate()
+                .map(|(place, column)| key_param(row * width + place + 1, column.on(side)));
             format!("({row}, {})", key.collect::<Vec<_>>().join(", "))
         })
         .collect();
     let names: Vec<_> = (0..width).map(|place| format!("k{place}")).collect();
     let joined: Vec<_> = std::iter::zip(key_columns(table), &names)
-        .map(|(column, name)| equal(&qualified("t", column.on(side)), &format!("v.{name}"), column.on(side)))
+        .map(|(column, name)| {
+            equal(
+                &qualified("t", column.on(side)),
+                &format!("v.{name}"),
+                column.on(side),
+            )
+        })
         .collect();
     let sql = format!(
         "SELECT v.place::pg_catalog.text, {} FROM (VALUES {}) AS v(place, {}) JOIN {} AS t ON {}",
@@ -92,7 +126,11 @@ pub fn fetch(table: &TableMap, side: Side, count: usize, form: Form) -> Statemen
         quote_name(&table.on(side).name),
         joined.join(" AND "),
     );
-    Statement { sql, params: key_params(table, side).repeat(count), sources: (0..width * count).collect() }
+    Statement {
+        sql,
+        params: key_params(table, side).repeat(count),
+        sources: (0..width * count).collect(),
+    }
 }
 
 /// Reads one row and locks it against writers until the transaction ends.
@@ -107,7 +145,11 @@ pub fn lock_row(table: &TableMap, side: Side) -> Statement {
         quote_name(&table.on(side).name),
         key_condition(table, side, "t", 1),
     );
-    Statement { sql, params: key_params(table, side), sources: (0..table.key.len()).collect() }
+    Statement {
+        sql,
+        params: key_params(table, side),
+        sources: (0..table.key.len()).collect(),
+    }
 }
 
 /// Number of rows of `range`, the sum of 64 bits of each comparable row's MD5, and the greatest key. A sum does not depend on the order of
@@ -116,7 +158,10 @@ pub fn lock_row(table: &TableMap, side: Side) -> Statement {
 pub fn digest(table: &TableMap, side: Side, range: &KeyRange) -> Statement {
     let condition = where_range(table, side, range);
     let name = quote_name(&table.on(side).name);
-    let backwards: Vec<_> = key_order(table, side, "t").into_iter().map(|expr| format!("{expr} DESC")).collect();
+    let backwards: Vec<_> = key_order(table, side, "t")
+        .into_iter()
+        .map(|expr| format!("{expr} DESC"))
+        .collect();
     let sql = format!(
         "SELECT d.n::pg_catalog.text, d.s::pg_catalog.text, l.* FROM (SELECT count(*) AS n, \
          coalesce(sum(('x' || substr(md5(ROW({})::text), 1, 16))::bit(64)::int8), 0) AS s FROM {name} AS t{condition}) AS d \
@@ -126,5 +171,9 @@ pub fn digest(table: &TableMap, side: Side, range: &KeyRange) -> Statement {
         backwards.join(", "),
     );
     let (params, sources) = range_params(table, side, range);
-    Statement { sql, params, sources }
+    Statement {
+        sql,
+        params,
+        sources,
+    }
 }

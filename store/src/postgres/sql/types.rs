@@ -72,7 +72,10 @@ pub(crate) fn binary_oids() -> impl Iterator<Item = u32> {
 }
 
 pub(super) fn by_binary(oid: u32) -> Option<(&'static str, &'static str)> {
-    BY_BINARY.iter().find(|&&(candidate, _, _)| candidate == oid).map(|&(_, cast, send)| (cast, send))
+    BY_BINARY
+        .iter()
+        .find(|&&(candidate, _, _)| candidate == oid)
+        .map(|&(_, cast, send)| (cast, send))
 }
 
 /// Whether the column's base type comes with every server.
@@ -134,7 +137,9 @@ impl ParamKind {
 }
 
 fn unhex(digits: &[u8]) -> Option<Bytes> {
-    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
     let mut bytes = BytesMut::with_capacity(pairs.len());
     for &[high, low] in pairs {
         bytes.put_u8(nibble(high)? << 4 | nibble(low)?);
@@ -158,9 +163,15 @@ mod tests {
     #[test]
     fn hex_goes_back_to_bytes_and_anything_else_is_refused() {
         let kind = ParamKind::Binary(1184);
-        assert_eq!(kind.decode(&Bytes::from_static(b"00ff7A")), Some(Bytes::from_static(&[0, 255, 0x7a])));
+        assert_eq!(
+            kind.decode(&Bytes::from_static(b"00ff7A")),
+            Some(Bytes::from_static(&[0, 255, 0x7a]))
+        );
         assert_eq!(kind.decode(&Bytes::from_static(b"0")), None);
         assert_eq!(kind.decode(&Bytes::from_static(b"0g")), None);
-        assert_eq!(ParamKind::Text.decode(&Bytes::from_static(b"0g")), Some(Bytes::from_static(b"0g")));
+        assert_eq!(
+            ParamKind::Text.decode(&Bytes::from_static(b"0g")),
+            Some(Bytes::from_static(b"0g"))
+        );
     }
 }

@@ -14,23 +14,34 @@ use crate::{ColumnMap, TableMap};
 /// target computes itself (trap 10).
 #[must_use]
 pub fn written(table: &TableMap, target: Side) -> Vec<usize> {
-    (0..table.columns.len()).filter(|&index| !table.columns[index].on(target).generated).collect()
+    (0..table.columns.len())
+        .filter(|&index| !table.columns[index].on(target).generated)
+        .collect()
 }
 
 fn names(table: &TableMap, target: Side, columns: &[usize]) -> String {
-    let names: Vec<_> = columns.iter().map(|&index| quote_ident(&table.columns[index].on(target).name)).collect();
+    let names: Vec<_> = columns
+        .iter()
+        .map(|&index| quote_ident(&table.columns[index].on(target).name))
+        .collect();
     names.join(", ")
 }
 
 /// Everything up to VALUES or SELECT.
 fn insert_head(table: &TableMap, target: Side, columns: &[usize]) -> String {
     // Trap 33: an identity column that is always generated takes a value only by this.
-    let identity = columns.iter().any(|&index| table.columns[index].on(target).identity_always);
+    let identity = columns
+        .iter()
+        .any(|&index| table.columns[index].on(target).identity_always);
     format!(
         "INSERT INTO {} ({}){}",
         quote_name(&table.on(target).name),
         names(table, target, columns),
-        if identity { " OVERRIDING SYSTEM VALUE" } else { "" }
+        if identity {
+            " OVERRIDING SYSTEM VALUE"
+        } else {
+            ""
+        }
     )
 }
 
@@ -41,13 +52,19 @@ fn on_conflict(table: &TableMap, target: Side) -> String {
 fn do_update(table: &TableMap, target: Side, columns: &[usize]) -> String {
     let set: Vec<_> = columns
         .iter()
-        .filter(|&index| !table.key.contains(index) && !table.columns[*index].on(target).identity_always)
+        .filter(|&index| {
+            !table.key.contains(index) && !table.columns[*index].on(target).identity_always
+        })
         .map(|&index| {
             let name = quote_ident(&table.columns[index].on(target).name);
             format!("{name} = EXCLUDED.{name}")
         })
         .collect();
-    if set.is_empty() { " DO NOTHING".to_owned() } else { format!(" DO UPDATE SET {}", set.join(", ")) }
+    if set.is_empty() {
+        " DO NOTHING".to_owned()
+    } else {
+        format!(" DO UPDATE SET {}", set.join(", "))
+    }
 }
 
 /// One row of VALUES, with parameters from `first` on.
@@ -74,19 +91,36 @@ pub fn upsert(table: &TableMap, target: Side) -> Statement {
         on_conflict(table, target),
         do_update(table, target, &columns)
     );
-    Statement { sql, params: params(table, target, &columns), sources: columns }
+    Statement {
+        sql,
+        params: params(table, target, &columns),
+        sources: columns,
+    }
 }
 
 fn params(table: &TableMap, target: Side, columns: &[usize]) -> Vec<super::ParamKind> {
-    columns.iter().map(|&index| param(table.columns[index].on(target.other()))).collect()
+    columns
+        .iter()
+        .map(|&index| param(table.columns[index].on(target.other())))
+        .collect()
 }
 
 /// Deletes the row with one key from `target`.
 #[must_use]
 pub fn delete(table: &TableMap, target: Side) -> Statement {
-    let sql = format!("DELETE FROM {} AS t WHERE {}", quote_name(&table.on(target).name), key_condition(table, target, "t", 1));
-    let params = key_columns(table).map(|column| param(column.on(target))).collect();
-    Statement { sql, params, sources: (0..table.key.len()).collect() }
+    let sql = format!(
+        "DELETE FROM {} AS t WHERE {}",
+        quote_name(&table.on(target).name),
+        key_condition(table, target, "t", 1)
+    );
+    let params = key_columns(table)
+        .map(|column| param(column.on(target)))
+        .collect();
+    Statement {
+        sql,
+        params,
+        sources: (0..table.key.len()).collect(),
+    }
 }
 
 /// Inserts those of `count` rows, images from the other store, whose key is absent. Its parameters are the rows' values, one
@@ -94,14 +128,27 @@ pub fn delete(table: &TableMap, target: Side) -> Statement {
 #[must_use]
 pub fn insert_absent(table: &TableMap, target: Side, count: usize) -> Statement {
     let columns = written(table, target);
-    let rows: Vec<_> = (0..count).map(|row| values(table, target, &columns, row * columns.len() + 1)).collect();
-    let sql =
-        format!("{} VALUES {}{} DO NOTHING", insert_head(table, target, &columns), rows.join(", "), on_conflict(table, target));
-    Statement { sql, params: params(table, target, &columns), sources: columns }
+    let rows: Vec<_> = (0..count)
+        .map(|row| values(table, target, &columns, row * columns.len() + 1))
+        .collect();
+    let sql = format!(
+        "{} VALUES {}{} DO NOTHING",
+        insert_head(table, target, &columns),
+        rows.join(", "),
+        on_conflict(table, target)
+    );
+    Statement {
+        sql,
+        params: params(table, target, &columns),
+        sources: columns,
+    }
 }
 
 fn stage_name(table: &TableMap) -> String {
-    format!("pg_temp.{}", quote_ident(&format!("crossfade_stage_{}", table.id.0)))
+    format!(
+        "pg_temp.{}",
+        quote_ident(&format!("crossfade_stage_{}", table.id.0))
+    )
 }
 
 /// The temporary table that [`stage_insert`] reads, gone with the transaction, and the COPY (binary format) that fills it
@@ -112,12 +159,16 @@ pub fn stage_table(table: &TableMap, target: Side) -> (String, String) {
     let columns: Vec<_> = written(table, target)
         .into_iter()
         .map(|index| {
-            let (declared, _) = by_binary(table.columns[index].on(target.other()).type_oid).unwrap_or(("text", ""));
+            let (declared, _) =
+                by_binary(table.columns[index].on(target.other()).type_oid).unwrap_or(("text", ""));
             format!("c{index} pg_catalog.{declared}")
         })
         .collect();
     (
-        format!("CREATE TEMPORARY TABLE {stage} ({}) ON COMMIT DROP", columns.join(", ")),
+        format!(
+            "CREATE TEMPORARY TABLE {stage} ({}) ON COMMIT DROP",
+            columns.join(", ")
+        ),
         format!("COPY {stage} FROM STDIN (FORMAT binary)"),
     )
 }
@@ -130,7 +181,11 @@ pub fn stage_insert(table: &TableMap, target: Side) -> String {
         .iter()
         .map(|&index| {
             let column: &ColumnMap = &table.columns[index];
-            convert(&format!("s.c{index}"), column.on(target.other()), column.on(target))
+            convert(
+                &format!("s.c{index}"),
+                column.on(target.other()),
+                column.on(target),
+            )
         })
         .collect();
     format!(
@@ -146,5 +201,9 @@ pub fn stage_insert(table: &TableMap, target: Side) -> String {
 #[must_use]
 pub fn copy_columns(table: &TableMap, target: Side) -> String {
     let columns = written(table, target);
-    format!("COPY {} ({}) FROM STDIN", quote_name(&table.on(target).name), names(table, target, &columns))
+    format!(
+        "COPY {} ({}) FROM STDIN",
+        quote_name(&table.on(target).name),
+        names(table, target, &columns)
+    )
 }

@@ -1,0 +1,130 @@
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{Comparison, Direction};
+use crossfade_store::Key;
+
+use crate::pair::Pair;
+
+async fn copied(phase: Phase) -> Pair {
+    let pair = Pair::new(phase).await;
+    pair.fill(2000).await;
+    for table in ["customers", "orders"] {
+        pair.backfill(table, Direction::Forward).await.unwrap();
+    }
+    pair
+}
+
+#[tokio::test]
+async fn a_differing_row_among_thousands_is_named_with_its_old_columns_and_repaired() {
+    let pair = copied(Phase::DualRead).await;
+    pair.databases
+        .new
+        .run(
+            "UPDATE app.orders SET amount = amount + 0.0001 WHERE id = 777;
+             UPDATE app.orders SET note = NULL, tags = '{}' WHERE id = 1234;
+             DELETE FROM app.orders WHERE id = 1;
+             INSERT INTO app.orders VALUES ('zz', 99999, 1, 1)",
+        )
+        .await;
+    let report = pair.verify("orders", Direction::Forward, false).await;
+    let mut found: Vec<String> = report.listed.iter().map(ToString::to_string).collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "(eu, 777): differs in total",
+            "(us, 1234): differs in tags, note"
+                .replace("(us, 1234)", region_of(1234))
+                .as_str(),
+            "(zz, 99999): missing in the old store",
+            "(Ä, 1): missing in the new store",
+        ]
+    );
+    assert!(!report.complete);
+    let report = pair.verify("orders", Direction::Forward, true).await;
+    assert_eq!(
+        (report.differences, report.left(), report.complete),
+        (4, 0, true)
+    );
+    assert_eq!(pair.journal.dirty_count("shop"), 0);
+}
+
+fn region_of(id: u32) -> &'static str {
+    match id % 3 {
+        0 => "(eu, 1234)",
+        1 => "(Ä, 1234)",
+        _ => "(us, 1234)",
+    }
+}
+
+#[tokio::test]
+async fn a_compared_read_is_equal_across_types_and_names_what_differs() {
+    let pair = copied(Phase::DualRead).await;
+    let key = Key(vec!["eu".into(), "3".into()]);
+    let orders = pair.table("public.orders");
+    assert_eq!(
+        pair.engine.compare_key(orders, &key, false).await.unwrap(),
+        Comparison::Equal
+    );
+    pair.databases
+        .new
+        .run("UPDATE app.orders SET client = 2 WHERE id = 3")
+        .await;
+    match pair.engine.compare_key(orders, &key, false).await.unwrap() {
+        Comparison::Differs(difference) => assert_eq!(difference.columns, ["customer"]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        pair.engine
+            .repair(Some(orders), false)
+            .await
+            .unwrap()
+            .upserted,
+        1
+    );
+    assert_eq!(
+        pair.engine.compare_key(orders, &key, false).await.unwrap(),
+        Comparison::Equal
+    );
+}
+
+#[tokio::test]
+async fn dirty_keys_are_drained_towards_the_old_store_in_phase_5() {
+    let pair = copied(Phase::DualRead).await;
+    let after = Pair::new(Phase::NewPrimary).await;
+    drop(pair);
+    after.databases.new.run("INSERT INTO app.clients VALUES (1, 'a'); INSERT INTO app.orders SELECT 'eu', n, 1, n FROM generate_series(1, 100) n").await;
+    after
+        .databases
+        .old
+        .run("INSERT INTO customers VALUES (1, 'a'); INSERT INTO orders VALUES ('eu', 500, 1, 1)")
+        .await;
+    for id in (1..=100).chain([500]) {
+        let parts = ["eu".to_owned(), id.to_string()];
+        let key = crossfade_journal::KeyRef {
+            toggle: "shop",
+            table: "public.orders",
+            parts: &parts,
+        };
+        after
+            .journal
+            .mark_dirty(
+                Side::Old,
+                &[key],
+                crossfade_journal::Reason::SecondaryFailed,
+            )
+            .await
+            .unwrap();
+    }
+    let report = after.engine.repair(None, false).await.unwrap();
+    assert_eq!(
+        (report.upserted, report.deleted, report.left_dirty),
+        (100, 1, 0)
+    );
+    assert_eq!(
+        after
+            .verify("orders", Direction::Reverse, false)
+            .await
+            .differences,
+        0
+    );
+}

@@ -1,0 +1,5 @@
+//! The reconciler between two real PostgreSQL servers.
+
+mod copy;
+mod differences;
+mod pair;

@@ -1,0 +1,232 @@
+//! What lives as long as the process: stores, journal, toggles, mapping, reconciler. `serve` runs listeners and tasks around it; commands
+//! without a running proxy use it as it is.
+
+mod catalogs;
+mod confirm;
+mod facts;
+mod mapping;
+mod records;
+mod starting;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use crossfade_config::{Config, Loaded, StoreConfig, StoreKind};
+use crossfade_journal::Journal;
+use crossfade_phase::{Phase, Side};
+use crossfade_proxy::{metrics::Metrics, shared::Shared};
+use crossfade_reconcile::{Engine, Settings, Stores};
+use crossfade_store::{
+    Mapping, TableMap,
+    postgres::{PostgresStore, conn::Endpoint},
+};
+use crossfade_toggle::Toggle;
+use tokio::sync::Notify;
+
+pub(crate) use confirm::Confirmer;
+pub(crate) use facts::{Facts, Override};
+pub(crate) use mapping::{Need, needs_new};
+pub(crate) use records::{reverse_name, reverse_record, table_record};
+
+use crate::{failure::Failure, jobs::Jobs, metrics::OwnMetrics, reads::CompleteTables};
+use catalogs::Catalogs;
+
+/// See the module.
+pub(crate) struct App {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// When the process began.
+    pub(crate) began: Instant,
+    /// The configuration in force.
+    pub(crate) config: ArcSwap<Config>,
+    /// Both stores, with the proxy's own account.
+    pub(crate) stores: Stores,
+    /// How sessions reach them.
+    pub(crate) endpoints: (Endpoint, Endpoint),
+    /// The journal and the durable state.
+    pub(crate) journal: Arc<Journal>,
+    /// The toggles by name, as in the file of the start.
+    pub(crate) toggles: BTreeMap<String, Arc<Toggle>>,
+    /// The reconciler over the present mapping.
+    pub(crate) engine: ArcSwap<Engine>,
+    /// Notified when [`App::engine`] is another one.
+    pub(crate) engine_changed: Notify,
+    /// What is known of each toggle beyond its gate.
+    pub(crate) facts: BTreeMap<String, Facts>,
+    /// Reconciler jobs.
+    pub(crate) jobs: Arc<Jobs>,
+    /// Confirms what the secondaries have flushed.
+    pub(crate) confirmer: Confirmer,
+    /// The proxy's metrics.
+    pub(crate) metrics: Metrics,
+    /// The composition root's metrics.
+    pub(crate) own_metrics: OwnMetrics,
+    /// Which tables are complete, for sessions.
+    pub(crate) complete: CompleteTables,
+    /// What became of the last reload.
+    pub(crate) reload: Mutex<Reload>,
+    /// What the sessions share; set once there are listeners.
+    pub(crate) shared: OnceLock<Arc<Shared>>,
+    catalogs: Catalogs,
+}
+
+/// What became of the last look at the file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reload {
+    /// Every mistake of a broken file, a line each; `None` when the file is good.
+    pub(crate) error: Option<String>,
+    /// What of the file waits for a restart.
+    pub(crate) needs_restart: Vec<String>,
+}
+
+impl App {
+    /// Opens everything that `loaded` names; asks the stores for their catalogs as far as the durable phases need them.
+    ///
+    /// # Errors
+    /// When the journal is another process's, the file contradicts the durable state, or the mapping cannot be made.
+    pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
+        let config = loaded.config.clone();
+        only_postgres("old", &config.old)?;
+        only_postgres("new", &config.new)?;
+        let endpoints = (Endpoint::new(config.old.clone())?, Endpoint::new(config.new.clone())?);
+        let journal = Arc::new(Journal::open(&config.state_dir)?);
+        let catalogs = Catalogs::open(&config.state_dir)?;
+        starting::check_tables(&config, &journal, &catalogs)?;
+        let toggles = starting::toggles(&config, &journal)?;
+        assign_tables(&config, &journal);
+        let stores = stores(&config);
+        let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
+        let metrics = Metrics::new().map_err(|error| Failure::broken(format!("the metrics could not be registered: {error}")))?;
+        let own_metrics = OwnMetrics::new(&metrics).map_err(|error| Failure::broken(format!("the metrics could not be registered: {error}")))?;
+        let engine = engine(&config, &stores, mapping, &journal, &toggles);
+        let complete = CompleteTables::default();
+        complete.refresh(&journal, engine.mapping());
+        let app = App {
+            file: file.to_owned(),
+            began: Instant::now(),
+            facts: toggles.keys().map(|name| (name.clone(), Facts::default())).collect(),
+            confirmer: Confirmer::new(&endpoints, journal.clone()),
+            config: ArcSwap::from_pointee(config),
+            stores,
+            endpoints,
+            journal,
+            toggles,
+            engine: ArcSwap::from_pointee(engine),
+            engine_changed: Notify::new(),
+            jobs: Arc::default(),
+            metrics,
+            own_metrics,
+            complete,
+            reload: Mutex::default(),
+            shared: OnceLock::new(),
+            catalogs,
+        };
+        Ok(Arc::new(app))
+    }
+
+    /// The mapping in force.
+    pub(crate) fn mapping(&self) -> Arc<Mapping> {
+        self.engine.load().mapping().clone()
+    }
+
+    /// The mapped tables of a toggle.
+    pub(crate) fn tables_of(&self, toggle: &str) -> Vec<TableMap> {
+        self.mapping().tables.iter().filter(|table| table.toggle == toggle).cloned().collect()
+    }
+
+    /// What is known of a toggle.
+    pub(crate) fn facts(&self, toggle: &Toggle) -> &Facts {
+        // Both maps are built from the same names.
+        &self.facts[toggle.name()]
+    }
+
+    /// The server of a side, for connections of one's own.
+    pub(crate) fn endpoint(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Old => &self.endpoints.0,
+            Side::New => &self.endpoints.1,
+        }
+    }
+
+    /// The store where statements go that name no table.
+    pub(crate) fn home(&self) -> Side {
+        let all_new = self.toggles.values().all(|toggle| toggle.gate().current().phase.primary() == Side::New);
+        if all_new && !self.toggles.is_empty() { Side::New } else { Side::Old }
+    }
+
+    /// Reads the catalogs for the phases that `need` says and makes the mapping from them.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(crate) async fn resolve(&self, need: &Need) -> Result<Mapping, crossfade_store::ResolveError> {
+        mapping::resolve(&self.config.load(), &self.stores, &self.catalogs, need).await
+    }
+
+    /// Puts a mapping into force, for sessions that look from now on and for jobs that start from now on.
+    pub(crate) fn put_mapping(&self, mapping: Mapping) {
+        let engine = engine(&self.config.load(), &self.stores, mapping, &self.journal, &self.toggles);
+        if let Some(shared) = self.shared.get() {
+            shared.mapping.store(engine.mapping().clone());
+        }
+        self.complete.refresh(&self.journal, engine.mapping());
+        self.engine.store(Arc::new(engine));
+        self.engine_changed.notify_waiters();
+    }
+
+    /// Builds the reconciler anew, after its settings changed.
+    pub(crate) fn renew_engine(&self) {
+        let mapping = Mapping::clone(&self.mapping());
+        self.put_mapping(mapping);
+    }
+
+    /// The last reload.
+    pub(crate) fn reload(&self) -> MutexGuard<'_, Reload> {
+        lock(&self.reload)
+    }
+
+    /// Phases as published, by toggle.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = Phase> + '_ {
+        self.toggles.values().map(|toggle| toggle.gate().current().phase)
+    }
+}
+
+/// A lock whose data stays whole when a holder panics.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
+    match store.url.kind {
+        StoreKind::Postgres => Ok(()),
+        StoreKind::Mongo | StoreKind::MySql => Err(Failure::usage(format!(
+            "[{side}] names {}: this release moves between PostgreSQL servers; give a postgres:// url",
+            store.url
+        ))),
+    }
+}
+
+fn stores(config: &Config) -> Stores {
+    // Below the client's bound, so that the server says which lock it was that did not come.
+    let lock_timeout = config.writes.secondary_timeout.mul_f64(0.8);
+    let store = |store: &StoreConfig, side| Arc::new(PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout));
+    Stores { old: store(&config.old, Side::Old), new: store(&config.new, Side::New) }
+}
+
+fn engine(config: &Config, stores: &Stores, mapping: Mapping, journal: &Arc<Journal>, toggles: &BTreeMap<String, Arc<Toggle>>) -> Engine {
+    let ledger = Arc::new(Journal::clone(journal));
+    Engine::new(stores.clone(), Arc::new(mapping), ledger, Arc::new(toggles.clone()), Settings::from(&config.reconcile))
+}
+
+/// So that a renamed toggle keeps the dirty keys of its tables.
+fn assign_tables(config: &Config, journal: &Journal) {
+    for (name, toggle) in &config.toggles {
+        for table in &toggle.tables {
+            journal.assign(&table.old.to_string(), name);
+        }
+    }
+}

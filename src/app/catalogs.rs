@@ -1,0 +1,159 @@
+//! The catalogs as they were when a store was last asked: in phase 8 the old store may be switched off, and a proxy that restarts while a store is down
+//! serves on.
+
+mod record;
+mod remembering;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use crossfade_config::{Config, QualifiedName};
+use crossfade_phase::Side;
+use crossfade_store::{Alias, Relation, Store};
+use serde::{Deserialize, Serialize};
+
+use super::lock;
+use crate::failure::Failure;
+use record::{AliasRecord, RelationRecord};
+pub(super) use remembering::Remembering;
+
+/// Beside the journal, in `state_dir`.
+const NAME: &str = "catalogs.json";
+
+/// Whom to believe about a store's catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The store.
+    Ask,
+    /// The store, or, when it does not answer, what it said last.
+    AskOrAsItWas,
+    /// What it said last; only where nothing is known is the store asked.
+    AsItWas,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Catalogs {
+    path: PathBuf,
+    memory: Memory,
+    saved: Mutex<Option<Vec<u8>>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Known {
+    old: Catalog,
+    new: Catalog,
+    /// Tables of each toggle, by their old names.
+    tables: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Catalog {
+    relations: BTreeMap<String, RelationRecord>,
+    aliases: BTreeMap<String, Vec<AliasRecord>>,
+}
+
+/// What is known; clones are the same memory.
+#[derive(Debug, Clone, Default)]
+struct Memory(Arc<Mutex<Known>>);
+
+impl Known {
+    fn on(&mut self, side: Side) -> &mut Catalog {
+        match side {
+            Side::Old => &mut self.old,
+            Side::New => &mut self.new,
+        }
+    }
+}
+
+impl Catalogs {
+    /// Reads what is known.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(super) fn open(state_dir: &Path) -> Result<Catalogs, Failure> {
+        let path = state_dir.join(NAME);
+        let known = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::broken(format!(
+                    "\"{}\" is damaged: {error}; remove it and start again while both stores answer",
+                    path.display()
+                ))
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Known::default(),
+            Err(error) => return Err(Failure::broken(format!("cannot read \"{}\": {error}; correct the rights of the folder", path.display()))),
+        };
+        Ok(Catalogs { path, memory: Memory(Arc::new(Mutex::new(known))), saved: Mutex::default() })
+    }
+
+    /// The tables that a toggle had when its mapping was last made.
+    pub(super) fn tables_of(&self, toggle: &str) -> Option<Vec<String>> {
+        lock(&self.memory.0).tables.get(toggle).cloned()
+    }
+
+    /// The store, believed as far as `trust` says, and remembered.
+    pub(super) fn remembering(&self, store: &Arc<dyn Store>, trust: Trust) -> Remembering {
+        Remembering::new(self.memory.clone(), store.clone(), trust)
+    }
+
+    /// Keeps what is known by now on the disk. That it cannot be kept costs nothing until a restart finds a store down.
+    pub(super) fn keep(&self, config: &Config) {
+        let bytes = {
+            let mut known = lock(&self.memory.0);
+            let names = |tables: &[crossfade_config::TableConfig]| tables.iter().map(|table| table.old.to_string()).collect();
+            known.tables = config.toggles.iter().map(|(name, toggle)| (name.clone(), names(&toggle.tables))).collect();
+            serde_json::to_vec_pretty(&*known)
+        };
+        let mut saved = lock(&self.saved);
+        match bytes {
+            Ok(bytes) if saved.as_ref() == Some(&bytes) => {}
+            Ok(bytes) => match replace(&self.path, &bytes) {
+                Ok(()) => *saved = Some(bytes),
+                Err(error) => tracing::warn!(%error, file = %self.path.display(), "what the stores' catalogs say could not be kept for the next start"),
+            },
+            Err(error) => tracing::warn!(%error, "what the stores' catalogs say could not be kept for the next start"),
+        }
+    }
+}
+
+impl Memory {
+    fn relation(&self, side: Side, name: &QualifiedName) -> Option<Relation> {
+        lock(&self.0).on(side).relations.get(&name.to_string()).map(RelationRecord::relation)
+    }
+
+    fn note_relation(&self, side: Side, name: &QualifiedName, relation: &Relation) {
+        lock(&self.0).on(side).relations.insert(name.to_string(), RelationRecord::from(relation));
+    }
+
+    fn aliases(&self, side: Side, tables: &[QualifiedName]) -> Option<Vec<(QualifiedName, Alias)>> {
+        let mut known = lock(&self.0);
+        let catalog = known.on(side);
+        let mut found = Vec::new();
+        for table in tables {
+            let aliases = catalog.aliases.get(&table.to_string())?;
+            found.extend(aliases.iter().map(|alias| (table.clone(), alias.alias())));
+        }
+        Some(found)
+    }
+
+    fn note_aliases(&self, side: Side, tables: &[QualifiedName], found: &[(QualifiedName, Alias)]) {
+        let mut known = lock(&self.0);
+        let catalog = known.on(side);
+        for table in tables {
+            let of_table = found.iter().filter(|(name, _)| name == table);
+            catalog.aliases.insert(table.to_string(), of_table.map(|(_, alias)| AliasRecord::from(alias)).collect());
+        }
+    }
+}
+
+/// One whole version is there at every moment.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, bytes)?;
+    fs::File::open(&temporary)?.sync_all()?;
+    fs::rename(&temporary, path)
+}

@@ -1,0 +1,75 @@
+//! In which phase each toggle starts (trap 40).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crossfade_config::Config;
+use crossfade_journal::{Journal, Why};
+use crossfade_phase::Phase;
+use crossfade_toggle::{Epoch, Snapshot, Start, Toggle, start};
+
+use super::catalogs::Catalogs;
+use crate::failure::Failure;
+
+/// The toggles of the file in their durable phases; a toggle that was never there gets its first one.
+///
+/// # Errors
+/// When a toggle may not serve; every one of them is named.
+pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<BTreeMap<String, Arc<Toggle>>, Failure> {
+    let state = journal.state();
+    let mut toggles = BTreeMap::new();
+    let mut refused = gone_from_the_file(config, journal);
+    for (name, wish) in &config.toggles {
+        let start = start(state.phase(name), wish.phase);
+        let Some(phase) = start.phase() else {
+            refused.push(format!("toggle \"{name}\" {start}"));
+            continue;
+        };
+        match start {
+            Start::First { .. } | Start::Differs { .. } => tracing::info!(toggle = name, phase = %phase, wanted = %wish.phase, "toggle \"{name}\" {start}"),
+            Start::Same(_) => tracing::debug!(toggle = name, phase = %phase, "toggle \"{name}\" {start}"),
+            Start::StateMissing { .. } => {}
+        }
+        if let Start::First { .. } = start {
+            state.set_phase(name, phase, Why::First)?;
+        }
+        let epoch = state.toggle(name).map_or(Epoch::FIRST, |toggle| Epoch::new(toggle.epoch));
+        toggles.insert(name.clone(), Arc::new(Toggle::new(name.clone(), Snapshot { epoch, phase }, wish.phase)));
+    }
+    if refused.is_empty() { Ok(toggles) } else { Err(Failure::usage(refused.join("\n"))) }
+}
+
+/// Toggles that are on record in a phase that needs them, and that the file no longer has (trap 39): to serve without them would send the writes of
+/// their tables to one store in silence.
+fn gone_from_the_file(config: &Config, journal: &Journal) -> Vec<String> {
+    let gone = journal.state().toggles().into_iter().filter(|(name, _)| !config.toggles.contains_key(name));
+    let held = gone.filter(|(_, state)| state.phase > Phase::UseOld);
+    held.map(|(name, state)| {
+        format!(
+            "toggle \"{name}\" is in phase {} ({}) on record, but the file does not have it: put it back into the file, and take it out only after it \
+             was moved to use-old",
+            state.phase,
+            state.phase.number()
+        )
+    })
+    .collect()
+}
+
+/// Refuses a file that gives a toggle other tables than it was moved beyond phase 2 with: a table that is gone would be written in one store only, a new
+/// one would come in behind the guards' back.
+///
+/// # Errors
+/// Names each such table.
+pub(super) fn check_tables(config: &Config, journal: &Journal, catalogs: &Catalogs) -> Result<(), Failure> {
+    let mut refused = Vec::new();
+    for (name, toggle) in &config.toggles {
+        let Some(phase) = journal.state().phase(name).filter(|phase| *phase > Phase::UseOld) else { continue };
+        let Some(before) = catalogs.tables_of(name) else { continue };
+        let now: Vec<String> = toggle.tables.iter().map(|table| table.old.to_string()).collect();
+        let gone = before.iter().filter(|table| !now.contains(table)).map(|table| (table, "no longer maps", "put it back"));
+        let come = now.iter().filter(|table| !before.contains(table)).map(|table| (table, "maps as a new one", "give it a toggle of its own"));
+        refused.extend(gone.chain(come).map(|(table, what, instead)| {
+            format!("toggle \"{name}\" is in phase {phase}, and the file {what} its table \"{table}\"; {instead}, or move the toggle back to use-old first")
+        }));
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::usage(refused.join("\n"))) }
+}

@@ -1,0 +1,124 @@
+//! Gathers the facts that a guard weighs.
+
+use crossfade_phase::{Phase, Side};
+use crossfade_store::{Mapping, StoreError, TableMap};
+use crossfade_toggle::{Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle};
+use tokio::time::{Duration, timeout};
+
+use super::{preflight, sequences};
+use crate::app::{App, reverse_record, table_record};
+
+/// Longest wait for a store to say that it is there.
+const PING: Duration = Duration::from_secs(5);
+/// Obstacles named in a refusal; `crossfade check` shows all.
+const NAMED: usize = 5;
+
+/// Facts, and what is behind them.
+pub(crate) struct Gathered {
+    /// For the guard.
+    pub(crate) evidence: Evidence,
+    /// What the numbers in the evidence stand for.
+    pub(crate) details: Vec<String>,
+    /// The mapping that the preflight made.
+    pub(crate) mapping: Option<Mapping>,
+}
+
+/// Gathers what the guard of `step` asks for, and only that.
+pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
+    let gate = toggle.gate();
+    let current = gate.current();
+    let mut gathered = Gathered { evidence: Evidence::unknown(current), details: Vec::new(), mapping: None };
+    gathered.evidence.effective = is_effective(gate);
+    if (step.from(), step.to()) == (Phase::UseOld, Phase::DualWrite) {
+        gathered.evidence.new_store = answer(app, Side::New).await;
+        if gathered.evidence.new_store == StoreAnswer::Answers {
+            take_preflight(app, toggle, &mut gathered).await;
+        }
+    }
+    let tables = app.tables_of(toggle.name());
+    let evidence = &mut gathered.evidence;
+    if step.from() == Phase::NewOnly {
+        evidence.old_store = answer(app, Side::Old).await;
+    }
+    if step.changes_primary() {
+        let (coming, details) = sequences::immovable(app, &tables, step.to().primary()).await;
+        evidence.immovable_sequences = coming;
+        gathered.details.extend(details);
+        // Jobs pin the gate chunk by chunk and end by themselves when it moves; jobs of another process would hold the journal.
+        evidence.running_jobs = Some(Vec::new());
+    }
+    // The journal marks the keys of a transaction whose session is gone by itself: no intent stays open without somebody to close it.
+    let dirty_keys = app.journal.dirty_count(toggle.name()) as u64;
+    evidence.journal = Some(JournalFacts { dirty_keys, unresolved_intents: 0 });
+    evidence.comparison = comparison(app, toggle);
+    evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
+    if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
+        // A verify of a table that was never copied only finds everything missing.
+        let never = evidence.tables.iter().filter(|table| table.new_bypassed && !table.backfilled);
+        gathered.details.extend(never.map(|table| format!("table \"{0}\" was never copied: `crossfade backfill --table {0}` before the verify", table.name)));
+    }
+    gathered
+}
+
+/// The same facts inside the barrier, where only the journal can have changed: every open intent counts now, since nothing runs that could close it.
+pub(super) fn inside_barrier(app: &App, toggle: &Toggle, before: Evidence) -> Evidence {
+    let backlog = app.journal.backlog(toggle.name());
+    Evidence {
+        effective: is_effective(toggle.gate()),
+        journal: Some(JournalFacts { dirty_keys: backlog.dirty as u64, unresolved_intents: (backlog.open + backlog.unconfirmed) as u64 }),
+        ..before
+    }
+}
+
+fn is_effective(gate: &Gate) -> bool {
+    gate.is_effective()
+}
+
+async fn take_preflight(app: &App, toggle: &Toggle, gathered: &mut Gathered) {
+    let found = preflight(app, toggle.name()).await;
+    gathered.evidence.blocking_findings = found.blocking();
+    let mut obstacles = found.obstacles();
+    let more = obstacles.len().saturating_sub(NAMED);
+    obstacles.truncate(NAMED);
+    gathered.details.extend(obstacles);
+    if more > 0 {
+        gathered.details.push(format!("and {more} more"));
+    }
+    gathered.mapping = found.mapping.ok();
+}
+
+async fn answer(app: &App, side: Side) -> StoreAnswer {
+    let store = app.stores.on(side);
+    let outcome = timeout(PING, store.ping()).await;
+    match outcome {
+        Ok(Ok(())) => StoreAnswer::Answers,
+        Ok(Err(error)) => StoreAnswer::Silent(error.to_string()),
+        Err(_) => {
+            let late = StoreError::TimedOut { store: app.endpoint(side).config.url.to_string(), after: PING };
+            StoreAnswer::Silent(late.to_string())
+        }
+    }
+}
+
+fn comparison(app: &App, toggle: &Toggle) -> Option<Comparison> {
+    let current = toggle.gate().current();
+    let window = app.config.load().flips.mismatch_window;
+    if current.phase != Phase::DualRead {
+        return None;
+    }
+    app.facts(toggle).comparison(current.epoch, window)
+}
+
+fn facts(app: &App, table: &TableMap) -> TableFacts {
+    let forward = table_record(&app.journal, table);
+    let reverse = reverse_record(&app.journal, table);
+    let since_backfill = forward.verified.as_ref().filter(|verified| forward.backfilled_at_epoch.is_none_or(|epoch| verified.at_epoch >= epoch));
+    TableFacts {
+        name: table.old.name.to_string(),
+        new_bypassed: forward.bypassed.is_some() || forward.verified.is_none(),
+        old_bypassed: reverse.bypassed.is_some(),
+        backfilled: forward.backfilled_at_epoch.is_some(),
+        differences: since_backfill.filter(|_| forward.bypassed.is_none()).map(|verified| verified.differences),
+        reverse_differences: reverse.verified.map(|verified| verified.differences),
+    }
+}

@@ -1,0 +1,192 @@
+//! What is told of jobs, on the admin port and on the command line alike.
+
+use crossfade_reconcile::{Progress, VerifyReport};
+use crossfade_store::TableMap;
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use crate::failure::Status;
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BatchView {
+    /// Its number.
+    pub(crate) id: u64,
+    /// What it does.
+    pub(crate) kind: Kind,
+    /// From new to old.
+    pub(crate) reverse: bool,
+    /// Its tables, in order.
+    pub(crate) tables: Vec<PartView>,
+}
+
+/// The job over one table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PartView {
+    /// What it does.
+    pub(crate) kind: Kind,
+    /// Toggle of the table.
+    pub(crate) toggle: String,
+    /// Old name of the table.
+    pub(crate) table: String,
+    /// Where it is.
+    #[serde(rename = "state")]
+    pub(crate) stage: Stage,
+    /// Rows read.
+    pub(crate) rows: u64,
+    /// Rows copied, or found to differ.
+    pub(crate) changed: u64,
+    /// Rows there are to read, by the store's statistics.
+    pub(crate) total: u64,
+    /// Rows a second.
+    pub(crate) rate: f64,
+    /// Seconds left at that rate.
+    pub(crate) eta_s: Option<u64>,
+    /// Whether the brake is on.
+    pub(crate) braked: bool,
+    /// What came out, or went wrong, in one line.
+    pub(crate) outcome: Option<String>,
+    /// Differences, a line each, as far as they are listed.
+    pub(crate) listed: Vec<String>,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stage {
+    /// Another table comes first.
+    Waiting,
+    /// At it.
+    Running,
+    /// Done, and nothing is left to do.
+    Done,
+    /// Done, and the answer is no: differences or dirty keys are left, or it makes no sense now.
+    No,
+    /// Wrong usage.
+    Usage,
+    /// Something failed half way; the same command goes on from there.
+    Failed,
+}
+
+impl Stage {
+    /// Whether it is over.
+    pub(crate) fn has_ended(self) -> bool {
+        !matches!(self, Stage::Waiting | Stage::Running)
+    }
+
+    /// The exit status it stands for; `None` for success.
+    pub(crate) fn status(self) -> Option<Status> {
+        match self {
+            Stage::Waiting | Stage::Running | Stage::Done => None,
+            Stage::No => Some(Status::No),
+            Stage::Usage => Some(Status::Usage),
+            Stage::Failed => Some(Status::Broken),
+        }
+    }
+}
+
+impl BatchView {
+    /// Whether every table is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.tables.iter().all(|part| part.stage.has_ended())
+    }
+
+    /// The worst outcome of its tables; `None` when all is well.
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.tables.iter().filter_map(|part| part.stage.status()).max_by_key(|status| *status as u8)
+    }
+}
+
+impl PartView {
+    pub(super) fn waiting(table: &TableMap, kind: Kind) -> PartView {
+        PartView {
+            kind,
+            toggle: table.toggle.clone(),
+            table: table.old.name.to_string(),
+            stage: Stage::Waiting,
+            rows: 0,
+            changed: 0,
+            total: 0,
+            rate: 0.0,
+            eta_s: None,
+            braked: false,
+            outcome: None,
+            listed: Vec::new(),
+        }
+    }
+
+    pub(super) fn progress(&mut self, progress: Progress) {
+        self.rows = progress.rows_seen;
+        self.changed = progress.rows_changed;
+        self.total = progress.estimated_rows;
+        self.rate = progress.rows_per_s;
+        self.eta_s = progress.eta.map(|eta| eta.as_secs());
+        self.braked = progress.braked;
+    }
+
+    pub(super) fn ended(&mut self, stage: Stage, outcome: String) {
+        (self.stage, self.outcome, self.eta_s, self.braked) = (stage, Some(outcome), None, false);
+    }
+
+    pub(super) fn verified(&mut self, report: &VerifyReport) {
+        let VerifyReport { rows, differences, repaired, pending, listed, complete } = report;
+        self.listed = listed.iter().map(ToString::to_string).collect();
+        (self.rows, self.changed) = (*rows, *differences);
+        let mut outcome = format!("{rows} rows compared, {differences} differ");
+        if *repaired > 0 {
+            outcome.push_str(&format!(", {repaired} of them repaired"));
+        }
+        if *pending > 0 {
+            outcome.push_str(&format!(", {pending} wait for repair (`crossfade status`)"));
+        }
+        if *complete {
+            outcome.push_str("; the table is complete");
+        }
+        let clean = report.left() == 0 && *pending == 0;
+        if report.left() > 0 {
+            outcome.push_str("; `crossfade verify --repair` repairs them");
+        }
+        self.ended(if clean { Stage::Done } else { Stage::No }, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(stages: &[Stage]) -> BatchView {
+        let part = |stage: &Stage| PartView {
+            kind: Kind::Verify,
+            toggle: "shop".into(),
+            table: "public.orders".into(),
+            stage: *stage,
+            rows: 0,
+            changed: 0,
+            total: 0,
+            rate: 0.0,
+            eta_s: None,
+            braked: false,
+            outcome: None,
+            listed: Vec::new(),
+        };
+        BatchView { id: 1, kind: Kind::Verify, reverse: false, tables: stages.iter().map(part).collect() }
+    }
+
+    #[test]
+    fn the_worst_table_decides_the_exit_status() {
+        assert_eq!(view(&[Stage::Done, Stage::Done]).status(), None);
+        assert_eq!(view(&[Stage::No, Stage::Done]).status(), Some(Status::No));
+        assert_eq!(view(&[Stage::No, Stage::Failed]).status(), Some(Status::Broken));
+        assert!(!view(&[Stage::Done, Stage::Waiting]).has_ended());
+    }
+
+    #[test]
+    fn a_verify_with_differences_left_is_a_no() {
+        let report = VerifyReport { rows: 9, differences: 3, repaired: 2, pending: 0, listed: Vec::new(), complete: false };
+        let mut part = view(&[Stage::Running]).tables.remove(0);
+        part.verified(&report);
+        assert_eq!(part.stage, Stage::No);
+        let outcome = part.outcome.unwrap();
+        assert!(outcome.contains("3 differ, 2 of them repaired") && outcome.contains("--repair"), "{outcome}");
+    }
+}

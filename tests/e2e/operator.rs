@@ -1,0 +1,6 @@
+//! What an operator types and reads.
+
+mod admin;
+mod commands;
+mod file;
+mod reconcile;

@@ -1,0 +1,7 @@
+//! The walk through the phases, forward and back.
+
+mod back;
+mod barrier;
+mod guards;
+mod restart;
+mod whole;

@@ -1,0 +1,12 @@
+//! Writes in phases 3 to 5: after each, both stores hold the same rows.
+
+mod answers;
+mod batches;
+mod capture;
+mod images;
+mod keys;
+mod mapping;
+mod prepared;
+mod races;
+mod transactions;
+mod types;

@@ -1,0 +1,142 @@
+//! Several statements in one message or one pipeline.
+
+use crate::shop::Shop;
+use bytes::Bytes;
+use crossfade_tests::wire::{
+    messages::{bind, execute, parse, sync},
+    transcript,
+};
+
+fn statement(sql: &str, params: &[Option<&str>]) -> Vec<Bytes> {
+    vec![parse("", sql, &[]), bind("", "", params), execute("", 0)]
+}
+
+in_dual_phases!(several_statements_in_one_query, async |shop: &Shop| {
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let sql = "INSERT INTO orders (customer) VALUES ('first'); UPDATE orders SET total = 5 WHERE customer = 'first'; \
+               SELECT 'between'; DELETE FROM items WHERE order_id = 1; INSERT INTO orders (customer) VALUES ('second')";
+    let frames = wire.query(sql).await;
+    assert_eq!(transcript(&frames), "CCTDCCCZ", "{frames:?}");
+});
+
+in_dual_phases!(
+    trap_14_a_failure_in_the_middle_undoes_all_of_the_query_in_both,
+    async |shop: &Shop| {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let sql = "INSERT INTO orders (customer) VALUES ('undone'); SELECT 1/0; INSERT INTO orders (customer) VALUES ('never')";
+        let frames = wire.query(sql).await;
+        assert_eq!(transcript(&frames), "CEZ", "{frames:?}");
+        for store in [&shop.stores.old, &shop.stores.new] {
+            assert_eq!(
+                store
+                    .value("SELECT count(*) FROM orders WHERE customer IN ('undone', 'never')")
+                    .await,
+                "0"
+            );
+        }
+    }
+);
+
+in_dual_phases!(transactions_inside_one_query, async |shop: &Shop| {
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let sql = "BEGIN; INSERT INTO orders (customer) VALUES ('kept'); COMMIT; \
+               BEGIN; INSERT INTO orders (customer) VALUES ('dropped'); ROLLBACK; \
+               INSERT INTO orders (customer) VALUES ('undone'); SELECT 1/0";
+    let frames = wire.query(sql).await;
+    assert_eq!(
+        frames.last().map(|frame| frame.body.clone()),
+        Some(Bytes::from_static(b"I"))
+    );
+    for store in [&shop.stores.old, &shop.stores.new] {
+        let found = store.value("SELECT string_agg(customer, ',') FROM orders WHERE customer IN ('kept', 'dropped', 'undone')");
+        assert_eq!(found.await, "kept");
+    }
+});
+
+in_dual_phases!(a_pipeline_of_writes_before_one_sync, async |shop: &Shop| {
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let mut messages = Vec::new();
+    for n in 0..50 {
+        messages.extend(statement(
+            "INSERT INTO counters (name) VALUES ($1)",
+            &[Some(&format!("piped {n}"))],
+        ));
+        messages.extend(statement(
+            "UPDATE counters SET value = value + 1 WHERE name = 'counter 1' RETURNING value",
+            &[],
+        ));
+    }
+    messages.push(sync());
+    let frames = wire.ask(&messages).await;
+    assert_eq!(transcript(&frames), "12C12DC".repeat(50) + "Z");
+    assert_eq!(
+        shop.stores
+            .new
+            .value("SELECT value FROM counters WHERE name = 'counter 1'")
+            .await,
+        "50"
+    );
+});
+
+in_dual_phases!(
+    trap_14_an_error_in_a_pipeline_undoes_its_segment_in_both,
+    async |shop: &Shop| {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let mut messages = statement("INSERT INTO counters (name) VALUES ('undone')", &[]);
+        messages.extend(statement(
+            "INSERT INTO counters (name) VALUES ('counter 1')",
+            &[],
+        ));
+        messages.extend(statement(
+            "INSERT INTO counters (name) VALUES ('skipped')",
+            &[],
+        ));
+        messages.push(sync());
+        messages.extend(statement(
+            "INSERT INTO counters (name) VALUES ('kept')",
+            &[],
+        ));
+        messages.push(sync());
+        wire.send(&messages).await;
+        let mut frames = wire.ready().await;
+        frames.extend(wire.ready().await);
+        assert_eq!(transcript(&frames), "12C12EZ12CZ", "{frames:?}");
+        for store in [&shop.stores.old, &shop.stores.new] {
+            let found = store.value("SELECT string_agg(name, ',') FROM counters WHERE name IN ('undone', 'skipped', 'kept')");
+            assert_eq!(found.await, "kept");
+        }
+    }
+);
+
+in_dual_phases!(many_syncs_in_one_write, async |shop: &Shop| {
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let mut messages = Vec::new();
+    for n in 0..30 {
+        messages.extend(statement(
+            "INSERT INTO counters (name) VALUES ($1)",
+            &[Some(&format!("synced {n}"))],
+        ));
+        messages.push(sync());
+    }
+    wire.send(&messages).await;
+    for _ in 0..30 {
+        assert_eq!(transcript(&wire.ready().await), "12CZ");
+    }
+});
+
+in_dual_phases!(reads_and_writes_mixed_in_a_pipeline, async |shop: &Shop| {
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let mut messages = statement("SELECT 1", &[]);
+    messages.extend(statement(
+        "UPDATE counters SET value = 7 WHERE name = 'counter 2'",
+        &[],
+    ));
+    messages.extend(statement(
+        "SELECT value FROM counters WHERE name = 'counter 2'",
+        &[],
+    ));
+    messages.push(sync());
+    let frames = wire.ask(&messages).await;
+    assert_eq!(transcript(&frames), "12DC12C12DCZ");
+    assert_eq!(frames[8].body, b"\0\x01\0\0\0\x017"[..], "{frames:?}");
+});

@@ -1,0 +1,164 @@
+//! Prepared statements, and flips between their preparation and their use.
+
+use crate::shop::Shop;
+use crossfade_tests::wire::{
+    messages::{bind, close_statement, describe_statement, execute, parse, sync},
+    transcript,
+};
+
+in_dual_phases!(
+    prepared_statements_with_parameters_of_both_formats,
+    async |shop: &Shop| {
+        let client = shop.client().await;
+        let insert = client
+            .prepare("INSERT INTO orders (customer, state) VALUES ($1, $2) RETURNING id, total")
+            .await
+            .unwrap();
+        assert_eq!(insert.columns().len(), 2);
+        let update = client
+            .prepare("UPDATE orders SET state = $2 WHERE id = $1")
+            .await
+            .unwrap();
+        assert_eq!(update.columns().len(), 0);
+        for n in 0..20 {
+            let row = client
+                .query_one(&insert, &[&format!("prepared {n}"), &"new"])
+                .await
+                .unwrap();
+            assert_eq!(row.len(), 2);
+            assert_eq!(
+                client
+                    .execute(&update, &[&row.get::<_, i64>(0), &"done"])
+                    .await
+                    .unwrap(),
+                1
+            );
+        }
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let prepare = [
+            parse("named", "DELETE FROM orders WHERE customer = $1", &[]),
+            describe_statement("named"),
+            sync(),
+        ];
+        assert_eq!(transcript(&wire.ask(&prepare).await), "1tnZ");
+        let twice = [
+            bind("a", "named", &[Some("prepared 1")]),
+            bind("b", "named", &[Some("prepared 2")]),
+            execute("b", 0),
+            execute("a", 0),
+            close_statement("named"),
+            sync(),
+        ];
+        assert_eq!(transcript(&wire.ask(&twice).await), "22CC3Z");
+    }
+);
+
+#[tokio::test]
+async fn trap_34_statements_prepared_once_and_used_through_every_flip() {
+    let mut shop = Shop::in_phase("use-old").await;
+    let client = shop.client().await;
+    let insert = client
+        .prepare("INSERT INTO orders (customer) VALUES ($1) RETURNING id")
+        .await
+        .unwrap();
+    let update = client
+        .prepare("UPDATE orders SET total = total + 1 WHERE id = $1")
+        .await
+        .unwrap();
+    let select = client
+        .prepare("SELECT customer FROM orders WHERE id = $1")
+        .await
+        .unwrap();
+    let delete = client
+        .prepare("DELETE FROM orders WHERE id = $1")
+        .await
+        .unwrap();
+    let walk = [
+        "use-old",
+        "dual-write",
+        "dual-read",
+        "new-primary",
+        "dual-read",
+        "dual-write",
+    ];
+    for (step, phase) in walk.iter().enumerate() {
+        shop.proxy.flip(phase).await;
+        if step == 1 {
+            shop.complete();
+        }
+        let row = client
+            .query_one(&insert, &[phase])
+            .await
+            .unwrap_or_else(|error| panic!("{phase}: {error:?}"));
+        let id: i64 = row.get(0);
+        assert_eq!(client.execute(&update, &[&id]).await.unwrap(), 1, "{phase}");
+        assert_eq!(
+            client
+                .query_one(&select, &[&id])
+                .await
+                .unwrap()
+                .get::<_, String>(0),
+            *phase
+        );
+        let gone = client
+            .query_one(&insert, &[&"gone"])
+            .await
+            .unwrap()
+            .get::<_, i64>(0);
+        assert_eq!(
+            client.execute(&delete, &[&gone]).await.unwrap(),
+            1,
+            "{phase}"
+        );
+        if step >= 1 {
+            shop.assert_equal().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn trap_34_a_named_statement_may_be_made_again_after_a_flip() {
+    let mut shop = Shop::in_phase("use-old").await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let prepare = [
+        parse("s", "INSERT INTO orders (customer) VALUES ($1)", &[]),
+        sync(),
+    ];
+    assert_eq!(transcript(&wire.ask(&prepare).await), "1Z");
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    let again = wire.ask(&prepare).await;
+    assert_eq!(again[0].field(b'C').as_deref(), Some("42P05"), "{again:?}");
+    let used = [
+        bind("", "s", &[Some("after the flip")]),
+        execute("", 0),
+        sync(),
+    ];
+    assert_eq!(transcript(&wire.ask(&used).await), "2CZ");
+    let anew = [
+        close_statement("s"),
+        parse("s", "DELETE FROM orders WHERE customer = $1", &[]),
+        sync(),
+    ];
+    assert_eq!(transcript(&wire.ask(&anew).await), "31Z");
+    let used = [
+        bind("", "s", &[Some("after the flip")]),
+        execute("", 0),
+        sync(),
+    ];
+    assert_eq!(transcript(&wire.ask(&used).await), "2CZ");
+    shop.assert_equal().await;
+}
+
+in_dual_phases!(statements_prepared_in_sql, async |shop: &Shop| {
+    let client = shop.client().await;
+    // Whoever cannot see through PREPARE has to refuse it, or its EXECUTE.
+    let sql = "PREPARE up (text) AS UPDATE counters SET value = value + 1 WHERE name = $1; EXECUTE up ('counter 1')";
+    if let Err(error) = client.batch_execute(sql).await {
+        assert_eq!(
+            error.code().map(|code| code.code()),
+            Some("0A000"),
+            "{error:?}"
+        );
+    }
+});

@@ -30,6 +30,8 @@ pub struct Shared {
     pub old: Endpoint,
     /// The new store's server.
     pub new: Endpoint,
+    /// Both stores are schemas of one database: every transaction writes both, and they cannot diverge.
+    pub same_database: bool,
     /// The configuration in force; what can change live is read from here.
     pub config: ArcSwap<Config>,
     /// The toggles, in the file's order.
@@ -116,6 +118,7 @@ impl Shared {
             complete,
         } = parts;
         Arc::new(Shared {
+            same_database: old.config.url.same_database(&new.config.url),
             old,
             new,
             toggles,

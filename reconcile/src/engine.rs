@@ -137,6 +137,35 @@ impl Engine {
         }
     }
 
+    /// The tables of a toggle in an order in which each comes after those that its foreign keys in the target of `direction` point to, so
+    /// that no copied row is refused for want of its parent. Tables in a circle come last, in the order of the mapping.
+    #[must_use]
+    pub fn copy_order(&self, toggle: &str, direction: Direction) -> Vec<TableId> {
+        let side = direction.to();
+        let mut left: Vec<&TableMap> = self
+            .mapping
+            .tables
+            .iter()
+            .filter(|table| table.toggle == toggle)
+            .collect();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let waits_for = |table: &TableMap, other: &TableMap| {
+                table.id != other.id
+                    && table
+                        .on(side)
+                        .foreign_keys
+                        .iter()
+                        .any(|key| key.parent == other.on(side).name)
+            };
+            let free = left
+                .iter()
+                .position(|table| !left.iter().any(|other| waits_for(table, other)));
+            order.push(left.remove(free.unwrap_or(0)).id);
+        }
+        order
+    }
+
     pub(crate) fn map(&self, table: TableId) -> &TableMap {
         &self.mapping.tables[table.0]
     }

@@ -96,6 +96,14 @@ impl WriteOrder {
         &self.circular
     }
 
+    /// The tables, parents before children.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableId> {
+        let mut tables: Vec<TableId> = (0..self.rank.len()).map(TableId).collect();
+        tables.sort_by_key(|table| self.rank[table.0]);
+        tables
+    }
+
     /// Sorts one transaction's changes so that they break no foreign key on their way, whatever the order in which the primary made
     /// them: deletes where nobody points, upserts from parents to children, the other deletes from children to parents; each by key.
     ///

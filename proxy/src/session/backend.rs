@@ -74,6 +74,8 @@ pub(crate) struct Execute {
     pub(crate) show_rows: bool,
     /// The client sees the completion.
     pub(crate) show_complete: bool,
+    /// The rows are an answer to the session itself.
+    pub(crate) own: bool,
     /// What its completion does to the transaction.
     pub(crate) effect: Option<Effect>,
     /// The client wants at most this many rows at once of a captured write: the rest waits in the portal of this name.

@@ -192,11 +192,11 @@ async fn give_up(
 }
 
 /// The name by which the journal knows a table.
-fn name_of(mapping: &Mapping, table: TableId) -> String {
+pub(super) fn name_of(mapping: &Mapping, table: TableId) -> String {
     mapping.tables[table.0].old.name.to_string()
 }
 
-fn count(metric: &IntCounterVec, mapping: &Mapping, tables: &[TableId]) {
+pub(super) fn count(metric: &IntCounterVec, mapping: &Mapping, tables: &[TableId]) {
     for table in tables {
         metric
             .with_label_values(&[
@@ -228,7 +228,7 @@ fn secondary_failed(side: Side, reason: Reason) -> ClientError {
         .hint("try again; writes.on_secondary_error = \"journal\" lets such writes through and repairs the other store later")
 }
 
-fn journal_failed(error: &JournalError) -> ClientError {
+pub(super) fn journal_failed(error: &JournalError) -> ClientError {
     ClientError::new(
         "58030",
         format!("the write was refused because crossfade's journal cannot be written: {error}"),

@@ -275,6 +275,7 @@ impl Managed {
             show_rows: !captured || plan.returns_rows,
             show_complete: true,
             effect: plan.effect.clone(),
+            own: false,
             portion: (captured && plan.returns_rows && rows > 0).then_some((name, rows)),
             capture,
         }));
@@ -288,7 +289,7 @@ impl Managed {
         if self.skips() {
             return Ok(());
         }
-        let prepared = match self.prepare_commit().await {
+        let prepared = match self.prepare_commit(side).await {
             Ok(prepared) => prepared,
             Err(error) => return self.abort_block(side, &error).await,
         };
@@ -449,7 +450,7 @@ impl Managed {
 
     /// The sandwich around the Sync that commits an implicit transaction.
     pub(super) async fn sync_commit(&mut self, side: Side) -> Result<(), End> {
-        match self.prepare_commit().await {
+        match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.push_sync(side)?;
                 let settled = self.settle(side).await;

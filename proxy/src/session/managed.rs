@@ -98,6 +98,8 @@ pub(crate) struct Managed {
     pub(super) compares: Vec<Lookup>,
     /// No message of the client has been handled yet.
     pub(super) fresh: bool,
+    /// The last value that a server answered to the session itself.
+    pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
     pub(super) names: u64,
 }
@@ -144,6 +146,7 @@ impl Managed {
             settings_moved: false,
             compares: Vec::new(),
             fresh: true,
+            own_answer: None,
             path: None,
             names: 0,
         }
@@ -336,14 +339,21 @@ impl Managed {
         tracing::info!(sqlstate = error.sqlstate, message = %error.message, "a statement was refused");
     }
 
-    /// The sandwich's first two steps for the present transaction; `None` when it changed nothing that a secondary gets.
-    pub(super) async fn prepare_commit(&mut self) -> Result<Option<commit::Prepared>, ClientError> {
+    /// The sandwich's first two steps for the present transaction, which `side` is about to commit; `None` when there is nothing to conclude: it changed
+    /// nothing that a secondary gets, or both stores are in this very transaction.
+    pub(super) async fn prepare_commit(
+        &mut self,
+        side: Side,
+    ) -> Result<Option<commit::Prepared>, ClientError> {
         if self.transaction.is_empty() {
             return Ok(None);
         }
         let Some(secondary) = self.secondary() else {
             return Ok(None);
         };
+        if self.shared.same_database {
+            return self.write_across(side, secondary).await.map(|()| None);
+        }
         let order = self.router.order(secondary);
         commit::prepare(
             &self.shared,

@@ -276,6 +276,13 @@ impl Managed {
             return Err(End::Malformed(ProtocolError::Kind { kind: b'D' }));
         };
         let show = execute.show_rows;
+        if execute.own {
+            self.own_answer = backend::split_row(frame.body(), 1)?
+                .appended
+                .pop()
+                .flatten();
+            return Ok(());
+        }
         let Some(capture) = execute.capture.clone() else {
             if show {
                 self.show(&frame);

@@ -95,7 +95,7 @@ impl Managed {
     async fn commit_query(&mut self, frame: &Frame, plan: &Plan) -> Result<(), End> {
         let side = plan.side;
         self.settle_batch(side).await?;
-        match self.prepare_commit().await {
+        match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.failed = false;
                 self.pass(frame, plan.effect.clone())?;
@@ -164,6 +164,7 @@ impl Managed {
                 show_complete: true,
                 effect: plan.effect.clone(),
                 portion: None,
+                own: false,
             }),
         ]);
         Ok(())
@@ -175,7 +176,7 @@ impl Managed {
         if self.skips() {
             return Ok(false);
         }
-        match self.prepare_commit().await {
+        match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.failed = false;
                 self.send_piece(side, piece)?;

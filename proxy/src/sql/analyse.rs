@@ -14,7 +14,7 @@ use super::{
     tree::{self, Node, Value},
 };
 
-pub(super) use dml::{qualifier, values_rows};
+pub(super) use dml::values_rows;
 pub(super) use resolve::Names;
 
 /// What a statement is analysed with.

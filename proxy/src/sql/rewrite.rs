@@ -2,6 +2,7 @@
 //! one plan serves every text with the same normal form.
 
 mod capture;
+mod columns;
 mod delete;
 mod figure;
 mod group;

@@ -32,11 +32,9 @@ async fn a_differing_row_among_thousands_is_named_with_its_old_columns_and_repai
         found,
         [
             "(eu, 777): differs in total",
-            "(us, 1234): differs in tags, note"
-                .replace("(us, 1234)", region_of(1234))
-                .as_str(),
             "(zz, 99999): missing in the old store",
             "(Ä, 1): missing in the new store",
+            "(Ä, 1234): differs in tags, note",
         ]
     );
     assert!(!report.complete);
@@ -46,14 +44,6 @@ async fn a_differing_row_among_thousands_is_named_with_its_old_columns_and_repai
         (4, 0, true)
     );
     assert_eq!(pair.journal.dirty_count("shop"), 0);
-}
-
-fn region_of(id: u32) -> &'static str {
-    match id % 3 {
-        0 => "(eu, 1234)",
-        1 => "(Ä, 1234)",
-        _ => "(us, 1234)",
-    }
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 //!
 //! Every value goes in and out in the canonical text of [`crate::Row`], so that it means the same in every session.
 
+mod across;
 mod canonical;
 mod key;
 mod read;
 mod types;
 mod write;
 
+pub use across::write_across;
 pub use canonical::{canonical, canonical_as, comparable, convert, param, param_expr};
 pub(crate) use key::uses_index;
 pub use key::{key_condition, key_list, key_order};

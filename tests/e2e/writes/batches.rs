@@ -138,5 +138,5 @@ in_dual_phases!(reads_and_writes_mixed_in_a_pipeline, async |shop: &Shop| {
     messages.push(sync());
     let frames = wire.ask(&messages).await;
     assert_eq!(transcript(&frames), "12DC12C12DCZ");
-    assert_eq!(frames[8].body, b"\0\x01\0\0\0\x017"[..], "{frames:?}");
+    assert_eq!(frames[9].body, b"\0\x01\0\0\0\x017"[..], "{frames:?}");
 });

@@ -62,7 +62,7 @@ in_dual_phases!(a_key_deleted_and_inserted_again, async |shop: &Shop| {
 });
 
 in_dual_phases!(keys_of_several_columns, async |shop: &Shop| {
-    shop.run("INSERT INTO items (order_id, line, product) VALUES (1, 2, 'x'), (2, 2, 'y'), (12, 1, 'twelve')").await
+    shop.run("INSERT INTO items (order_id, line, product) VALUES (1, 2, 'x'), (2, 2, 'y'), (120, 1, 'twelve')").await
 });
 
 #[tokio::test]

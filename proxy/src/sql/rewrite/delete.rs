@@ -21,7 +21,8 @@ pub(super) fn delete(
     };
     let tree = &walk.statement.tree;
     let map = walk.map(table);
-    walk.fields(tree, &["with_clause", "using_clause"])?;
+    walk.with(tree)?;
+    walk.fields(tree, &["using_clause"])?;
     let mut relations = vec![Relation {
         name: facts.qualifier.clone(),
         what: What::Target(table),

@@ -28,7 +28,7 @@ pub(super) fn extend(walk: &mut Rewriter<'_>, select: &Node) -> Result<(), Refus
     let relations = walk.scopes.last().cloned().unwrap_or_default();
     let mut added = Vec::new();
     for relation in &relations {
-        let What::Read(table) = relation.what else {
+        let What::Read(table) = relation.what.clone() else {
             continue;
         };
         let map = walk.map(table);

@@ -37,7 +37,7 @@ pub(super) fn insert(
     }
     let tree = &walk.statement.tree;
     let map = walk.map(table);
-    walk.fields(tree, &["with_clause"])?;
+    walk.with(tree)?;
     update::rename_target(walk, tree, map)?;
     if shape::shape(map) == Shape::Recast {
         let columns = columns(walk, facts, map)?;

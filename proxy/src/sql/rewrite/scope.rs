@@ -3,12 +3,14 @@
 use crossfade_store::{TableId, TableMap};
 
 /// What a name in a FROM list stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// The table that the statement writes: its columns have the new store's names.
     Target(TableId),
     /// A mapped table that is read: it appears under its old names.
     Read(TableId),
+    /// A CTE or sub-select with these columns.
+    Known(Vec<String>),
     /// Anything else: its columns are not known.
     Opaque,
 }
@@ -53,12 +55,15 @@ pub(super) fn unqualified(scopes: &Scopes, tables: &[TableMap], name: &str) -> O
     let mut doubtful = false;
     for scope in scopes.iter().rev() {
         // Two relations of one query that both have it make the reference ambiguous: the server says so in either store.
-        let owner = scope.iter().find_map(|relation| match relation.what {
-            What::Target(table) if has(tables, table, name) => {
-                Some(Owner::Target(table, relation.name.clone()))
+        let owner = scope.iter().find_map(|relation| match &relation.what {
+            What::Target(table) if has(tables, *table, name) => {
+                Some(Owner::Target(*table, relation.name.clone()))
             }
-            What::Read(table) if has(tables, table, name) => Some(Owner::Read(table)),
-            What::Target(_) | What::Read(_) | What::Opaque => None,
+            What::Read(table) if has(tables, *table, name) => Some(Owner::Read(*table)),
+            What::Known(columns) if columns.iter().any(|column| column == name) => {
+                Some(Owner::Elsewhere)
+            }
+            What::Target(_) | What::Read(_) | What::Known(_) | What::Opaque => None,
         });
         match owner {
             Some(Owner::Target(table, _)) if doubtful => return Owner::Unknown(table),
@@ -71,10 +76,10 @@ pub(super) fn unqualified(scopes: &Scopes, tables: &[TableMap], name: &str) -> O
         .rev()
         .flatten()
         .find(|relation| relation.name == name);
-    match whole.map(|relation| relation.what) {
-        Some(What::Target(table)) => Owner::WholeTarget(table),
-        Some(What::Read(table)) => Owner::WholeRead(table),
-        Some(What::Opaque) | None => Owner::Elsewhere,
+    match whole.map(|relation| &relation.what) {
+        Some(What::Target(table)) => Owner::WholeTarget(*table),
+        Some(What::Read(table)) => Owner::WholeRead(*table),
+        Some(What::Known(_) | What::Opaque) | None => Owner::Elsewhere,
     }
 }
 
@@ -85,9 +90,9 @@ pub(super) fn qualified(scopes: &Scopes, qualifier: &str) -> Owner {
         .rev()
         .flatten()
         .find(|relation| relation.name == qualifier);
-    match found.map(|relation| relation.what) {
-        Some(What::Target(table)) => Owner::Target(table, qualifier.to_owned()),
-        Some(What::Read(table)) => Owner::Read(table),
-        Some(What::Opaque) | None => Owner::Elsewhere,
+    match found.map(|relation| &relation.what) {
+        Some(What::Target(table)) => Owner::Target(*table, qualifier.to_owned()),
+        Some(What::Read(table)) => Owner::Read(*table),
+        Some(What::Known(_) | What::Opaque) | None => Owner::Elsewhere,
     }
 }

@@ -60,7 +60,13 @@ pub(super) fn is_recast(column: &ColumnMap) -> bool {
 
 pub(super) fn fate<'m>(table: &'m TableMap, name: &str) -> Fate<'m> {
     match table.columns.iter().find(|column| column.old.name == name) {
-        Some(column) if column.old.name == column.new.name && !is_recast(column) => Fate::Same,
+        Some(column)
+            if column.old.name == column.new.name
+                && !is_recast(column)
+                && !needs_override(column) =>
+        {
+            Fate::Same
+        }
         Some(column) => Fate::Changed(column),
         None if table.old.column(name).is_some()
             || table.dropped.iter().any(|dropped| dropped == name) =>
@@ -91,11 +97,13 @@ pub(super) fn as_old(expr: &str, column: &ColumnMap) -> String {
 }
 
 /// What stands before and behind an expression that the client writes into a column, so that it is taken as the old type (parameters are
-/// inferred to have it) and becomes the new one. Lengths are left to the assignment, which refuses what a cast would cut (trap 11).
+/// inferred to have it, and what is too long for it is refused) and becomes the new one. The new type's length is left to the assignment,
+/// which refuses what a cast would cut (trap 11).
 pub(super) fn into_new(column: &ColumnMap) -> (String, String) {
     let (old, new) = (&column.old, &column.new);
+    let (open, close) = as_assigned(old);
     if is_textual(new) && is_textual(old) {
-        return ("CAST(".to_owned(), format!(" AS {})", without_length(old)));
+        return (open, close);
     }
     if !is_builtin(old) {
         // The new store may not have the type at all.
@@ -106,18 +114,38 @@ pub(super) fn into_new(column: &ColumnMap) -> (String, String) {
     }
     if is_builtin(new) || is_textual(old) {
         return (
-            "CAST(CAST(".to_owned(),
-            format!(" AS {}) AS {})", without_length(old), without_length(new)),
+            format!("CAST({open}"),
+            format!("{close} AS {})", without_length(new)),
         );
     }
     (
-        "CAST(CAST(CAST(".to_owned(),
-        format!(
-            " AS {}) AS pg_catalog.text) AS {})",
-            without_length(old),
-            without_length(new)
-        ),
+        format!("CAST(CAST({open}"),
+        format!("{close} AS pg_catalog.text) AS {})", without_length(new)),
     )
+}
+
+/// What makes an expression the column's type as an assignment does: a length is checked rather than cut to.
+fn as_assigned(column: &Column) -> (String, String) {
+    let ty = without_length(column);
+    let length = column
+        .type_name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')')?.parse::<u32>().ok());
+    // The functions behind the casts, told that they are not explicit. The character types' modifier counts a header of four bytes.
+    let check = match (column.type_oid, length) {
+        (1043, Some(length)) => Some(("\"varchar\"", length + 4)),
+        (1042, Some(length)) => Some(("\"bpchar\"", length + 4)),
+        (1560, Some(length)) => Some(("\"bit\"", length)),
+        (1562, Some(length)) => Some(("\"varbit\"", length)),
+        _ => None,
+    };
+    match check {
+        Some((function, modifier)) => (
+            format!("pg_catalog.{function}(CAST("),
+            format!(" AS {ty}), {modifier}, false)"),
+        ),
+        None => ("CAST(".to_owned(), format!(" AS {ty})")),
+    }
 }
 
 /// The type for an explicit cast, without the lengths to which a cast cuts in silence.

@@ -8,13 +8,12 @@ use crossfade_store::{
 };
 
 use super::{
-    Refusal, Script, figure, group,
+    Refusal, Script, columns, figure, group,
     scope::{self, Owner, Relation, Scopes, What},
     shape::{self, Fate, Shape},
     splice::{Piece, Plan},
 };
 use crate::sql::{
-    analyse,
     facts::StatementFacts,
     tree::{Node, Value},
 };
@@ -42,6 +41,8 @@ pub(super) struct Rewriter<'a> {
     pub(super) scopes: Scopes,
     /// A WHERE for the sub-select that stands for the one table of a lookup by key: it lets the new column's index be used.
     pub(super) hint: Vec<Piece>,
+    /// CTEs in sight, with their columns where they can be told.
+    ctes: Vec<(String, Option<Vec<String>>)>,
     /// Whole rows that may stand, by their token.
     rows: BTreeSet<usize>,
 }
@@ -59,6 +60,7 @@ impl<'a> Rewriter<'a> {
             plan: Plan::default(),
             scopes: Vec::new(),
             hint: Vec::new(),
+            ctes: Vec::new(),
             rows: BTreeSet::new(),
         }
     }
@@ -128,8 +130,8 @@ impl<'a> Rewriter<'a> {
     }
 
     fn select(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        // A CTE does not see the query that it stands before.
-        self.fields(node, &["with_clause"])?;
+        let outer = self.ctes.len();
+        self.with(node)?;
         let relations = self.relations_of(node.list("from_clause"));
         self.scopes.push(relations);
         for (name, value) in node.fields() {
@@ -145,6 +147,32 @@ impl<'a> Rewriter<'a> {
         }
         group::extend(self, node)?;
         self.scopes.pop();
+        self.ctes.truncate(outer);
+        Ok(())
+    }
+
+    /// The CTEs of a statement, which do not see the query that they stand before.
+    pub(super) fn with(&mut self, node: &'a Node) -> Result<(), Refusal> {
+        let Some(with) = node.node("with_clause") else {
+            return Ok(());
+        };
+        for cte in with.nodes("ctes") {
+            let named = cte.names("aliascolnames");
+            let columns = if named.is_empty() {
+                cte.node("ctequery")
+                    .and_then(|query| columns::of_query(self, query))
+            } else {
+                Some(named.into_iter().map(str::to_owned).collect())
+            };
+            let name = cte.text("ctename").to_owned();
+            if with.flag("recursive") {
+                self.ctes.push((name, columns));
+                self.walk(cte)?;
+            } else {
+                self.walk(cte)?;
+                self.ctes.push((name, columns));
+            }
+        }
         Ok(())
     }
 
@@ -237,24 +265,16 @@ impl<'a> Rewriter<'a> {
                 .as_node()
                 .iter()
                 .for_each(|node| self.add_relations(node, relations)),
-            "RangeVar" => {
-                let renamed = item
-                    .node("alias")
-                    .is_some_and(|alias| alias.has("colnames"));
-                let what = match self.statement.relations.get(&item.location()) {
-                    Some(&table) if !renamed => What::Read(table),
-                    _ => What::Opaque,
-                };
-                relations.push(Relation {
-                    name: analyse::qualifier(item),
-                    what,
-                });
-            }
-            _ => relations.push(Relation {
-                name: alias.unwrap_or_default(),
-                what: What::Opaque,
-            }),
+            _ => relations.push(columns::relation(self, item)),
         }
+    }
+
+    /// The columns of a CTE: `None` where there is none of this name, or where they cannot be told.
+    pub(super) fn cte(&self, name: &str) -> Option<&Vec<String>> {
+        self.ctes
+            .iter()
+            .rfind(|(cte, _)| cte == name)
+            .and_then(|(_, columns)| columns.as_ref())
     }
 
     /// A statement within a CTE that writes.
@@ -269,11 +289,14 @@ impl<'a> Rewriter<'a> {
                 self.map(table).old.name
             )));
         }
+        let outer = self.ctes.len();
+        self.with(node)?;
         for (name, value) in node.fields() {
-            if name != "relation" {
+            if !matches!(name, "relation" | "with_clause") {
                 self.value(value)?;
             }
         }
+        self.ctes.truncate(outer);
         Ok(())
     }
 
@@ -296,7 +319,12 @@ impl<'a> Rewriter<'a> {
         } else {
             format!(" AS {}", quote_ident(&map.old.name.name))
         };
-        match shape::shape(map) {
+        let shape = shape::shape(map);
+        // `TABLE orders` takes neither an alias nor a sub-select.
+        if shape != Shape::Same && at > 0 && self.script.is(at - 1, "table") {
+            self.plan.replace(at - 1..at, "SELECT * FROM");
+        }
+        match shape {
             Shape::Same => {}
             Shape::Renamed => self
                 .plan

@@ -219,6 +219,7 @@ fn a_table_of_another_name_keeps_its_old_one_as_an_alias() {
                 r#"DECLARE c CURSOR FOR SELECT * FROM "shop"."lines" AS "items""#,
             ),
             ("WITH items AS (SELECT 1) SELECT * FROM items", "same"),
+            ("TABLE items", r#"SELECT * FROM "shop"."lines" AS "items""#),
         ],
     );
 }
@@ -320,7 +321,7 @@ fn rows_are_inserted_under_their_new_columns() {
         &[
             (
                 "INSERT INTO sales (id, total, label) VALUES ($1, 1.5, 'x'), (DEFAULT, (SELECT 1), DEFAULT) RETURNING id, total::text, *",
-                r#"INSERT INTO "shop"."sale" AS "sales" ("sale_id", "amount", "label") VALUES (CAST(CAST($1 AS integer) AS bigint), CAST(CAST(1.5 AS numeric) AS numeric(12,2)), CAST('x' AS pg_catalog.varchar)), (DEFAULT, CAST(CAST((SELECT 1) AS numeric) AS numeric(12,2)), DEFAULT) RETURNING CAST("sales"."sale_id" AS integer) AS "id", CAST("sales"."amount" AS numeric)::text AS "total", {star}, {sale image}"#,
+                r#"INSERT INTO "shop"."sale" AS "sales" ("sale_id", "amount", "label") VALUES (CAST(CAST($1 AS integer) AS bigint), CAST(CAST(1.5 AS numeric) AS numeric(12,2)), pg_catalog."varchar"(CAST('x' AS pg_catalog.varchar), 24, false)), (DEFAULT, CAST(CAST((SELECT 1) AS numeric) AS numeric(12,2)), DEFAULT) RETURNING CAST("sales"."sale_id" AS integer) AS "id", CAST("sales"."amount" AS numeric)::text AS "total", {star}, {sale image}"#,
             ),
             (
                 "INSERT INTO sales DEFAULT VALUES",
@@ -383,7 +384,7 @@ fn rows_are_updated_under_their_new_columns() {
         &[
             (
                 "UPDATE sales SET (total, label) = (1, 'x'), code = DEFAULT, at = now() FROM items i WHERE sales.id = i.order_id RETURNING *",
-                r#"UPDATE "shop"."sale" AS "sales" SET ("amount", "label") = (CAST(CAST(1 AS numeric) AS numeric(12,2)), CAST('x' AS pg_catalog.varchar)), "sale_code" = DEFAULT, at = now() FROM "shop"."lines" i WHERE CAST("sales"."sale_id" AS integer) = i.order_id RETURNING {star}, "i".*"#,
+                r#"UPDATE "shop"."sale" AS "sales" SET ("amount", "label") = (CAST(CAST(1 AS numeric) AS numeric(12,2)), pg_catalog."varchar"(CAST('x' AS pg_catalog.varchar), 24, false)), "sale_code" = DEFAULT, at = now() FROM "shop"."lines" i WHERE CAST("sales"."sale_id" AS integer) = i.order_id RETURNING {star}, "i".*"#,
             ),
             (
                 "UPDATE sales SET total = 1 WHERE code IS DISTINCT FROM 'x' AND EXISTS (SELECT FROM items WHERE sku = code)",

@@ -28,7 +28,7 @@ fn names(table: &TableMap, target: Side, columns: &[usize]) -> String {
 }
 
 /// Everything up to VALUES or SELECT.
-fn insert_head(table: &TableMap, target: Side, columns: &[usize]) -> String {
+pub(super) fn insert_head(table: &TableMap, target: Side, columns: &[usize]) -> String {
     // Trap 33: an identity column that is always generated takes a value only by this.
     let identity = columns
         .iter()
@@ -45,11 +45,11 @@ fn insert_head(table: &TableMap, target: Side, columns: &[usize]) -> String {
     )
 }
 
-fn on_conflict(table: &TableMap, target: Side) -> String {
+pub(super) fn on_conflict(table: &TableMap, target: Side) -> String {
     format!(" ON CONFLICT ({})", names(table, target, &table.key))
 }
 
-fn do_update(table: &TableMap, target: Side, columns: &[usize]) -> String {
+pub(super) fn do_update(table: &TableMap, target: Side, columns: &[usize]) -> String {
     let set: Vec<_> = columns
         .iter()
         .filter(|&index| {

@@ -1,0 +1,147 @@
+//! Which columns a sub-select or a CTE has, where that can be told without a catalog.
+
+use super::{
+    figure,
+    scope::{Relation, What},
+    walk::Rewriter,
+};
+use crate::sql::tree::Node;
+
+/// A relation of a FROM list that is not a join.
+pub(super) fn relation(walk: &Rewriter<'_>, item: &Node) -> Relation {
+    let alias = item.node("alias");
+    let named: Vec<String> = alias
+        .map(|alias| {
+            alias
+                .names("colnames")
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default();
+    let name = alias
+        .map_or_else(|| item.text("relname"), |alias| alias.text("aliasname"))
+        .to_owned();
+    let what = match item.kind {
+        "RangeVar" => range(walk, item),
+        "RangeSubselect" => item
+            .node("subquery")
+            .and_then(|query| of_query(walk, query))
+            .map_or(What::Opaque, What::Known),
+        _ => What::Opaque,
+    };
+    match what {
+        // A column list renames the first columns of the relation.
+        What::Known(mut columns) if !named.is_empty() => {
+            columns.splice(..named.len().min(columns.len()), named);
+            Relation {
+                name,
+                what: What::Known(columns),
+            }
+        }
+        What::Read(table) if !named.is_empty() => {
+            let rest = walk
+                .map(table)
+                .old
+                .columns
+                .iter()
+                .skip(named.len())
+                .map(|column| column.name.clone());
+            let columns = named.into_iter().chain(rest).collect();
+            Relation {
+                name,
+                what: What::Known(columns),
+            }
+        }
+        what => Relation { name, what },
+    }
+}
+
+fn range(walk: &Rewriter<'_>, item: &Node) -> What {
+    if let Some(&table) = walk.statement.relations.get(&item.location()) {
+        return What::Read(table);
+    }
+    let cte = if item.has("schemaname") {
+        None
+    } else {
+        walk.cte(item.text("relname"))
+    };
+    cte.map_or(What::Opaque, |columns| What::Known(columns.clone()))
+}
+
+/// The columns of a query's result.
+pub(super) fn of_query(walk: &Rewriter<'_>, query: &Node) -> Option<Vec<String>> {
+    match query.kind {
+        "SelectStmt" => {}
+        "InsertStmt" | "UpdateStmt" | "DeleteStmt" => {
+            let clause = query.node("returning_clause")?;
+            let relations = query
+                .node("relation")
+                .map(|relation| vec![self::relation(walk, relation)]);
+            let joined = query.has("from_clause") || query.has("using_clause");
+            return items(walk, clause.nodes("exprs"), relations.filter(|_| !joined));
+        }
+        _ => return None,
+    }
+    let mut first = query;
+    while let Some(left) = first.node("larg") {
+        first = left;
+    }
+    if let Some(row) = first.nodes("values_lists").next() {
+        return Some(
+            (1..=row.list("items").len())
+                .map(|place| format!("column{place}"))
+                .collect(),
+        );
+    }
+    // A join with USING or NATURAL merges columns: the names stay the same.
+    items(
+        walk,
+        first.nodes("target_list"),
+        Some(walk.relations_of(first.list("from_clause"))),
+    )
+}
+
+fn items<'n>(
+    walk: &Rewriter<'_>,
+    items: impl Iterator<Item = &'n Node>,
+    relations: Option<Vec<Relation>>,
+) -> Option<Vec<String>> {
+    let mut columns = Vec::new();
+    for item in items {
+        let value = item.node("val")?;
+        let fields = if value.kind == "ColumnRef" {
+            value.names("fields")
+        } else {
+            Vec::new()
+        };
+        if fields.last() != Some(&"*") {
+            let name = item.text("name");
+            columns.push(if name.is_empty() {
+                figure::column_name(value)
+            } else {
+                name.to_owned()
+            });
+            continue;
+        }
+        let qualifier = fields.len().checked_sub(2).map(|place| fields[place]);
+        for relation in relations
+            .as_ref()?
+            .iter()
+            .filter(|relation| qualifier.is_none_or(|qualifier| qualifier == relation.name))
+        {
+            match &relation.what {
+                What::Read(table) => columns.extend(
+                    walk.map(*table)
+                        .old
+                        .columns
+                        .iter()
+                        .map(|column| column.name.clone()),
+                ),
+                What::Known(names) => columns.extend(names.iter().cloned()),
+                What::Target(_) | What::Opaque => return None,
+            }
+        }
+    }
+    Some(columns)
+}

@@ -1,0 +1,79 @@
+//! Signals, and the way out.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use crossfade_proxy::listener::Listeners;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::App;
+
+/// Longest time that running transactions get to end.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Time for the threads to stop accepting.
+const LISTENERS: Duration = Duration::from_millis(50);
+
+/// The signals that mean something.
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Look at the file now.
+    Reload,
+    /// End, by this signal.
+    Stop(&'static str),
+}
+
+impl Signals {
+    /// Receives them from now on.
+    ///
+    /// # Errors
+    /// When the system does not let the process.
+    pub(super) fn new() -> io::Result<Signals> {
+        Ok(Signals { hangup: signal(SignalKind::hangup())?, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+        }
+    }
+}
+
+/// Takes no new client, lets running transactions end, then goes.
+pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static str) {
+    tracing::info!(signal, clients = clients(app), "crossfade stops: no new clients, running transactions may end within {} s", WITHIN.as_secs());
+    let began = Instant::now();
+    // It waits for threads.
+    if tokio::task::spawn_blocking(move || listeners.stop(LISTENERS)).await.is_err() {
+        tracing::warn!("a listening thread ended unexpectedly");
+    }
+    while clients(app) > 0 && transactions(app) > 0 && began.elapsed() < WITHIN {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (cut, took_ms) = (transactions(app), began.elapsed().as_millis());
+    if cut > 0 {
+        tracing::warn!(transactions = cut, took_ms, "crossfade ends with transactions still open; their stores roll them back");
+    } else {
+        tracing::info!(took_ms, "crossfade ends");
+    }
+}
+
+fn clients(app: &App) -> usize {
+    app.shared.get().map_or(0, |shared| shared.clients())
+}
+
+/// Sessions that are in a transaction.
+fn transactions(app: &App) -> usize {
+    app.toggles.values().map(|toggle| toggle.gate().pinned().len()).max().unwrap_or(0)
+}

@@ -1,0 +1,147 @@
+//! `/status`: what an operator wants to know, as JSON.
+
+mod gather;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use gather::gather;
+
+use crate::jobs::PartView;
+
+/// The whole answer. Fields are only ever added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Release.
+    pub(crate) version: String,
+    /// Seconds since the process began; 0 when nothing serves.
+    pub(crate) uptime_s: u64,
+    /// Whether this is a running proxy's answer, and not one read from `state_dir`.
+    pub(crate) serving: bool,
+    /// Toggles by name.
+    pub(crate) toggles: BTreeMap<String, ToggleStatus>,
+    /// The file.
+    pub(crate) config: ConfigStatus,
+    /// The journal.
+    pub(crate) journal: JournalStatus,
+    /// Stores by side.
+    pub(crate) stores: BTreeMap<String, StoreStatus>,
+    /// Clients connected.
+    pub(crate) clients: usize,
+}
+
+/// One toggle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ToggleStatus {
+    /// Phase in the file.
+    pub(crate) wanted: String,
+    /// Phase that every transaction is in.
+    pub(crate) effective: String,
+    /// Phase of transactions that begin now.
+    pub(crate) published: String,
+    /// Number of flips.
+    pub(crate) epoch: u64,
+    /// When the published phase began, in UTC.
+    pub(crate) since: Option<String>,
+    /// Whether new transactions wait.
+    pub(crate) barrier: bool,
+    /// Transactions that hold up the present flip.
+    pub(crate) holders: Vec<String>,
+    /// Open transactions, longest first, at most a few.
+    pub(crate) transactions: Vec<String>,
+    /// Keys whose row in the secondary may differ.
+    pub(crate) dirty_keys: usize,
+    /// When the oldest of them became dirty, in UTC.
+    pub(crate) oldest_dirty: Option<String>,
+    /// Transactions between intent and verdict, and those that the secondary has not flushed yet.
+    pub(crate) open_intents: usize,
+    /// Dirty keys that a repair has tried in vain.
+    pub(crate) failing: usize,
+    /// Some of them, with what the store said.
+    pub(crate) failing_keys: Vec<FailingKey>,
+    /// Why the toggle is not where the file wants it.
+    pub(crate) refusal: Option<String>,
+    /// What a move that is under way waits for.
+    pub(crate) waits_for: Option<String>,
+    /// Tables by their old names.
+    pub(crate) tables: BTreeMap<String, TableStatus>,
+    /// Jobs that run or ran last.
+    pub(crate) jobs: Vec<PartView>,
+}
+
+/// A key that could not be repaired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FailingKey {
+    /// Its table.
+    pub(crate) table: String,
+    /// Its columns.
+    pub(crate) key: Vec<String>,
+    /// What the store said.
+    pub(crate) error: String,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TableStatus {
+    /// Its name in the new store.
+    pub(crate) target: String,
+    /// Whether every row is in the new store, backfilled and verified since.
+    pub(crate) complete: bool,
+    /// Whether a backfill has gone over it.
+    pub(crate) backfilled: bool,
+    /// The last verify.
+    pub(crate) verified: Option<VerifiedStatus>,
+    /// The last reverse verify.
+    pub(crate) reverse_verified: Option<VerifiedStatus>,
+    /// Why the new store may have missed writes.
+    pub(crate) bypassed: Option<String>,
+    /// Keys whose row in the secondary may differ.
+    pub(crate) dirty_keys: usize,
+    /// Compared reads that differed, since the process began.
+    pub(crate) mismatches: u64,
+    /// Compared reads, since the process began.
+    pub(crate) compared: u64,
+}
+
+/// Outcome of a verify.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VerifiedStatus {
+    /// Rows compared.
+    pub(crate) rows: u64,
+    /// Rows that differ.
+    pub(crate) differences: u64,
+    /// When it ended, in UTC.
+    pub(crate) at: String,
+}
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ConfigStatus {
+    /// Its path, as the process was given it.
+    pub(crate) file: String,
+    /// Whether it is good as it stands.
+    pub(crate) ok: bool,
+    /// Every mistake, a line each.
+    pub(crate) error: Option<String>,
+    /// Settings that wait for a restart.
+    pub(crate) needs_restart: Vec<String>,
+}
+
+/// The journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JournalStatus {
+    /// Whether it takes writes.
+    pub(crate) healthy: bool,
+    /// Why not.
+    pub(crate) error: Option<String>,
+}
+
+/// One store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoreStatus {
+    /// Where it is, without the password.
+    pub(crate) url: String,
+    /// Whether the circuit breaker keeps writes away from it.
+    pub(crate) breaker_open: bool,
+}

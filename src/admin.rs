@@ -4,6 +4,8 @@ mod answer;
 pub(crate) mod asks;
 mod routes;
 
+pub(crate) use routes::on_trial;
+
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};

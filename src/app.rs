@@ -91,8 +91,7 @@ impl App {
     /// When the journal is another process's, the file contradicts the durable state, or the mapping cannot be made.
     pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
         let config = loaded.config.clone();
-        only_postgres("old", &config.old)?;
-        only_postgres("new", &config.new)?;
+        supported(&config)?;
         let endpoints = (Endpoint::new(config.old.clone())?, Endpoint::new(config.new.clone())?);
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         let catalogs = Catalogs::open(&config.state_dir)?;
@@ -200,6 +199,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Refuses a file with stores that this release has no adapter for.
+///
+/// # Errors
+/// Names the store.
+pub(crate) fn supported(config: &Config) -> Result<(), Failure> {
+    only_postgres("old", &config.old)?;
+    only_postgres("new", &config.new)
+}
+
 fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
     match store.url.kind {
         StoreKind::Postgres => Ok(()),
@@ -210,7 +218,8 @@ fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
     }
 }
 
-fn stores(config: &Config) -> Stores {
+/// Both stores of a file; contacts none.
+pub(crate) fn stores(config: &Config) -> Stores {
     // Below the client's bound, so that the server says which lock it was that did not come.
     let lock_timeout = config.writes.secondary_timeout.mul_f64(0.8);
     let store = |store: &StoreConfig, side| Arc::new(PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout));

@@ -50,6 +50,21 @@ pub(crate) struct Plan {
     pub(crate) deallocates: Option<Deallocated>,
     /// A lookup by key whose answer is compared afterwards (phase 4).
     pub(crate) compare: Option<Compare>,
+    /// A lookup by key that is answered from both stores (phases 5 to 7).
+    pub(crate) merge: Option<Merge>,
+}
+
+/// The old store's part of a lookup in both.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    /// The table.
+    pub(crate) table: TableId,
+    /// The text for the old store.
+    pub(crate) old_sql: Arc<str>,
+    /// Columns appended on either side: the version of a table whose rows change.
+    pub(crate) images: usize,
+    /// Where the key is found.
+    pub(crate) key: Option<Compare>,
 }
 
 /// Prepared statements that a statement takes away.
@@ -74,12 +89,16 @@ impl Plan {
             session_state: false,
             deallocates: None,
             compare: None,
+            merge: None,
         }
     }
 
     /// Columns appended to its answer.
     pub(crate) fn appended(&self) -> usize {
-        self.capture.as_ref().map_or(0, |capture| capture.width())
+        let version = self.merge.as_ref().map_or(0, |merge| merge.images);
+        self.capture
+            .as_ref()
+            .map_or(version, |capture| capture.width())
     }
 
     /// Whether the client's own message can go to `home` as it is, with nothing to do before or after.

@@ -8,6 +8,7 @@ mod commit;
 mod extended;
 mod handover;
 mod managed;
+mod merge;
 mod plan;
 mod pump;
 mod simple;

@@ -74,21 +74,22 @@ impl Start {
 pub(super) struct Process {
     child: Child,
     name: &'static str,
+    ends_by: &'static str,
     keep: bool,
 }
 
 impl Process {
-    /// Starts `command` with its output in the file `log`.
+    /// Starts `command` with its output in the file `log`. Dropped, it ends by the signal `ends_by`, or not at all when it is kept.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn spawn(name: &'static str, mut command: Command, log: &Path, keep: bool) -> Result<Process, Halt> {
+    pub(super) fn spawn(name: &'static str, mut command: Command, log: &Path, ends_by: &'static str, keep: bool) -> Result<Process, Halt> {
         let mut start = || -> io::Result<Child> {
             let log = File::options().create(true).append(true).open(log)?;
             command.stdout(log.try_clone()?).stderr(log).spawn()
         };
         let child = start().map_err(|why| Halt::broken(format!("{name} cannot be started"), why))?;
-        Ok(Process { child, name, keep })
+        Ok(Process { child, name, ends_by, keep })
     }
 
     /// Its process id.
@@ -129,8 +130,7 @@ impl Drop for Process {
         if self.keep {
             return;
         }
-        // SIGQUIT is PostgreSQL's 'immediate' shutdown, and nothing here is worth another.
-        if let Err(why) = self.end("QUIT", Duration::from_secs(5)) {
+        if let Err(why) = self.end(self.ends_by, Duration::from_secs(5)) {
             eprintln!("crossfade demo: {why}");
         }
     }

@@ -66,7 +66,7 @@ impl Proxy {
         let mut command = start.command(&program);
         command.arg("serve").arg("-c").arg(&file);
         let log = folder.join("crossfade.log");
-        let process = Process::spawn("crossfade serve", command, &log, keep)?;
+        let process = Process::spawn("crossfade serve", command, &log, "TERM", keep)?;
         Ok(Proxy { process, program, ports, file, log })
     }
 

@@ -77,7 +77,8 @@ impl Initialised {
         let start = Start { as_server: true, when_orphaned: (!keep).then_some("QUIT") };
         let mut command = start.command(&bin.join("postgres"));
         command.arg("-D").arg(&self.data).args(["-p", &port.to_string()]);
-        let process = Process::spawn(self.name, command, &self.log, keep)?;
+        // SIGQUIT is PostgreSQL's 'immediate' shutdown; nothing here is worth another.
+        let process = Process::spawn(self.name, command, &self.log, "QUIT", keep)?;
         Ok(Launching { server: Server { process, port, data: self.data }, log: self.log })
     }
 }

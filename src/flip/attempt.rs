@@ -60,7 +60,7 @@ pub(crate) async fn attempt(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, ov
             return Outcome::Refused { why: refusal_text(&refusal, &gathered.details), passing };
         }
     };
-    let mapping = match new_mapping(app, toggle, step, gathered.mapping).await {
+    let mapping = match new_mapping(app, toggle, step).await {
         Ok(mapping) => mapping,
         Err(error) => return Outcome::refused(format!("{step} is refused: {error} (`crossfade check`)")),
     };
@@ -99,10 +99,7 @@ fn is_passing(unmet: &Unmet) -> bool {
 }
 
 /// A mapping by the catalogs as they are, for moves after which more of them is used.
-async fn new_mapping(app: &App, toggle: &Toggle, step: Move, preflight: Option<Mapping>) -> Result<Option<Mapping>, ResolveError> {
-    if preflight.is_some() {
-        return Ok(preflight);
-    }
+async fn new_mapping(app: &App, toggle: &Toggle, step: Move) -> Result<Option<Mapping>, ResolveError> {
     let looks_anew = matches!((step.from(), step.to()), (Phase::DeployNew, Phase::UseOld) | (Phase::UseOld, Phase::DualWrite) | (Phase::NewOnly, Phase::Backfill));
     if !looks_anew {
         return Ok(None);
@@ -202,7 +199,8 @@ pub(crate) async fn settled(app: Arc<App>, toggle: Arc<Toggle>) {
     let after_ms = began.elapsed().as_millis();
     tracing::info!(toggle = toggle.name(), phase = %snapshot.phase, epoch = %snapshot.epoch, after_ms, "phase {} is effective", snapshot.phase);
     app.facts(&toggle).look.notify_one();
-    if snapshot.phase == Phase::Backfill {
+    // A command that moves a toggle while nothing serves leaves the work to the next start.
+    if snapshot.phase == Phase::Backfill && app.shared.get().is_some() {
         jobs::complete_toggle(app.clone(), toggle.clone(), snapshot);
     }
 }

@@ -1,7 +1,7 @@
 //! Gathers the facts that a guard weighs.
 
 use crossfade_phase::{Phase, Side};
-use crossfade_store::{Mapping, StoreError, TableMap};
+use crossfade_store::{StoreError, TableMap};
 use crossfade_toggle::{Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle};
 use tokio::time::{Duration, timeout};
 
@@ -19,15 +19,13 @@ pub(crate) struct Gathered {
     pub(crate) evidence: Evidence,
     /// What the numbers in the evidence stand for.
     pub(crate) details: Vec<String>,
-    /// The mapping that the preflight made.
-    pub(crate) mapping: Option<Mapping>,
 }
 
 /// Gathers what the guard of `step` asks for, and only that.
 pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     let gate = toggle.gate();
     let current = gate.current();
-    let mut gathered = Gathered { evidence: Evidence::unknown(current), details: Vec::new(), mapping: None };
+    let mut gathered = Gathered { evidence: Evidence::unknown(current), details: Vec::new() };
     gathered.evidence.effective = is_effective(gate);
     if (step.from(), step.to()) == (Phase::UseOld, Phase::DualWrite) {
         gathered.evidence.new_store = answer(app, Side::New).await;
@@ -75,7 +73,7 @@ fn is_effective(gate: &Gate) -> bool {
 }
 
 async fn take_preflight(app: &App, toggle: &Toggle, gathered: &mut Gathered) {
-    let found = preflight(app, toggle.name()).await;
+    let found = preflight(&app.config.load_full(), &app.stores, toggle.name()).await;
     gathered.evidence.blocking_findings = found.blocking();
     let mut obstacles = found.obstacles();
     let more = obstacles.len().saturating_sub(NAMED);
@@ -84,7 +82,6 @@ async fn take_preflight(app: &App, toggle: &Toggle, gathered: &mut Gathered) {
     if more > 0 {
         gathered.details.push(format!("and {more} more"));
     }
-    gathered.mapping = found.mapping.ok();
 }
 
 async fn answer(app: &App, side: Side) -> StoreAnswer {

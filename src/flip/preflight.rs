@@ -1,14 +1,12 @@
 //! The preflight of phase 3: what both stores say of the mapped tables of a toggle.
 
 use crossfade_config::{Config, QualifiedName};
-use crossfade_phase::Phase;
-use crossfade_store::{Finding, Mapping, ResolveError, StoreError};
-
-use crate::app::{App, Need};
+use crossfade_reconcile::Stores;
+use crossfade_store::{Finding, Mapping, ResolveError, StoreError, resolve};
 
 /// What was found.
 pub(crate) struct Preflight {
-    /// The mapping by both catalogs, as the toggle needs it in phase 3; without it what stood in the way.
+    /// The toggle's tables by both catalogs, or what stood in the way.
     pub(crate) mapping: Result<Mapping, ResolveError>,
     /// Findings about the toggle's tables, with those that are acknowledged.
     pub(crate) findings: Vec<Weighed>,
@@ -59,17 +57,18 @@ impl Preflight {
     }
 }
 
-/// Asks both stores about the tables of a toggle, as if it were in phase 3.
-pub(crate) async fn preflight(app: &App, toggle: &str) -> Preflight {
-    let need = Need::of(app.toggles.values()).with(toggle, Phase::DualWrite);
-    let mut found = Preflight { mapping: app.resolve(&need).await, findings: Vec::new(), failure: None };
+/// Asks both stores about the tables of a toggle, as if it were in phase 3. Needs no journal, so that it works beside a running proxy.
+pub(crate) async fn preflight(config: &Config, stores: &Stores, toggle: &str) -> Preflight {
+    let mut one = config.clone();
+    one.toggles.retain(|name, _| name == toggle);
+    let mapping = resolve(&one, &*stores.old, Some(&*stores.new)).await;
+    let mut found = Preflight { mapping, findings: Vec::new(), failure: None };
     let Ok(mapping) = &found.mapping else { return found };
-    let config = app.config.load();
-    for table in mapping.tables.iter().filter(|table| table.toggle == toggle) {
-        for store in [&app.stores.old, &app.stores.new] {
+    for table in &mapping.tables {
+        for store in [&stores.old, &stores.new] {
             match store.findings(table, mapping).await {
                 Ok(findings) => {
-                    let weigh = |finding: Finding| Weighed { acknowledged: is_acknowledged(&config, toggle, &finding), finding };
+                    let weigh = |finding: Finding| Weighed { acknowledged: is_acknowledged(config, toggle, &finding), finding };
                     found.findings.extend(findings.into_iter().map(weigh));
                 }
                 Err(error) => {

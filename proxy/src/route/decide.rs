@@ -25,6 +25,8 @@ pub(crate) struct Decision {
     pub(crate) deallocates: Option<Deallocated>,
     /// Compare what it looks up.
     pub(crate) compare: bool,
+    /// Look it up in both stores.
+    pub(crate) merge: Option<TableId>,
 }
 
 impl Decision {
@@ -38,6 +40,7 @@ impl Decision {
             session_state: false,
             deallocates: None,
             compare: false,
+            merge: None,
         }
     }
 }
@@ -193,7 +196,20 @@ fn on_new(
             .map(map)
             .find(|table| !complete.is_complete(table))
         {
-            return Err(incomplete(router, statement, partial));
+            return match &statement.kind {
+                Kind::Select(SelectFacts {
+                    by_key: Some(lookup),
+                    ..
+                }) if lookup.exact && tables.len() == 1 => {
+                    let target = Some(Target::KeyRead(Side::New));
+                    Ok(Decision {
+                        target,
+                        merge: Some(lookup.table),
+                        ..Decision::pass(Side::New)
+                    })
+                }
+                _ => Err(incomplete(router, statement, partial)),
+            };
         }
     }
     let capture = if phase.secondary().is_some() {

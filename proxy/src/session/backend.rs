@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use crossfade_phase::Side;
 use crossfade_store::postgres::conn::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 
@@ -74,6 +73,8 @@ pub(crate) struct Execute {
     pub(crate) show_rows: bool,
     /// The client sees the completion.
     pub(crate) show_complete: bool,
+    /// The row is one store's part of a lookup in both; so many columns at its end are its version.
+    pub(crate) lookup: Option<usize>,
     /// The rows are an answer to the session itself.
     pub(crate) own: bool,
     /// What its completion does to the transaction.
@@ -94,8 +95,6 @@ pub(crate) enum Received {
 /// One server connection of a session.
 #[derive(Debug)]
 pub(crate) struct Backend {
-    /// Which store's.
-    pub(crate) side: Side,
     pub(crate) stream: Stream,
     pub(crate) inbound: BytesMut,
     pub(crate) out: BytesMut,
@@ -114,9 +113,8 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(side: Side, stream: Stream) -> Backend {
+    pub(crate) fn new(stream: Stream) -> Backend {
         Backend {
-            side,
             stream,
             inbound: BytesMut::new(),
             out: BytesMut::new(),

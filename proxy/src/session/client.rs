@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     errors::ClientError,
     login::header,
-    wire::{HEADER, ProtocolError, backend, frontend_limit},
+    wire::{HEADER, ProtocolError, frontend_limit},
 };
 
 /// Output kept back at most before it goes to the client: large results stream.
@@ -107,11 +107,6 @@ impl Client {
     /// Answers with an error of the proxy's own.
     pub(crate) fn error(&mut self, error: &ClientError) {
         error.write(&mut self.out, "ERROR");
-    }
-
-    /// Answers with `ReadyForQuery`.
-    pub(crate) fn ready(&mut self, status: u8) {
-        backend::with_body(&mut self.out, b'Z', &[status]);
     }
 
     /// Frees what an idle session need not hold.

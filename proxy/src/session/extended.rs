@@ -14,6 +14,7 @@ use super::{
     client::Frame,
     commit::{self, Outcome},
     managed::Managed,
+    merge::widened,
     statements::{Portal, Statement},
     transaction::{Effect, Transaction},
 };
@@ -173,18 +174,14 @@ impl Managed {
             .prepared
             .get(&(name.clone(), plan.variant))
             .unwrap_or(&name);
-        let mut results = bind.results;
-        // No code means text for all, one code counts for all; only codes for each column have to be made more. The appended columns
-        // are of type text, whose two formats are the same bytes.
-        if results.len() > 1 {
-            results.resize(results.len() + plan.appended(), 0);
-        }
+        let results = widened(bind.results, plan.appended());
         let there = there.clone();
         frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
         backend.batch = true;
         backend.expect.push_back(Expect::Bind { show: true });
         let entry = Portal {
             side: plan.side,
+            bind: plan.merge.is_some().then(|| body.clone()),
             plan,
             held: VecDeque::new(),
             completion: None,
@@ -258,6 +255,9 @@ impl Managed {
         if matches!(plan.effect, Some(Effect::Commit { .. })) && self.captures_pending(side) {
             return self.execute_commit(side, &name, &plan).await;
         }
+        if plan.merge.is_some() {
+            return self.execute_merged(side, &name, &plan).await;
+        }
         let capture = plan.capture.clone();
         let captured = capture.is_some();
         let backend = self.backend(side)?;
@@ -276,11 +276,38 @@ impl Managed {
             show_complete: true,
             effect: plan.effect.clone(),
             own: false,
+            lookup: None,
             portion: (captured && plan.returns_rows && rows > 0).then_some((name, rows)),
             capture,
         }));
         self.note_statement(&plan);
         Ok(())
+    }
+
+    /// A lookup in both stores.
+    async fn execute_merged(&mut self, side: Side, name: &Bytes, plan: &Plan) -> Result<(), End> {
+        let Some(merge) = &plan.merge else {
+            return Ok(());
+        };
+        let backend = self.backend(side)?;
+        frontend::execute(&mut backend.out, name, 0);
+        backend.batch = true;
+        backend.expect.push_back(Expect::Execute(Execute {
+            lookup: Some(merge.images),
+            ..Execute::default()
+        }));
+        self.settle_batch(side).await?;
+        if self.skips() {
+            return Ok(());
+        }
+        let body = self
+            .prepared
+            .portals
+            .get(name)
+            .and_then(|portal| portal.bind.clone())
+            .unwrap_or_default();
+        let bind = Bind::read(&body)?;
+        self.merge(merge, Some(&bind)).await
     }
 
     /// COMMIT by Execute: the images are all there before the sandwich begins.

@@ -228,7 +228,7 @@ impl Managed {
         for (name, value) in &login.parameters {
             self.tell_parameter(name, value);
         }
-        *self.backends.slot(side) = Some(Backend::new(side, login.stream));
+        *self.backends.slot(side) = Some(Backend::new(login.stream));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::{
     backend::{Backend, Expect},
     client::{Client, Frame},
     commit,
+    merge::Found,
     statements::Prepared,
     tell_malformed,
     transaction::Transaction,
@@ -98,6 +99,8 @@ pub(crate) struct Managed {
     pub(super) compares: Vec<Lookup>,
     /// No message of the client has been handled yet.
     pub(super) fresh: bool,
+    /// Rows that stores have answered a lookup in both with.
+    pub(super) found: Vec<Found>,
     /// The last value that a server answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
@@ -118,7 +121,7 @@ impl Managed {
         pins: Pins,
     ) -> Managed {
         let mut backends = Backends::default();
-        *backends.slot(side) = Some(Backend::new(side, server));
+        *backends.slot(side) = Some(Backend::new(server));
         let mapping = shared.mapping.load_full();
         Managed {
             router: Router::new(&shared, worker, mapping.clone(), &[]),
@@ -147,6 +150,7 @@ impl Managed {
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            found: Vec::new(),
             path: None,
             names: 0,
         }

@@ -7,8 +7,8 @@ use crossfade_phase::Side;
 use super::{Capture, End, managed::Managed};
 use crate::{
     errors::ClientError,
-    route::{Deallocated, Plan, Variant, decide},
-    sql::{Facts, Kind, PathId, Problem, StatementFacts},
+    route::{Deallocated, Merge, Plan, Variant, decide},
+    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
     wire::backend::Status,
 };
 
@@ -184,6 +184,26 @@ impl Managed {
             .analyzer()
             .rewrite(sql, self.conforming(), facts, index, target)
             .map_err(|refusal| self.router.cannot_rewrite(statement, &refusal))?;
+        if let Some(table) = decision.merge {
+            let old = self
+                .router
+                .analyzer()
+                .rewrite(
+                    sql,
+                    self.conforming(),
+                    facts,
+                    index,
+                    Target::KeyRead(Side::Old),
+                )
+                .map_err(|refusal| self.router.cannot_rewrite(statement, &refusal))?;
+            let key = self.router.compare(statement, sql, self.conforming());
+            plan.merge = Some(Merge {
+                table,
+                old_sql: String::from_utf8_lossy(&old.sql).into(),
+                images: rewritten.images,
+                key,
+            });
+        }
         plan.variant = Variant::For(target);
         plan.sql = Some(String::from_utf8_lossy(&rewritten.sql).into());
         plan.capture = decision.capture.map(|table| {

@@ -8,6 +8,7 @@ use super::{
     backend::{Execute, Expect, Received},
     client::Frame,
     managed::Managed,
+    merge::Found,
     transaction::{Effect, Transaction},
 };
 use crate::wire::{
@@ -276,6 +277,17 @@ impl Managed {
             return Err(End::Malformed(ProtocolError::Kind { kind: b'D' }));
         };
         let show = execute.show_rows;
+        if let Some(versions) = execute.lookup {
+            let mut row = backend::split_row(frame.body(), versions)?;
+            let version = row.appended.pop().flatten();
+            let mut kept = bytes::BytesMut::new();
+            backend::kept_row(&mut kept, &row);
+            self.found.push(Found {
+                row: kept.freeze(),
+                version,
+            });
+            return Ok(());
+        }
         if execute.own {
             self.own_answer = backend::split_row(frame.body(), 1)?
                 .appended

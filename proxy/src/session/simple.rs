@@ -132,6 +132,13 @@ impl Managed {
                 }
             } else {
                 self.send_piece(side, piece)?;
+                if let Some(merge) = &piece.plan.merge {
+                    self.settle_batch(side).await?;
+                    if self.skips() {
+                        break;
+                    }
+                    self.merge(merge, None).await?;
+                }
             }
             // The statements behind one that failed do not run; with more than one, look before the next is sent to another place.
             if index + 1 < pieces.len() && self.client.out.len() > super::pump::SEND_AT {
@@ -161,7 +168,8 @@ impl Managed {
             Expect::Execute(Execute {
                 capture: plan.capture.clone(),
                 show_rows: !captured || plan.returns_rows,
-                show_complete: true,
+                show_complete: plan.merge.is_none(),
+                lookup: plan.merge.as_ref().map(|merge| merge.images),
                 effect: plan.effect.clone(),
                 portion: None,
                 own: false,

@@ -31,6 +31,8 @@ pub(crate) struct Portal {
     pub(crate) held: VecDeque<Bytes>,
     /// The completion that goes after the held rows.
     pub(crate) completion: Option<Bytes>,
+    /// The Bind that made it, where it is needed once more for the other store.
+    pub(crate) bind: Option<Bytes>,
     /// The lookup it makes, to be compared afterwards.
     pub(crate) compare: Option<Lookup>,
 }

@@ -3,6 +3,7 @@
 mod collect;
 mod dml;
 mod kind;
+mod pins;
 mod resolve;
 
 use std::ops::Range;

@@ -3,89 +3,12 @@
 //! Source: `src/backend/parser/scan.l`. A server in a client encoding that hides ASCII bytes inside characters
 //! (SJIS, BIG5, GBK, …) reads quotes elsewhere than this lexer does; sessions in such an encoding must not be analysed.
 
-/// What a token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TokenKind {
-    /// Spaces, tabs, line ends.
-    Space,
-    /// `-- …` or `/* … */`.
-    Comment,
-    /// An identifier or a keyword without quotes.
-    Word,
-    /// `"…"`.
-    Quoted,
-    /// `U&"…"`.
-    UnicodeQuoted,
-    /// `'…'`, with its continuations on further lines.
-    Text,
-    /// `E'…'`.
-    EscapeText,
-    /// `U&'…'`.
-    UnicodeText,
-    /// `N'…'`.
-    NationalText,
-    /// `B'…'`.
-    Bits,
-    /// `X'…'`.
-    Hex,
-    /// `$tag$…$tag$`.
-    Dollar,
-    /// `12`, `0xff`.
-    Integer,
-    /// `1.5`, `1e9`.
-    Decimal,
-    /// `$1`.
-    Param,
-    /// An operator, `::`, `:=`, `..` and the comparison signs among them.
-    Operator,
-    /// One of `, ( ) [ ] . ; :`.
-    Mark(u8),
-    /// Something unterminated, or a byte that SQL does not know.
-    Error,
-}
+mod token;
 
-impl TokenKind {
-    /// Whether the grammar sees the token.
-    #[must_use]
-    pub fn is_significant(self) -> bool {
-        !matches!(self, TokenKind::Space | TokenKind::Comment)
-    }
+#[cfg(test)]
+mod tests;
 
-    /// Whether the token is a constant made of characters.
-    #[must_use]
-    pub fn is_text(self) -> bool {
-        use TokenKind::{Bits, Dollar, EscapeText, Hex, NationalText, Text, UnicodeText};
-        matches!(
-            self,
-            Text | EscapeText | UnicodeText | NationalText | Bits | Hex | Dollar
-        )
-    }
-}
-
-/// A piece of the text: bytes `start..end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
-    /// What it is.
-    pub kind: TokenKind,
-    /// First byte.
-    pub start: usize,
-    /// One past the last byte.
-    pub end: usize,
-}
-
-impl Token {
-    /// The token's own bytes within the text it was read from.
-    #[must_use]
-    pub fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.start..self.end]
-    }
-
-    /// Whether this is the keyword (given in lower case) rather than a quoted name.
-    #[must_use]
-    pub fn is_word(&self, text: &[u8], keyword: &str) -> bool {
-        self.kind == TokenKind::Word && self.of(text).eq_ignore_ascii_case(keyword.as_bytes())
-    }
-}
+pub use token::{Token, TokenKind};
 
 /// Splits a text into tokens that tile it.
 #[derive(Debug, Clone)]
@@ -395,82 +318,4 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window == needle)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Lexer, TokenKind};
-
-    fn words(text: &str, conforming: bool) -> Vec<(TokenKind, &str)> {
-        Lexer::new(text.as_bytes(), conforming)
-            .filter(|token| token.kind.is_significant())
-            .map(|token| (token.kind, &text[token.start..token.end]))
-            .collect()
-    }
-
-    fn pieces(text: &str) -> Vec<&str> {
-        words(text, true)
-            .into_iter()
-            .map(|(_, piece)| piece)
-            .collect()
-    }
-
-    #[test]
-    fn operators_are_cut_as_the_server_cuts_them() {
-        assert_eq!(pieces("a=-5"), ["a", "=", "-", "5"]);
-        assert_eq!(pieces("a @-5"), ["a", "@-", "5"]);
-        assert_eq!(pieces("a*/*c*/b"), ["a", "*", "b"]);
-        assert_eq!(pieces("a<--c\nb"), ["a", "<", "b"]);
-        assert_eq!(pieces("x::int[]"), ["x", "::", "int", "[", "]"]);
-        assert_eq!(pieces("1..10"), ["1", "..", "10"]);
-        assert_eq!(
-            pieces("f(a:=1,b=>.5e-3)"),
-            ["f", "(", "a", ":=", "1", ",", "b", "=>", ".5e-3", ")"]
-        );
-    }
-
-    #[test]
-    fn constants_end_where_the_server_ends_them() {
-        assert_eq!(
-            pieces("'it''s' E'a\\'b' $$x'y$$ $t$a$$b$t$"),
-            ["'it''s'", "E'a\\'b'", "$$x'y$$", "$t$a$$b$t$"]
-        );
-        assert_eq!(
-            pieces("'a'\n -- more\n 'b' c"),
-            ["'a'\n -- more\n 'b'", "c"]
-        );
-        assert_eq!(pieces("'a' 'b'"), ["'a'", "'b'"]);
-        assert_eq!(words("'a\\' x", true)[1], (TokenKind::Word, "x"));
-        assert_eq!(words("'a\\' x", false)[0].0, TokenKind::Error);
-        assert_eq!(pieces("a$b$c $1"), ["a$b$c", "$1"]);
-        assert_eq!(
-            pieces("\"a\"\"b\" U&\"d\\0061\" u&'x' B'01' x'ff' n'y'").len(),
-            6
-        );
-        assert_eq!(pieces("/* a /* b */ c */ d"), ["d"]);
-    }
-
-    #[test]
-    fn what_does_not_end_is_an_error_up_to_the_end() {
-        for text in ["'abc", "\"abc", "/* /* */", "$a$ b", "E'\\'"] {
-            assert_eq!(words(text, true), [(TokenKind::Error, text)], "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn tokens_tile_any_bytes(text in prop::collection::vec(prop_oneof![
-            any::<u8>(), prop::sample::select(b"'\"$/*-eExXuU&bBnN\\;:.=<>+ \n01a_".to_vec())
-        ], 0..80), conforming: bool) {
-            let mut at = 0;
-            for token in Lexer::new(&text, conforming) {
-                prop_assert_eq!(token.start, at);
-                prop_assert!(token.end > token.start);
-                at = token.end;
-            }
-            prop_assert_eq!(at, text.len());
-        }
-    }
 }

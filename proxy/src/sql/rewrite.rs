@@ -167,6 +167,7 @@ fn read_or_write(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Ref
     if capture {
         capture::check(walk)?;
     }
+    read::check(walk)?;
     match &statement.kind {
         Kind::Insert(facts) => insert::insert(walk, facts, capture),
         Kind::Update(facts) => update::update(walk, facts, capture),

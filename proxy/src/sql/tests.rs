@@ -1,4 +1,5 @@
 //! Statements and what is made of them.
 
 mod facts;
+mod random;
 mod rewrite;

@@ -202,9 +202,8 @@ impl MemStore {
             let mut inserted = 0;
             for row in rows {
                 let key = key_of(row);
-                if !inner.rows.contains_key(&key)
-                    && !(minds_tombstones && inner.tombstones.contains(&key))
-                {
+                let hidden = minds_tombstones && inner.tombstones.contains(&key);
+                if !hidden && !inner.rows.contains_key(&key) {
                     inner.rows.insert(key, row.clone());
                     inserted += 1;
                 }

@@ -103,6 +103,23 @@ async fn trap_28_the_repairer_turns_round_with_the_primary() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_28_a_key_that_is_stale_in_the_primary_is_not_repaired_from_it() {
+    for phase in [Phase::DualRead, Phase::NewPrimary] {
+        let world = World::new(phase);
+        world.old.put(row(1, "old's", 1));
+        world.new.put(row(1, "new's", 1));
+        world.mark(phase.primary(), 1).await;
+        let engine = world.engine().clone();
+        let repairer = tokio::spawn(async move { engine.run_repairer().await });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        repairer.abort();
+        assert_eq!(world.old.get(&key(1)), Some(row(1, "old's", 1)));
+        assert_eq!(world.new.get(&key(1)), Some(row(1, "new's", 1)));
+        assert!(world.is_dirty(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_28_a_verify_that_the_phase_overtakes_records_nothing() {
     let world = World::new(Phase::DualRead);
     world.fill(Side::Old, 0..10);

@@ -140,6 +140,23 @@ async fn trap_35_live_writes_all_over_the_table_are_no_differences() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_35_a_row_written_between_the_two_readings_of_every_look_is_no_difference() {
+    let world = World::new(Phase::DualRead);
+    world.fill(Side::Old, 0..5);
+    world.fill(Side::New, 0..5);
+    world.new.put(row(3, "on its way", 1));
+    for look in 0..3 {
+        let client = world.client();
+        world.old.before(Op::Fetch, move || async move {
+            client.upsert(3, &format!("look {look}"), look).await;
+        });
+    }
+    let report = world.verify(Direction::Forward).await.unwrap();
+    assert_eq!(report.differences, 0, "{:?}", report.listed);
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_29_a_row_that_expires_on_one_side_first_is_no_difference() {
     let world = World::new(Phase::DualWrite);
     world.fill(Side::Old, 0..10);

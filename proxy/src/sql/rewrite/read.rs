@@ -1,7 +1,10 @@
 //! Statements that read.
 
 use crossfade_phase::Side;
-use crossfade_store::postgres::sql::{canonical, quote_ident, quote_name};
+use crossfade_store::{
+    TableId,
+    postgres::sql::{canonical, quote_ident, quote_name},
+};
 
 use super::{
     Refusal, hint,
@@ -9,6 +12,30 @@ use super::{
     walk::Rewriter,
 };
 use crate::sql::facts::{CopyFacts, Kind, SelectFacts};
+
+/// Refuses what reaches tables that differ in a way that cannot be rewritten.
+pub(super) fn check(walk: &Rewriter<'_>) -> Result<(), Refusal> {
+    let statement = walk.statement;
+    let differs = |table: &TableId| shape::shape(walk.map(*table)) != Shape::Same;
+    if let Some(alias) = statement
+        .aliases
+        .iter()
+        .find(|alias| alias.tables.iter().any(differs))
+    {
+        return Err(Refusal::unsupported(format!(
+            "\"{}\" reaches tables that are others in the new store; name the tables themselves",
+            alias.name
+        )));
+    }
+    if statement.kind == (Kind::Do { names_mapped: true })
+        && walk.mapping.tables.iter().any(|table| differs(&table.id))
+    {
+        return Err(Refusal::unsupported(
+            "DO cannot be sent to the new store, whose tables differ; send its statements themselves",
+        ));
+    }
+    Ok(())
+}
 
 /// Any statement in which mapped tables are only read, or which the server takes as it stands.
 pub(super) fn anything(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {

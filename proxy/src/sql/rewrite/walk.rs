@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use crossfade_store::{
-    Mapping, TableId, TableMap,
-    postgres::sql::{quote_ident, quote_name},
-};
+use crossfade_store::{Mapping, TableId, TableMap, postgres::sql::quote_ident};
+
+mod column;
+mod from;
 
 use super::{
     Refusal, Script, columns, figure, group,
-    scope::{self, Owner, Relation, Scopes, What},
-    shape::{self, Fate, Shape},
+    scope::{Scopes, What},
+    shape::{self, Shape},
     splice::{Piece, Plan},
 };
 use crate::sql::{
@@ -28,9 +28,6 @@ const ROW_FUNCTIONS: [&str; 7] = [
     "count",
     "num_nonnulls",
 ];
-
-/// Columns that every table has beside its own.
-const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// A rewriting under way.
 pub(super) struct Rewriter<'a> {
@@ -91,6 +88,8 @@ impl<'a> Rewriter<'a> {
             "ColumnRef" => self.column(node),
             // Names aliases, which stay.
             "LockingClause" => Ok(()),
+            // The grammar repeats the one source of several columns for each of them.
+            "MultiAssignRef" if node.int("colno") > 1 => Ok(()),
             "FuncCall" => {
                 if node
                     .names("funcname")
@@ -234,49 +233,6 @@ impl<'a> Rewriter<'a> {
             .map_or(upto, |item| item.end)
     }
 
-    /// The relations of a FROM list under the names by which columns are qualified.
-    pub(super) fn relations_of(&self, from: &[Value]) -> Vec<Relation> {
-        let mut relations = Vec::new();
-        for item in from.iter().filter_map(Value::as_node) {
-            self.add_relations(item, &mut relations);
-        }
-        relations
-    }
-
-    fn add_relations(&self, item: &Node, relations: &mut Vec<Relation>) {
-        let alias = item
-            .node("alias")
-            .map(|alias| alias.text("aliasname").to_owned());
-        match item.kind {
-            "JoinExpr" => {
-                for side in ["larg", "rarg"] {
-                    item.get(side)
-                        .as_node()
-                        .iter()
-                        .for_each(|node| self.add_relations(node, relations));
-                }
-                relations.extend(alias.map(|name| Relation {
-                    name,
-                    what: What::Opaque,
-                }));
-            }
-            "RangeTableSample" => item
-                .get("relation")
-                .as_node()
-                .iter()
-                .for_each(|node| self.add_relations(node, relations)),
-            _ => relations.push(columns::relation(self, item)),
-        }
-    }
-
-    /// The columns of a CTE: `None` where there is none of this name, or where they cannot be told.
-    pub(super) fn cte(&self, name: &str) -> Option<&Vec<String>> {
-        self.ctes
-            .iter()
-            .rfind(|(cte, _)| cte == name)
-            .and_then(|(_, columns)| columns.as_ref())
-    }
-
     /// A statement within a CTE that writes.
     fn nested_write(&mut self, node: &'a Node) -> Result<(), Refusal> {
         let target = node
@@ -305,178 +261,6 @@ impl<'a> Rewriter<'a> {
         let parts =
             1 + usize::from(relation.has("schemaname")) + usize::from(relation.has("catalogname"));
         relation.location()..relation.location() + 2 * parts - 1
-    }
-
-    fn relation(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        let at = node.location();
-        let Some(&table) = self.statement.relations.get(&at) else {
-            return Ok(());
-        };
-        let map = self.map(table);
-        let mut range = Rewriter::name_tokens(node);
-        let alias = if node.has("alias") {
-            String::new()
-        } else {
-            format!(" AS {}", quote_ident(&map.old.name.name))
-        };
-        let shape = shape::shape(map);
-        // `TABLE orders` takes neither an alias nor a sub-select.
-        if shape != Shape::Same && at > 0 && self.script.is(at - 1, "table") {
-            self.plan.replace(at - 1..at, "SELECT * FROM");
-        }
-        match shape {
-            Shape::Same => {}
-            Shape::Renamed => self
-                .plan
-                .replace(range, format!("{}{alias}", quote_name(&map.new.name))),
-            Shape::Recast if !node.flag("inh") => {
-                return Err(Refusal::unsupported(format!(
-                    "ONLY {} cannot be sent to the new store, whose table differs",
-                    map.old.name
-                )));
-            }
-            Shape::Recast => {
-                if self.script.word(range.end) == "*" {
-                    range.end += 1;
-                }
-                let mut pieces = vec![Piece::Text(shape::as_old_table(map))];
-                pieces.append(&mut self.hint);
-                pieces.push(format!("){alias}").into());
-                self.plan.replace_with(range, pieces);
-            }
-        }
-        Ok(())
-    }
-
-    fn sample(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        let table = node
-            .node("relation")
-            .and_then(|relation| self.statement.relations.get(&relation.location()));
-        if table.is_some_and(|&table| shape::shape(self.map(table)) == Shape::Recast) {
-            return Err(Refusal::unsupported(
-                "TABLESAMPLE cannot be sent to the new store, whose table differs",
-            ));
-        }
-        self.children(node)
-    }
-
-    fn column(&mut self, node: &'a Node) -> Result<(), Refusal> {
-        let at = node.location();
-        let names = node.names("fields");
-        let last = names.last().copied().unwrap_or("");
-        if SYSTEM_COLUMNS.contains(&last) && self.has_recast() {
-            return Err(Refusal::unsupported(format!(
-                "system column \"{last}\" does not mean the same in the new store"
-            )));
-        }
-        let tables = &self.mapping.tables;
-        match names[..] {
-            [name] => match scope::unqualified(&self.scopes, tables, name) {
-                Owner::Target(table, qualifier) => {
-                    self.target_column(table, &qualifier, name, at..at + 1)
-                }
-                Owner::Unknown(table) => match shape::fate(self.map(table), name) {
-                    Fate::Same | Fate::Unknown => Ok(()),
-                    Fate::Changed(_) | Fate::Dropped => Err(Refusal::unsupported(format!(
-                        "it cannot be told whether \"{name}\" is a column of table \"{}\", which is another in the new store; qualify it",
-                        self.map(table).old.name
-                    ))),
-                },
-                Owner::WholeTarget(table) | Owner::WholeRead(table) => self.whole_row(table, at),
-                Owner::Read(_) | Owner::Elsewhere => Ok(()),
-            },
-            [qualifier, name] => match scope::qualified(&self.scopes, qualifier) {
-                Owner::Target(table, qualifier) if name == "*" => {
-                    self.whole_row(table, at).map_err(|refusal| Refusal {
-                        reason: format!("{qualifier}.*: {}", refusal.reason),
-                        ..refusal
-                    })
-                }
-                Owner::Target(table, qualifier) => {
-                    self.target_column(table, &qualifier, name, at..at + 3)
-                }
-                Owner::Read(_)
-                | Owner::Elsewhere
-                | Owner::Unknown(_)
-                | Owner::WholeTarget(_)
-                | Owner::WholeRead(_) => Ok(()),
-            },
-            [schema, relation, name] => self.schema_column(schema, relation, name, at),
-            _ => Ok(()),
-        }
-    }
-
-    /// `public.orders.id`: the table has another name now, but goes by its old one as an alias.
-    fn schema_column(
-        &mut self,
-        schema: &str,
-        relation: &str,
-        name: &str,
-        at: usize,
-    ) -> Result<(), Refusal> {
-        let found = scope::qualified(&self.scopes, relation);
-        let (Owner::Target(table, _) | Owner::Read(table)) = found else {
-            return Ok(());
-        };
-        let map = self.map(table);
-        if map.old.name.schema != schema
-            || map.old.name.name != relation
-            || shape::shape(map) == Shape::Same
-        {
-            return Ok(());
-        }
-        match found {
-            Owner::Target(..)
-                if name != "*"
-                    && matches!(shape::fate(map, name), Fate::Changed(_) | Fate::Dropped) =>
-            {
-                self.target_column(table, relation, name, at..at + 5)
-            }
-            _ => {
-                self.plan.replace(at..at + 2, "");
-                Ok(())
-            }
-        }
-    }
-
-    fn whole_row(&self, table: TableId, at: usize) -> Result<(), Refusal> {
-        let map = self.map(table);
-        let is_target = self
-            .scopes
-            .iter()
-            .flatten()
-            .any(|relation| relation.what == What::Target(table));
-        if shape::shape(map) != Shape::Recast || (self.rows.contains(&at) && !is_target) {
-            return Ok(());
-        }
-        Err(Refusal::unsupported(format!(
-            "a whole row of table \"{}\" is another in the new store; name its columns",
-            map.old.name
-        )))
-    }
-
-    /// A column of the table that is written.
-    fn target_column(
-        &mut self,
-        table: TableId,
-        qualifier: &str,
-        name: &str,
-        range: Range<usize>,
-    ) -> Result<(), Refusal> {
-        let map = self.map(table);
-        match shape::fate(map, name) {
-            Fate::Same | Fate::Unknown => {}
-            Fate::Changed(column) => {
-                let expr = format!(
-                    "{}.{}",
-                    quote_ident(qualifier),
-                    quote_ident(&column.new.name)
-                );
-                self.plan.replace(range, shape::as_old(&expr, column));
-            }
-            Fate::Dropped => return Err(dropped(map, name)),
-        }
-        Ok(())
     }
 }
 

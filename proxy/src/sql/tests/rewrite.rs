@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crossfade_phase::Side;
+use crossfade_store::TableId;
 
 use crate::sql::{Analyzer, Refusal, Rewritten, Target, testing::mapping};
 
@@ -456,6 +457,30 @@ fn what_would_not_mean_the_same_is_refused() {
             ),
         ],
     );
+}
+
+#[test]
+fn what_reaches_a_table_that_differs_is_refused() {
+    let mut mapping = mapping();
+    mapping
+        .old_aliases
+        .views
+        .insert("sale_view".into(), vec![TableId(2)]);
+    let mut analyzer = Analyzer::new(Arc::new(mapping), 8);
+    let path = analyzer.path(&["public".into()]);
+    let mut rewrite = |text: &str| {
+        let facts = analyzer.facts(text.as_bytes(), true, path);
+        analyzer.rewrite(text.as_bytes(), true, &facts, 0, Target::New)
+    };
+    assert!(rewrite("SELECT * FROM order_view").is_ok());
+    assert!(
+        rewrite("SELECT * FROM sale_view")
+            .unwrap_err()
+            .reason
+            .contains("sale_view")
+    );
+    assert!(rewrite("DO $$ begin update orders set id = 1; end $$").is_err());
+    assert!(rewrite("DO $$ begin perform 1; end $$").is_ok());
 }
 
 #[test]

@@ -1,0 +1,1 @@
+INSERT INTO events (client, payload) VALUES (:client_id, 'payload of a usual size');

@@ -1,0 +1,98 @@
+//! `crossfade check`: what blocks which phase.
+
+mod report;
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use crossfade_config::{Config, Loaded};
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::Stores;
+
+use super::{Client, on_runtime};
+use crate::{
+    admin::asks::GuardAnswer,
+    app::{stores, supported},
+    failure::{Failure, Status},
+    flip::preflight,
+    status,
+};
+
+/// Looks at both stores and the mapping. Needs no journal, and works beside a running proxy and without one.
+///
+/// # Errors
+/// When the file is broken.
+pub(crate) fn run(file: &Path) -> Result<ExitCode, Failure> {
+    on_runtime(file, async |loaded| check(&loaded).await)
+}
+
+async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
+    let config = &loaded.config;
+    supported(config)?;
+    let stores = stores(config);
+    let mut worst: Option<Status> = None;
+    for side in [Side::Old, Side::New] {
+        if !store_answers(config, &stores, side).await {
+            worst = Some(Status::Broken);
+        }
+    }
+    let running = Running::find(config).await?;
+    for name in config.toggles.keys() {
+        let found = preflight(config, &stores, name).await;
+        print!("{}", report::toggle(name, &config.toggles[name], &found));
+        let outcome = match found.blocking() {
+            None => Some(Status::Broken),
+            Some(0) => running.next_step(name).await?,
+            Some(_) => Some(Status::No),
+        };
+        if found.blocking() == Some(0) && running.client.is_none() {
+            println!("  nothing blocks dual-write");
+        }
+        worst = worst.into_iter().chain(outcome).max_by_key(|status| *status as u8);
+    }
+    Ok(worst.map_or(ExitCode::SUCCESS, |status| ExitCode::from(status as u8)))
+}
+
+async fn store_answers(config: &Config, stores: &Stores, side: Side) -> bool {
+    let url = match side {
+        Side::Old => &config.old.url,
+        Side::New => &config.new.url,
+    };
+    let began = Instant::now();
+    match stores.on(side).ping().await {
+        Ok(()) => {
+            println!("{side}  {url}  answers after {} ms", began.elapsed().as_millis());
+            true
+        }
+        Err(error) => {
+            println!("{side}  {url}  does not answer: {error}; see that it runs, and correct [{side}] in the file");
+            false
+        }
+    }
+}
+
+/// The proxy that serves the file, if one does.
+struct Running {
+    client: Option<Client>,
+    status: Option<status::Status>,
+}
+
+impl Running {
+    async fn find(config: &Config) -> Result<Running, Failure> {
+        let client = Client::of(config).await?;
+        let status = match &client {
+            Some(client) => Some(client.get("/status", &[]).await?),
+            None => None,
+        };
+        Ok(Running { client, status })
+    }
+
+    /// Says what the running proxy's guard thinks of the next step. A step that waits is no finding.
+    async fn next_step(&self, toggle: &str) -> Result<Option<Status>, Failure> {
+        let at = self.status.as_ref().and_then(|status| status.toggles.get(toggle)).and_then(|toggle| toggle.published.parse::<Phase>().ok());
+        let next = at.and_then(|at| Phase::from_number(at.number() + 1));
+        let (Some(client), Some(next)) = (&self.client, next) else { return Ok(None) };
+        let answer: GuardAnswer = client.get("/guard", &[("toggle", toggle), ("to", next.name())]).await?;
+        print!("{}", report::next(toggle, next, &answer));
+        Ok(None)
+    }
+}

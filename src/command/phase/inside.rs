@@ -1,0 +1,64 @@
+//! Moves a toggle of the running proxy: asks its guard, then edits the file, which the proxy follows.
+
+use std::{process::ExitCode, time::Duration};
+
+use super::{Wish, refusal};
+use crate::{
+    admin::asks::GuardAnswer,
+    command::client::Client,
+    failure::Failure,
+    status::Status,
+};
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// The proxy looks at the file four times a second and wants to see it twice.
+const FOLLOWS: Duration = Duration::from_secs(10);
+
+pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
+    let answer: GuardAnswer = client.get("/guard", &[("toggle", wish.toggle), ("to", wish.to.name())]).await?;
+    let overrides = answer.legal && wish.because.is_some();
+    if !answer.ok && !overrides {
+        return Err(Failure::no(refusal(&answer)));
+    }
+    if let Some(reason) = wish.because.as_ref().filter(|_| !answer.ok) {
+        let parts = [("toggle", wish.toggle), ("to", wish.to.name()), ("because", reason.as_str())];
+        client.post::<serde_json::Value>("/override", &parts).await?;
+    }
+    wish.write()?;
+    if !wish.wait {
+        println!("{}: the file says {}, and the proxy follows within a second (`crossfade status`)", wish.toggle, wish.to);
+        return Ok(ExitCode::SUCCESS);
+    }
+    wait(client, wish).await
+}
+
+/// Waits until the phase is effective, or the proxy refuses it.
+async fn wait(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let status: Status = client.get("/status", &[]).await?;
+        let Some(toggle) = status.toggles.get(wish.toggle) else {
+            return Err(Failure::no(format!("the running proxy has no toggle \"{}\": it waits for a restart", wish.toggle)));
+        };
+        let to = wish.to.name();
+        if toggle.effective == to && toggle.published == to {
+            println!("{}: {to} is effective", wish.toggle);
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(error) = &status.config.error {
+            return Err(Failure::usage(format!("the file is broken, so that nothing of it applies:\n{error}")));
+        }
+        match (&toggle.refusal, toggle.wanted == to) {
+            (Some(why), true) => {
+                return Err(Failure::no(format!("{why}\nthe file says {to}, and the proxy goes on trying; `crossfade phase {} {}` takes the wish back", wish.toggle, toggle.published)));
+            }
+            (None, true) => {}
+            (_, false) if began.elapsed() > FOLLOWS => {
+                return Err(Failure::broken(format!("the running proxy does not follow \"{}\": does it serve another file? Its own is \"{}\"", wish.file.display(), status.config.file)));
+            }
+            (_, false) => {}
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

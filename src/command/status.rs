@@ -1,0 +1,145 @@
+//! `crossfade status`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use super::{Peer, on_runtime};
+use crate::{
+    cli::StatusArgs,
+    failure::Failure,
+    jobs::{PartView, Stage},
+    status::{Status, TableStatus, ToggleStatus, gather},
+    text::{count, duration, plural},
+};
+
+/// Shows how everything stands.
+///
+/// # Errors
+/// When neither the proxy nor the state folder can be asked.
+pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    on_runtime(&args.file.config, async |loaded| {
+        let status = match Peer::find(&loaded, &args.file.config).await? {
+            Peer::Serving(client) => client.get("/status", &[]).await?,
+            Peer::Alone(app) => gather(&app),
+        };
+        if args.json {
+            let json = serde_json::to_string_pretty(&status).map_err(|error| Failure::broken(format!("the status could not be written: {error}")))?;
+            println!("{json}");
+        } else {
+            print!("{}", render(&status));
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// As text.
+pub(crate) fn render(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = match status.serving {
+        true => writeln!(text, "serving, version {}, up {}, {}", status.version, duration(status.uptime_s), plural(status.clients as u64, "client", "clients")),
+        false => writeln!(text, "not serving (`crossfade serve` starts it)"),
+    };
+    if let Some(error) = &status.config.error {
+        let _ = writeln!(text, "the file is broken and changes nothing:\n{}", indented(error));
+    }
+    if !status.config.needs_restart.is_empty() {
+        let _ = writeln!(text, "waiting for a restart: {}", status.config.needs_restart.join(", "));
+    }
+    if let Some(error) = &status.journal.error {
+        let _ = writeln!(text, "the journal takes no writes: {error}");
+    }
+    for (side, store) in status.stores.iter().filter(|(_, store)| store.breaker_open) {
+        let _ = writeln!(text, "the circuit breaker of the {side} store is open: {}", store.url);
+    }
+    for (name, toggle) in &status.toggles {
+        text.push_str(&toggle_text(name, toggle));
+    }
+    text
+}
+
+/// One toggle as text.
+pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "\ntoggle {name}: {}", toggle.effective);
+    if let Some(since) = &toggle.since {
+        let _ = write!(text, " since {since}");
+    }
+    if toggle.published != toggle.effective {
+        let _ = write!(text, ", {} is published and older transactions still run", toggle.published);
+    }
+    if toggle.wanted != toggle.published {
+        let _ = write!(text, ", the file wants {}", toggle.wanted);
+    }
+    text.push('\n');
+    let _ = write!(text, "  journal: {}", plural(toggle.dirty_keys as u64, "dirty key", "dirty keys"));
+    if let Some(oldest) = &toggle.oldest_dirty {
+        let _ = write!(text, " (the oldest since {oldest})");
+    }
+    let _ = writeln!(text, ", {}", plural(toggle.open_intents as u64, "open intent", "open intents"));
+    for (label, lines) in [("refused", &toggle.refusal), ("waits", &toggle.waits_for)] {
+        if let Some(lines) = lines {
+            let _ = writeln!(text, "  {label}: {lines}");
+        }
+    }
+    for holder in &toggle.holders {
+        let _ = writeln!(text, "  held up by {holder}");
+    }
+    for key in &toggle.failing_keys {
+        let _ = writeln!(text, "  cannot be repaired: {} ({}): {}", key.table, key.key.join(", "), key.error);
+    }
+    for (table, known) in &toggle.tables {
+        let _ = writeln!(text, "  {table} → {}: {}", known.target, table_text(known));
+    }
+    for job in &toggle.jobs {
+        let _ = writeln!(text, "  {} of {}: {}", job.kind.name(), job.table, job_text(job));
+    }
+    text
+}
+
+fn table_text(table: &TableStatus) -> String {
+    let mut parts = vec![match (table.complete, table.backfilled) {
+        (true, _) => "complete".to_owned(),
+        (false, true) => "backfilled".to_owned(),
+        (false, false) => "not copied".to_owned(),
+    }];
+    if let Some(verified) = &table.verified {
+        parts.push(format!("{} verified, {} at {}", count(verified.rows), plural(verified.differences, "difference", "differences"), verified.at));
+    }
+    if let Some(why) = &table.bypassed {
+        parts.push(format!("not trusted: {why}"));
+    }
+    if table.dirty_keys > 0 {
+        parts.push(plural(table.dirty_keys as u64, "dirty key", "dirty keys"));
+    }
+    if table.compared > 0 {
+        parts.push(format!("{} compared, {}", plural(table.compared, "read", "reads"), plural(table.mismatches, "mismatch", "mismatches")));
+    }
+    parts.join(", ")
+}
+
+/// A job in one line.
+pub(super) fn job_text(job: &PartView) -> String {
+    match (&job.outcome, job.stage) {
+        (Some(outcome), Stage::Done) => outcome.clone(),
+        (Some(outcome), _) => format!("ended: {outcome}"),
+        (None, Stage::Waiting) => "waits".to_owned(),
+        (None, _) => {
+            let mut text = format!("{} of about {} rows", count(job.rows), count(job.total));
+            let rate = job.rate.round();
+            if rate >= 1.0 {
+                text.push_str(&format!(", {rate} rows/s"));
+            }
+            if let Some(eta) = job.eta_s {
+                text.push_str(&format!(", {} left", duration(eta)));
+            }
+            if job.braked {
+                text.push_str(", braked: a store is slow or the journal grows");
+            }
+            text
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 
 pub(crate) use confirm::Confirmer;
 pub(crate) use facts::{Facts, Override};
-pub(crate) use mapping::{Need, needs_new};
+pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
 use crate::{failure::Failure, jobs::Jobs, metrics::OwnMetrics, reads::CompleteTables};

@@ -30,7 +30,7 @@ use crate::cli::DemoArgs;
 use compare::Compared;
 use halt::Halt;
 use live::Live;
-use screen::Screen;
+use screen::{Screen, complain};
 use stage::Stage;
 use tally::describe;
 use traffic::{Model, Traffic};
@@ -66,7 +66,7 @@ pub(crate) fn run(args: DemoArgs) -> ExitCode {
 }
 
 fn failed(halt: &Halt) -> ExitCode {
-    eprintln!("\ncrossfade demo: {halt}");
+    complain(halt);
     ExitCode::from(halt.status())
 }
 

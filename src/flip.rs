@@ -7,7 +7,7 @@ mod record;
 mod sequences;
 mod supervisor;
 
-pub(crate) use attempt::{Outcome, attempt, settled};
+pub(crate) use attempt::{Outcome, attempt, is_passing, settled};
 pub(crate) use evidence::gather;
 pub(crate) use preflight::{Preflight, preflight};
 pub(crate) use supervisor::supervise;

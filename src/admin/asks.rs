@@ -12,6 +12,8 @@ pub(crate) struct GuardAnswer {
     pub(crate) ok: bool,
     /// Whether it could be made with an override: it is a legal move.
     pub(crate) legal: bool,
+    /// Whether what fails passes by itself within moments.
+    pub(crate) passing: bool,
     /// The move.
     #[serde(rename = "move")]
     pub(crate) step: String,

@@ -96,17 +96,17 @@ pub(crate) async fn on_trial(app: &App, toggle: &Toggle, to: Phase) -> GuardAnsw
             let command = next.map_or_else(|| "crossfade status".to_owned(), |phase| format!("crossfade phase {} {phase}", toggle.name()));
             let unmet = vec![UnmetAnswer { what: illegal.to_string(), command }];
             // To be where one wants to be is no refusal.
-            return GuardAnswer { ok: next.is_none(), legal: false, step: illegal.to_string(), unmet, details: Vec::new() };
+            return GuardAnswer { ok: next.is_none(), legal: false, passing: false, step: illegal.to_string(), unmet, details: Vec::new() };
         }
     };
-    let (ok, unmet, details) = match flip::dry_run(app, toggle, step).await {
-        Ok(()) => (true, Vec::new(), Vec::new()),
+    let (ok, passing, unmet, details) = match flip::dry_run(app, toggle, step).await {
+        Ok(()) => (true, false, Vec::new(), Vec::new()),
         Err((refusal, details)) => {
             let unmet = refusal.unmet().iter().map(|unmet| UnmetAnswer { what: unmet.to_string(), command: unmet.command() });
-            (false, unmet.collect(), details)
+            (false, flip::is_passing(&refusal), unmet.collect(), details)
         }
     };
-    GuardAnswer { ok, legal: true, step: step.to_string(), unmet, details }
+    GuardAnswer { ok, legal: true, passing, step: step.to_string(), unmet, details }
 }
 
 fn overriding(app: &App, query: &BTreeMap<String, String>) -> Answer {

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossfade_config::Config;
 use crossfade_phase::Phase;
 use crossfade_reconcile::Stores;
-use crossfade_store::{Aliases, Mapping, ResolveError, Store, StoreError, TableId, resolve as resolve_with};
+use crossfade_store::{Aliases, Mapping, ResolveError, Store, TableId, resolve as resolve_with};
 use crossfade_toggle::Toggle;
 
 use super::catalogs::{Catalogs, Trust};
 use crate::failure::Failure;
 
 /// Whether a phase looks at the new store at all.
-pub(crate) fn needs_new(phase: Phase) -> bool {
+fn needs_new(phase: Phase) -> bool {
     phase > Phase::DeployNew
 }
 
@@ -133,13 +133,5 @@ fn append_aliases(whole: &mut Aliases, part: Aliases, offset: usize) {
         for (name, tables) in part {
             whole.entry(name).or_default().extend(tables.into_iter().map(|table| TableId(table.0 + offset)));
         }
-    }
-}
-
-/// Whether the store itself was what stood in the way.
-pub(crate) fn store_error(error: &ResolveError) -> Option<&StoreError> {
-    match error {
-        ResolveError::Store(error) => Some(error),
-        ResolveError::Mistakes(_) => None,
     }
 }

@@ -116,6 +116,7 @@ mod tests {
         let answer = GuardAnswer {
             ok: false,
             legal: true,
+            passing: false,
             step: "dual-write (3) → dual-read (4)".into(),
             unmet: vec![unmet("the journal holds 2 dirty keys", "crossfade repair"), unmet("table \"a\" was bypassed", "crossfade verify --table a")],
             details: vec!["table \"a\" was never copied".into()],

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{halt::Halt, process::servers_run_as};
+use super::{halt::Halt, process::servers_run_as, screen::complain};
 
 /// A folder that goes with the demo, unless it is kept.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Drop for Folder {
             return;
         }
         if let Err(why) = fs::remove_dir_all(&self.path) {
-            eprintln!("crossfade demo: the folder {} is left behind: {why}", self.path.display());
+            complain(format_args!("the folder {} is left behind: {why}", self.path.display()));
         }
     }
 }

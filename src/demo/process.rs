@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::halt::Halt;
+use super::{halt::Halt, screen::complain};
 
 /// PostgreSQL refuses to run as root; its servers then run as `nobody`, which owns nothing.
 const NOBODY: u32 = 65_534;
@@ -131,14 +131,14 @@ impl Drop for Process {
             return;
         }
         if let Err(why) = self.end(self.ends_by, Duration::from_secs(5)) {
-            eprintln!("crossfade demo: {why}");
+            complain(why);
         }
     }
 }
 
 fn send(signal: &str, id: u32) {
     // The shell's own kill is everywhere; the program of that name is not. A process that is gone is as good as told.
-    let _ = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("/bin/sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// The last `lines` of a log.

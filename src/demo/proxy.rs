@@ -51,8 +51,10 @@ pub(super) struct Standing {
 pub(super) struct Ran {
     /// Its exit status; `None` when a signal ended it.
     pub(super) code: Option<i32>,
-    /// What it printed, errors behind.
+    /// What it printed on standard output.
     pub(super) said: String,
+    /// What it printed on standard error: progress, and why it failed.
+    pub(super) complained: String,
 }
 
 impl Proxy {
@@ -113,9 +115,8 @@ impl Proxy {
         command.args(args).arg("-c").arg(&self.file).process_group(0).kill_on_drop(true);
         command.stdin(std::process::Stdio::null());
         let output = command.output().await.map_err(|why| Halt::broken(format!("crossfade {}", args.join(" ")), why))?;
-        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Ran { code: output.status.code(), said: said.trim_end().to_owned() })
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        Ok(Ran { code: output.status.code(), said: text(&output.stdout), complained: text(&output.stderr) })
     }
 
     /// Whether it runs.

@@ -6,18 +6,26 @@ use crossfade_phase::Phase;
 
 use super::tally::{Kind, PhaseTally};
 
+const HEAD: &str = concat!(
+    "                          operations through the proxy                              read, added: ms  write: ms       rows\n",
+    "  phase             s     reads queries inserts updates deletes   trans.  errors  wrong   median      p99    median   compared  differ\n",
+);
+const FOOT: &str = concat!(
+    "  read: the same read by key, straight to the store and through the proxy; write: a statement through the proxy.\n",
+    "  Servers, proxy and clients share this machine.\n",
+);
+
 /// What the operator reads at the end: one line a phase, and their sum.
 pub(super) fn table(phases: &[PhaseTally]) -> String {
     let mut text = String::new();
-    text.push_str(
-        "                          operations through the proxy                                    added to a read    rows\n  \
-         phase             s     reads queries inserts updates deletes   trans.  errors  wrong   median      p99   compared  differ\n",
-    );
+    text.push_str(HEAD);
     for (phase, tally) in Phase::ALL.iter().zip(phases) {
         let name = format!("{} {phase}", phase.number());
-        text.push_str(&line(&name, tally, &added(tally)));
+        text.push_str(&line(&name, tally, &latency(tally)));
     }
-    text.push_str(&line("all", &sum(phases), &added(&sum(phases))));
+    // Phases differ in what they add: a median over all would say nothing.
+    text.push_str(&line("all", &sum(phases), &Latency::default()));
+    text.push_str(FOOT);
     text
 }
 
@@ -38,14 +46,11 @@ fn sum(phases: &[PhaseTally]) -> PhaseTally {
         sum.lasted += tally.lasted;
         sum.rows_compared += tally.rows_compared;
         sum.differences += tally.differences;
-        sum.direct_us.extend(&tally.direct_us);
-        sum.proxied_us.extend(&tally.proxied_us);
-        sum.write_us.extend(&tally.write_us);
     }
     sum
 }
 
-fn line(name: &str, tally: &PhaseTally, added: &Added) -> String {
+fn line(name: &str, tally: &PhaseTally, latency: &Latency) -> String {
     let mut line = format!("  {name:<14} {:>5.1}", tally.lasted.as_secs_f64());
     for kind in Kind::ALL {
         let width = if kind == Kind::Read { 9 } else { 7 };
@@ -53,34 +58,41 @@ fn line(name: &str, tally: &PhaseTally, added: &Added) -> String {
     }
     let compared = if tally.rows_compared == 0 { "-".to_owned() } else { tally.rows_compared.to_string() };
     let differ = if tally.rows_compared == 0 { "-".to_owned() } else { tally.differences.to_string() };
-    let _ = writeln!(line, " {:>7} {:>6} {:>8} {:>8} {compared:>10} {differ:>7}", tally.errors, tally.wrong, added.median, added.p99);
+    let text = |micros: Option<i64>| micros.map_or("-".to_owned(), millis);
+    let [median, p99, write] = [latency.added_median, latency.added_p99, latency.write].map(text);
+    let _ = writeln!(line, " {:>7} {:>6} {median:>8} {p99:>8} {write:>9} {compared:>10} {differ:>7}", tally.errors, tally.wrong);
     line
 }
 
-/// What the proxy adds to a read, as text in milliseconds.
-struct Added {
-    median: String,
-    p99: String,
+/// Latencies in microseconds, where there were any.
+#[derive(Default)]
+struct Latency {
+    /// What the proxy adds to the median of a read by key, and to its 99th percentile.
+    added_median: Option<i64>,
+    added_p99: Option<i64>,
+    /// Median of a write of one statement through the proxy.
+    write: Option<i64>,
 }
 
-fn added(tally: &PhaseTally) -> Added {
-    let difference = |share: f64| {
-        let (Some(direct), Some(proxied)) = (quantile(&tally.direct_us, share), quantile(&tally.proxied_us, share)) else {
-            return "-".to_owned();
-        };
-        let micros = i64::try_from(proxied).unwrap_or(i64::MAX) - i64::try_from(direct).unwrap_or(0);
-        format!("{}{}.{:02} ms", if micros < 0 { "-" } else { "" }, micros.abs() / 1000, micros.abs() % 1000 / 10)
-    };
-    Added { median: difference(0.5), p99: difference(0.99) }
+fn latency(tally: &PhaseTally) -> Latency {
+    let added = |share| Some(quantile(&tally.proxied_us, share)? - quantile(&tally.direct_us, share)?);
+    Latency { added_median: added(0.5), added_p99: added(0.99), write: quantile(&tally.write_us, 0.5) }
+}
+
+/// Two digits behind the point: `-0.15`.
+fn millis(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", micros.abs() / 1000, micros.abs() % 1000 / 10)
 }
 
 /// The value below which `share` of them lie.
-fn quantile(values: &[u64], share: f64) -> Option<u64> {
+fn quantile(values: &[u64], share: f64) -> Option<i64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A rank among some thousands.
     let rank = (sorted.len() as f64 * share) as usize;
-    sorted.get(rank.min(sorted.len().checked_sub(1)?)).copied()
+    let value = sorted.get(rank.min(sorted.len().checked_sub(1)?))?;
+    Some(i64::try_from(*value).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -108,10 +120,10 @@ mod tests {
         };
         let text = table(&phases);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 11);
+        assert_eq!(lines.len(), 13);
         assert!(lines[6].starts_with("  5 new-primary    7.3         1       2"), "{text}");
-        assert!(lines[6].contains("0.15 ms") && lines[6].trim_end().ends_with("12000       0"), "{text}");
-        assert!(lines[1..].iter().all(|line| line.chars().count() == lines[1].chars().count()), "{text}");
+        assert!(lines[6].contains("    0.15     0.15 ") && lines[6].trim_end().ends_with("12000       0"), "{text}");
+        assert!(lines[1..11].iter().all(|line| line.chars().count() == lines[1].chars().count()), "{text}");
         assert_eq!(faults(&phases), (0, 0, 0));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{IsTerminal as _, Write as _, stdout},
+    io::{IsTerminal as _, Write as _, stderr, stdout},
     sync::{Mutex, PoisonError},
 };
 
@@ -52,6 +52,11 @@ impl Screen {
             print("\r\x1b[K");
         }
     }
+}
+
+/// A line on standard error. A reader who is gone must not stop what ends processes and removes files: no panic, unlike `eprintln!`.
+pub(super) fn complain(line: impl fmt::Display) {
+    let _ = writeln!(stderr(), "crossfade demo: {line}");
 }
 
 fn print(text: &str) {

@@ -107,6 +107,11 @@ impl Server {
         self.process.id()
     }
 
+    /// Whether it runs.
+    pub(super) fn is_up(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
     /// Its data folder.
     pub(super) fn data(&self) -> &Path {
         &self.data

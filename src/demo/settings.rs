@@ -47,6 +47,7 @@ mismatch_window = "{window_s}s"     # in production: hours or days
 
 [reconcile]
 chunk_rows = 1000                   # so that a table of the demo has several chunks
+brake_latency = "250ms"             # servers, proxy and clients share this machine: a slow answer says little
 
 [toggle.{TOGGLE}]
 phase = "deploy-new"

@@ -71,20 +71,24 @@ impl Stage {
     }
 
     /// How to reach what is kept.
-    pub(super) fn kept(&self) -> String {
+    pub(super) fn kept(&mut self) -> String {
         let url = |port: u16, user: &str| format!("postgres://{user}:{}@127.0.0.1:{port}/{}", server::PASSWORD, server::DATABASE);
-        let (folder, proxy, new) = (self.folder.path().display(), &self.proxy, &self.new);
-        let old = &self.old;
+        let folder = self.folder.path().display();
+        let mut processes = vec![self.proxy.id(), self.new.id()];
+        let old = if self.old.is_up() {
+            processes.push(self.old.id());
+            format!("psql {}", url(self.old.port(), server::PROXY_USER))
+        } else {
+            format!("switched off; its data is in {}", self.old.data().display())
+        };
+        let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
+        let file = self.proxy.file().display();
         format!(
-            "kept: {folder}\n  through the proxy  psql {}\n  new store          psql {}\n  old store          switched off; its data is in {}\n  \
-             configuration      {}\n  status             crossfade status -c {}\n  to end it          kill {} {}; rm -r {folder}",
+            "kept: {folder}\n  through the proxy  psql {}\n  new store          psql {}\n  old store          {old}\n  \
+             configuration      {file}\n  status             crossfade status -c {file}\n  to end it          kill {}; rm -r {folder}",
             url(self.ports.listen, SHOP_USER),
-            url(new.port(), server::PROXY_USER),
-            old.data().display(),
-            proxy.file().display(),
-            proxy.file().display(),
-            proxy.id(),
-            new.id(),
+            url(self.new.port(), server::PROXY_USER),
+            processes.join(" "),
         )
     }
 }

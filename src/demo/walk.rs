@@ -103,9 +103,11 @@ impl<'a> Walk<'a> {
         let name = format!("crossfade {}", args.join(" "));
         self.stage.screen.say(format!("    $ {name}"));
         let ran = self.stage.proxy.command(args).await?;
-        let lines: Vec<&str> = ran.said.lines().collect();
-        for line in &lines[lines.len().saturating_sub(8)..] {
+        for line in ran.said.lines() {
             self.stage.screen.say(format!("      {line}"));
+        }
+        if ran.code != Some(0) {
+            self.stage.screen.say(format!("      {}", ran.complained));
         }
         match ran.code {
             Some(0) => Ok(()),

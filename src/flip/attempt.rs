@@ -7,7 +7,7 @@ use std::{
 
 use crossfade_phase::Phase;
 use crossfade_store::{Mapping, ResolveError, StoreError};
-use crossfade_toggle::{Basis, Evidence, FlipError, Flipped, Holder, Move, Proof, Ready, Reason, Refusal, Toggle, Unmet, guard};
+use crossfade_toggle::{Basis, Evidence, FlipError, Holder, Move, Proof, Ready, Reason, Refusal, Toggle, Unmet, guard};
 use tokio::time::timeout;
 
 use super::{evidence::inside_barrier, gather, record::record, refusal_text, sequences};
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The move is published.
-    Moved(Flipped),
+    Moved,
     /// Its guard refused, or something it needs failed.
     Refused {
         /// Every condition with its command.
@@ -56,7 +56,7 @@ pub(crate) async fn attempt(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, ov
             refusal.overridden(reason)
         }
         (Err(refusal), None) => {
-            let passing = refusal.unmet().iter().all(is_passing);
+            let passing = is_passing(&refusal);
             return Outcome::Refused { why: refusal_text(&refusal, &gathered.details), passing };
         }
     };
@@ -87,8 +87,12 @@ pub(crate) async fn attempt(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, ov
 /// What is left of the comparison's window that is waited out without a word.
 const WINDOW_LEFT: Duration = Duration::from_secs(3);
 
-/// Whether a condition comes to hold by itself within moments, when nothing is wrong.
-fn is_passing(unmet: &Unmet) -> bool {
+/// Whether everything that a guard misses comes to hold by itself within moments, when nothing is wrong.
+pub(crate) fn is_passing(refusal: &Refusal) -> bool {
+    refusal.unmet().iter().all(passes)
+}
+
+fn passes(unmet: &Unmet) -> bool {
     match unmet {
         Unmet::NotEffective(_) | Unmet::Elsewhere(_) | Unmet::DirtyKeys(_) | Unmet::UnresolvedIntents(_) | Unmet::JobRunning(_) => true,
         // Nobody knows yet since when the phase is effective: it became so a moment ago.
@@ -152,7 +156,7 @@ async fn inside(app: &App, toggle: &Toggle, step: Move, proof: &Proof, before: E
 
 fn called_off(step: Move, inside: Inside) -> Outcome {
     match inside {
-        Inside::Refused(refusal) => Outcome::Refused { passing: refusal.unmet().iter().all(is_passing), why: refusal.to_string() },
+        Inside::Refused(refusal) => Outcome::Refused { passing: is_passing(&refusal), why: refusal.to_string() },
         Inside::Store(error) => Outcome::CalledOff(format!("{step} was called off: {error} (`crossfade check`)")),
         Inside::Immovable(names) => Outcome::CalledOff(format!("{step} was called off: sequences stay behind: {} (`crossfade check`)", names.join(", "))),
         Inside::TimedOut => Outcome::CalledOff(format!("{step} was called off: the steps inside the barrier did not end within drain_timeout (`crossfade status`)")),
@@ -185,7 +189,7 @@ fn publish(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, ready: Ready, mappi
     };
     tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %flipped.snapshot.epoch, drained_ms, basis, "toggle \"{}\" moved: {step}", toggle.name());
     tokio::spawn(settled(app.clone(), toggle.clone()));
-    Outcome::Moved(flipped)
+    Outcome::Moved
 }
 
 /// Waits until the published phase is effective, notes it, and starts what begins with it.

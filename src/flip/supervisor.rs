@@ -72,7 +72,7 @@ async fn look(app: &Arc<App>, toggle: &Arc<Toggle>, trying: &mut Option<Trying>)
     let retry = RETRY.max(began.elapsed() * 5);
     let Some(now) = trying.as_mut() else { return Some(retry) };
     match outcome {
-        Outcome::Moved(_) => {
+        Outcome::Moved => {
             *trying = None;
             Some(Duration::ZERO)
         }

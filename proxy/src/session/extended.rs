@@ -21,7 +21,10 @@ use super::{
 use crate::{
     errors::ClientError,
     route::{Plan, Variant},
-    wire::frontend::{self, Bind, Parse, Target},
+    wire::{
+        backend::Status,
+        frontend::{self, Bind, Parse, Target},
+    },
 };
 
 impl Managed {
@@ -36,8 +39,19 @@ impl Managed {
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
     /// their order.
     async fn activate(&mut self, side: Side) -> Result<(), End> {
-        if self.active != side {
-            self.settle_batch(self.active).await?;
+        let before = self.active;
+        if before != side {
+            self.settle_batch(before).await?;
+            if let Some(backend) = self.backends.get_mut(before)
+                && backend.batch
+                && backend.status == Status::Idle
+            {
+                // Nothing that a secondary gets is in it (`check_place`), so the implicit transaction there may end here.
+                frontend::sync(&mut backend.out);
+                backend.batch = false;
+                backend.expect.push_back(Expect::Sync { show: false });
+                self.settle(before).await?;
+            }
             self.active = side;
         }
         Ok(())
@@ -338,7 +352,7 @@ impl Managed {
         settled: Result<(), End>,
     ) -> Result<(), End> {
         let outcome = match &settled {
-            Ok(()) if self.failed => Outcome::RolledBack,
+            Ok(()) if self.failed || self.batch_failed => Outcome::RolledBack,
             Ok(()) => Outcome::Committed,
             Err(_) => Outcome::Unknown,
         };
@@ -373,7 +387,7 @@ impl Managed {
         settled?;
         self.transaction = Transaction::default();
         self.client.error(error);
-        self.failed = true;
+        self.batch_failed = true;
         self.backend(side)?.skipping = true;
         Ok(())
     }
@@ -446,13 +460,26 @@ impl Managed {
             frontend::sync(&mut self.backend(side)?.out);
             return Ok(());
         }
-        if self.captures_pending(side) {
+        // Within a block a Sync commits nothing; only where BEGIN or COMMIT are still under way is that not known yet.
+        let in_block = self.transaction.in_block && !self.effect_pending(side);
+        if !in_block && self.captures_pending(side) {
             self.settle_batch(side).await?;
             if !self.transaction.in_block && !self.transaction.is_empty() && !self.skips() {
                 return self.sync_commit(side).await;
             }
         }
         self.push_sync(side)
+    }
+
+    /// Whether a statement that begins or ends a block has not been answered yet.
+    fn effect_pending(&mut self, side: Side) -> bool {
+        self.backends.get_mut(side).is_some_and(|backend| {
+            backend.expect.iter().any(|expect| match expect {
+                Expect::Execute(execute) => execute.effect.is_some(),
+                Expect::Query { .. } => true,
+                _ => false,
+            })
+        })
     }
 
     /// Whether an implicit transaction has, or may yet come to have, images.
@@ -466,7 +493,6 @@ impl Managed {
     }
 
     pub(super) fn push_sync(&mut self, side: Side) -> Result<(), End> {
-        self.failed = false;
         let backend = self.backend(side)?;
         frontend::sync(&mut backend.out);
         backend.batch = false;

@@ -83,7 +83,9 @@ pub(crate) struct Managed {
         crossfade_store::Key,
         crossfade_store::Change,
     )>,
-    /// An error came since the last look; what a commit waits for.
+    /// An error came, or a COMMIT was answered with ROLLBACK, since the last `ReadyForQuery`.
+    pub(super) batch_failed: bool,
+    /// The same of what the last `ReadyForQuery` ended.
     pub(super) failed: bool,
     /// Waits for a copy's data: the client's messages go to this server.
     pub(super) copying: Option<Side>,
@@ -141,6 +143,7 @@ impl Managed {
             prepared: Prepared::default(),
             transaction: Transaction::default(),
             upserts: Vec::new(),
+            batch_failed: false,
             failed: false,
             copying: None,
             completion_at: None,

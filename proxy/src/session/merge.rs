@@ -38,6 +38,7 @@ impl Managed {
         merge: &Merge,
         bind: Option<&Bind<'_>>,
     ) -> Result<(), End> {
+        self.failed = false;
         let new = self.found.pop();
         let row = match new {
             Some(new) if merge.images == 0 => Some(new),
@@ -78,6 +79,7 @@ impl Managed {
                     .hint("send the key as text or as an integer, or wait until crossfade status shows no dirty keys");
                 self.client.error(&error);
                 self.failed = true;
+                self.batch_failed = true;
                 self.backend(Side::New)?.skipping = true;
                 return Ok(None);
             }
@@ -112,6 +114,7 @@ impl Managed {
         self.settle(Side::Old).await?;
         if self.failed {
             // The old store's error went to the client; to it, the statement failed.
+            self.batch_failed = true;
             self.backend(Side::New)?.skipping = true;
         }
         Ok(self.found.pop())

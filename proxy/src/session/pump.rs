@@ -122,7 +122,7 @@ impl Managed {
 
     fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
         self.show(frame);
-        self.failed = true;
+        self.batch_failed = true;
         self.upserts.clear();
         let copying = self.copying == Some(side);
         let backend = self.backend(side)?;
@@ -161,6 +161,8 @@ impl Managed {
             Some(Expect::Function) => (true, None),
             _ => return Err(bad()),
         };
+        // By batch and not by time: several of them may be under way, and each fails for itself (trap 14).
+        self.failed = std::mem::take(&mut self.batch_failed);
         if let Some(effect) = effect
             && !self.failed
         {
@@ -371,7 +373,7 @@ impl Managed {
 
     /// COMMIT of a failed block is answered with ROLLBACK: nothing was committed.
     fn note_tag(&mut self, effect: &Effect, tag: &[u8]) {
-        self.failed |= matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
+        self.batch_failed |= matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
     }
 
     /// Hands out rows of a captured write that the client asked for in portions.

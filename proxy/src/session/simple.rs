@@ -190,7 +190,12 @@ impl Managed {
                 self.send_piece(side, piece)?;
                 let settled = self.settle_batch(side).await;
                 self.conclude(prepared, settled).await?;
-                Ok(!self.skips())
+                if self.skips() {
+                    return Ok(false);
+                }
+                // A block that had failed was rolled back by its COMMIT, which is no error: the rest runs.
+                self.batch_failed = false;
+                Ok(true)
             }
             Err(error) => {
                 self.abort_block(side, &error).await?;

@@ -1,5 +1,7 @@
 //! A throwaway PostgreSQL server, reached through a Unix socket in its own folder.
 
+pub mod shop;
+
 use std::{
     fs,
     io::Write as _,

@@ -28,7 +28,7 @@ pub(super) async fn move_to(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode,
         return Ok(ExitCode::SUCCESS);
     };
     match attempt(app, toggle, step, wish.because.clone()).await {
-        Outcome::Moved(_) => {
+        Outcome::Moved => {
             wish.write()?;
             println!("{}: {} is recorded and in the file; `crossfade serve` starts in it", wish.toggle, wish.to);
             Ok(ExitCode::SUCCESS)

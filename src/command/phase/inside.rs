@@ -2,6 +2,8 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Wish, refusal};
 use crate::{
     admin::asks::GuardAnswer,
@@ -14,9 +16,11 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// The proxy looks at the file four times a second and wants to see it twice.
 const FOLLOWS: Duration = Duration::from_secs(10);
+/// Longest wait for what passes by itself.
+const PASSES: Duration = Duration::from_secs(10);
 
 pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
-    let answer: GuardAnswer = client.get("/guard", &[("toggle", wish.toggle), ("to", wish.to.name())]).await?;
+    let answer = guard(client, wish).await?;
     let overrides = answer.legal && wish.because.is_some();
     if !answer.ok && !overrides {
         return Err(Failure::no(refusal(&answer)));
@@ -33,9 +37,22 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
     wait(client, wish).await
 }
 
+/// The guard's answer. Who waits for the move waits for what passes by itself, too.
+async fn guard(client: &Client, wish: &Wish<'_>) -> Result<GuardAnswer, Failure> {
+    let began = Instant::now();
+    loop {
+        let answer: GuardAnswer = client.get("/guard", &[("toggle", wish.toggle), ("to", wish.to.name())]).await?;
+        let worth_waiting = wish.wait && wish.because.is_none() && answer.passing && began.elapsed() < PASSES;
+        if answer.ok || !worth_waiting {
+            return Ok(answer);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Waits until the phase is effective, or the proxy refuses it.
 async fn wait(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     loop {
         let status: Status = client.get("/status", &[]).await?;
         let Some(toggle) = status.toggles.get(wish.toggle) else {

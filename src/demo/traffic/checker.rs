@@ -160,11 +160,11 @@ impl Checker {
         let rows = self.client.query(&self.all, &[&self.model.customer]).await?;
         let found = rows.iter().map(order).collect::<Result<Vec<_>, _>>()?;
         let known = &self.model.orders;
-        let alike = found.len() == known.len() && found.iter().zip(known).all(|((id, row), (known, order))| id == known && row.same_row(order));
-        expect(alike, || {
-            let ids: Vec<i64> = found.iter().map(|(id, _)| *id).collect();
-            format!("a range read of the checker's orders gave {ids:?} of {:?}, or other values", known.keys())
-        })?;
+        expect(found.len() == known.len(), || format!("a range read gave {} of this client's {} orders", found.len(), known.len()))?;
+        for ((id, row), (known_id, order)) in found.iter().zip(known) {
+            let alike = id == known_id && row.same_row(order);
+            expect(alike, || format!("a range read gave order {id} as {row:?}, this client wrote order {known_id} as {order:?}"))?;
+        }
         Ok(Kind::Query)
     }
 }

@@ -218,6 +218,8 @@ impl<'a> Rewriter<'a> {
                 "for",
                 "window",
                 "into",
+                "returning",
+                "on",
             ],
         ) {
             if self.script.is(found - 1, "distinct") {

@@ -38,17 +38,37 @@ pub(super) async fn insert_absent(
     let lease = store.pool.lease().await?;
     let columns = sql::written(table, store.side).len();
     let inserted = if rows.len() <= VALUES_UP_TO && rows.len() * columns <= MOST_PARAMETERS {
+        begin_with_locks(&lease, store, table, rows).await?;
         let statement = sql::insert_absent(table, store.side, rows.len());
         let mut params = Vec::with_capacity(rows.len() * columns);
         for row in rows {
             params.extend(bind_row(&lease, &statement, row)?);
         }
-        lease.run(&statement.sql, &params, CHUNK).await?
+        let inserted = lease.run(&statement.sql, &params, CHUNK).await?;
+        lease.batch("COMMIT", CHUNK).await?;
+        inserted
     } else {
         through_stage(&lease, store, table, rows).await?
     };
     lease.done();
     Ok(inserted)
+}
+
+/// Begins a transaction that holds the locks of the keys it is about to insert. Without them a DELETE that is staged meanwhile sees neither
+/// the row nor a reason to wait, commits after the copy has looked at the primary once more, and the row is back (trap 8).
+async fn begin_with_locks(
+    lease: &Lease,
+    store: &PostgresStore,
+    table: &TableMap,
+    rows: &[Row],
+) -> StoreResult<()> {
+    let upserts: Vec<Change> = rows.iter().cloned().map(Change::Upsert).collect();
+    let locks = key_locks(store.side, upserts.iter().map(|change| (table, change)));
+    lease.batch("BEGIN", SHORT).await?;
+    lease
+        .run(KEY_LOCKS, &locks.map(rows::Param::canonical), CHUNK)
+        .await?;
+    Ok(())
 }
 
 async fn through_stage(
@@ -60,7 +80,8 @@ async fn through_stage(
     let (create, copy) = sql::stage_table(table, store.side);
     let statement = sql::upsert(table, store.side);
     let chunks = binary_copy(lease, &statement, rows)?;
-    lease.batch(&format!("BEGIN; {create}"), SHORT).await?;
+    begin_with_locks(lease, store, table, rows).await?;
+    lease.batch(&create, SHORT).await?;
     lease.copy(&copy, chunks, CHUNK).await?;
     let inserted = lease
         .run(&sql::stage_insert(table, store.side), &[], CHUNK)
@@ -110,15 +131,18 @@ pub(super) async fn copy_into_empty(
         return insert_absent(store, table, rows).await;
     };
     let lease = store.pool.lease().await?;
+    begin_with_locks(&lease, store, table, rows).await?;
     match lease
         .copy(&sql::copy_columns(table, store.side), chunks, CHUNK)
         .await
     {
         Ok(copied) => {
+            lease.batch("COMMIT", CHUNK).await?;
             lease.done();
             Ok(copied)
         }
         Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == UNIQUE_VIOLATION => {
+            lease.batch("ROLLBACK", SHORT).await?;
             lease.done();
             insert_absent(store, table, rows).await
         }

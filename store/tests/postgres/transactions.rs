@@ -170,6 +170,53 @@ async fn trap_01_a_delete_waits_for_an_insert_of_its_key_that_is_not_committed()
 }
 
 #[tokio::test]
+async fn trap_08_a_copied_row_waits_for_a_delete_of_its_key_that_is_staged() {
+    let pair = Pair::new("copylocks", "", SCHEMA, SCHEMA, FILE).await;
+    let mapping = std::sync::Arc::new(pair.mapping().await);
+    let parent = mapping
+        .tables
+        .iter()
+        .find(|table| table.old.name.name == "parent")
+        .expect("mapped");
+    let Change::Upsert(row) = upsert("1", &["one"]) else {
+        unreachable!()
+    };
+    for straight in [false, true] {
+        // The DELETE sees no row, and its transaction has not committed in the primary yet.
+        let mut secondary = pair.new.secondary(mapping.clone()).await.expect("open");
+        secondary
+            .stage(&[(parent.id, Change::Delete(key("1")))])
+            .await
+            .expect("staged");
+        let rows = [row.clone()];
+        let mut copy = if straight {
+            pair.new.copy_into_empty(parent, &rows)
+        } else {
+            pair.new.insert_absent(parent, &rows)
+        };
+        assert!(
+            timeout(Duration::from_millis(300), &mut copy)
+                .await
+                .is_err(),
+            "a copy that does not wait looks at the primary too early and brings the row back"
+        );
+        secondary.commit().await.expect("committed");
+        assert_eq!(copy.await.expect("copied"), 1);
+        // A DELETE that is staged now finds the row.
+        secondary
+            .stage(&[(parent.id, Change::Delete(key("1")))])
+            .await
+            .expect("staged");
+        secondary.commit().await.expect("committed");
+        assert!(
+            pair.ask(Side::New, "SELECT id FROM parent")
+                .await
+                .is_empty()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let pair = Pair::new("dropped", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;

@@ -184,14 +184,14 @@ impl<'a> Rewriter<'a> {
             .flatten()
             .any(|relation| matches!(relation.what, What::Target(_)));
         self.children(item)?;
-        if renames && item.text("name").is_empty() && self.plan.len() > before {
-            if let Some(value) = item.node("val") {
-                let end = self.item_end(item.location());
-                self.plan.after(
-                    end - 1,
-                    vec![format!(" AS {}", quote_ident(&figure::column_name(value))).into()],
-                );
-            }
+        if renames
+            && item.text("name").is_empty()
+            && self.plan.len() > before
+            && let Some(value) = item.node("val")
+        {
+            let end = self.item_end(item.location());
+            let name = quote_ident(&figure::column_name(value));
+            self.plan.after(end - 1, vec![format!(" AS {name}").into()]);
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ async fn trap_01_a_delete_waits_for_an_insert_of_its_key_that_is_not_committed()
 #[tokio::test]
 async fn trap_08_a_copied_row_waits_for_a_delete_of_its_key_that_is_staged() {
     let pair = Pair::new("copylocks", "", SCHEMA, SCHEMA, FILE).await;
-    let mapping = std::sync::Arc::new(pair.mapping().await);
+    let mapping = pair.mapping().await;
     let parent = mapping
         .tables
         .iter()

@@ -174,6 +174,12 @@ impl Wire {
         frames
     }
 
+    /// Every byte until the peer closes the connection, in frames or not.
+    pub async fn raw_rest(&mut self) -> Bytes {
+        while self.reader.fill().await {}
+        self.reader.received.split().freeze()
+    }
+
     /// Asserts that nothing arrives for a while.
     ///
     /// # Panics

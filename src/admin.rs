@@ -34,7 +34,11 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener) {
     let readiness = Arc::new(Readiness::default());
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => drop(tokio::spawn(connection(app.clone(), readiness.clone(), tcp))),
+            Ok((tcp, _)) => drop(tokio::spawn(connection(
+                app.clone(),
+                readiness.clone(),
+                tcp,
+            ))),
             Err(error) => {
                 tracing::warn!(%error, "a connection to the admin port could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -49,7 +53,10 @@ async fn connection(app: Arc<App>, readiness: Arc<Readiness>, tcp: TcpStream) {
         async move { Ok::<_, Infallible>(routes::answer(&app, &readiness, &request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(BUFFER_BYTES);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER_BYTES);
     if let Err(error) = builder.serve_connection(TokioIo::new(tcp), service).await {
         tracing::debug!(%error, "a connection to the admin port ended");
     }

@@ -92,7 +92,10 @@ impl App {
     pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
         let config = loaded.config.clone();
         supported(&config)?;
-        let endpoints = (Endpoint::new(config.old.clone())?, Endpoint::new(config.new.clone())?);
+        let endpoints = (
+            Endpoint::new(config.old.clone())?,
+            Endpoint::new(config.new.clone())?,
+        );
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         let catalogs = Catalogs::open(&config.state_dir)?;
         starting::check_tables(&config, &journal, &catalogs)?;
@@ -100,15 +103,22 @@ impl App {
         assign_tables(&config, &journal);
         let stores = stores(&config);
         let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
-        let metrics = Metrics::new().map_err(|error| Failure::broken(format!("the metrics could not be registered: {error}")))?;
-        let own_metrics = OwnMetrics::new(&metrics).map_err(|error| Failure::broken(format!("the metrics could not be registered: {error}")))?;
+        let metrics = Metrics::new().map_err(|error| {
+            Failure::broken(format!("the metrics could not be registered: {error}"))
+        })?;
+        let own_metrics = OwnMetrics::new(&metrics).map_err(|error| {
+            Failure::broken(format!("the metrics could not be registered: {error}"))
+        })?;
         let engine = engine(&config, &stores, mapping, &journal, &toggles);
         let complete = CompleteTables::default();
         complete.refresh(&journal, engine.mapping());
         let app = App {
             file: file.to_owned(),
             began: Instant::now(),
-            facts: toggles.keys().map(|name| (name.clone(), Facts::default())).collect(),
+            facts: toggles
+                .keys()
+                .map(|name| (name.clone(), Facts::default()))
+                .collect(),
             confirmer: Confirmer::new(&endpoints, journal.clone()),
             config: ArcSwap::from_pointee(config),
             stores,
@@ -135,7 +145,12 @@ impl App {
 
     /// The mapped tables of a toggle.
     pub(crate) fn tables_of(&self, toggle: &str) -> Vec<TableMap> {
-        self.mapping().tables.iter().filter(|table| table.toggle == toggle).cloned().collect()
+        self.mapping()
+            .tables
+            .iter()
+            .filter(|table| table.toggle == toggle)
+            .cloned()
+            .collect()
     }
 
     /// What is known of a toggle.
@@ -154,21 +169,37 @@ impl App {
 
     /// The store where statements go that name no table.
     pub(crate) fn home(&self) -> Side {
-        let all_new = self.toggles.values().all(|toggle| toggle.gate().current().phase.primary() == Side::New);
-        if all_new && !self.toggles.is_empty() { Side::New } else { Side::Old }
+        let all_new = self
+            .toggles
+            .values()
+            .all(|toggle| toggle.gate().current().phase.primary() == Side::New);
+        if all_new && !self.toggles.is_empty() {
+            Side::New
+        } else {
+            Side::Old
+        }
     }
 
     /// Reads the catalogs for the phases that `need` says and makes the mapping from them.
     ///
     /// # Errors
     /// What stands in the way.
-    pub(crate) async fn resolve(&self, need: &Need) -> Result<Mapping, crossfade_store::ResolveError> {
+    pub(crate) async fn resolve(
+        &self,
+        need: &Need,
+    ) -> Result<Mapping, crossfade_store::ResolveError> {
         mapping::resolve(&self.config.load(), &self.stores, &self.catalogs, need).await
     }
 
     /// Puts a mapping into force, for sessions that look from now on and for jobs that start from now on.
     pub(crate) fn put_mapping(&self, mapping: Mapping) {
-        let engine = engine(&self.config.load(), &self.stores, mapping, &self.journal, &self.toggles);
+        let engine = engine(
+            &self.config.load(),
+            &self.stores,
+            mapping,
+            &self.journal,
+            &self.toggles,
+        );
         if let Some(shared) = self.shared.get() {
             shared.mapping.store(engine.mapping().clone());
         }
@@ -190,7 +221,9 @@ impl App {
 
     /// Phases as published, by toggle.
     pub(crate) fn phases(&self) -> impl Iterator<Item = Phase> + '_ {
-        self.toggles.values().map(|toggle| toggle.gate().current().phase)
+        self.toggles
+            .values()
+            .map(|toggle| toggle.gate().current().phase)
     }
 }
 
@@ -222,13 +255,30 @@ fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
 pub(crate) fn stores(config: &Config) -> Stores {
     // Below the client's bound, so that the server says which lock it was that did not come.
     let lock_timeout = config.writes.secondary_timeout.mul_f64(0.8);
-    let store = |store: &StoreConfig, side| Arc::new(PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout));
-    Stores { old: store(&config.old, Side::Old), new: store(&config.new, Side::New) }
+    let store = |store: &StoreConfig, side| {
+        Arc::new(PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout))
+    };
+    Stores {
+        old: store(&config.old, Side::Old),
+        new: store(&config.new, Side::New),
+    }
 }
 
-fn engine(config: &Config, stores: &Stores, mapping: Mapping, journal: &Arc<Journal>, toggles: &BTreeMap<String, Arc<Toggle>>) -> Engine {
+fn engine(
+    config: &Config,
+    stores: &Stores,
+    mapping: Mapping,
+    journal: &Arc<Journal>,
+    toggles: &BTreeMap<String, Arc<Toggle>>,
+) -> Engine {
     let ledger = Arc::new(Journal::clone(journal));
-    Engine::new(stores.clone(), Arc::new(mapping), ledger, Arc::new(toggles.clone()), Settings::from(&config.reconcile))
+    Engine::new(
+        stores.clone(),
+        Arc::new(mapping),
+        ledger,
+        Arc::new(toggles.clone()),
+        Settings::from(&config.reconcile),
+    )
 }
 
 /// So that a renamed toggle keeps the dirty keys of its tables.

@@ -119,15 +119,21 @@ mod tests {
             ["crossfade", "phase", "-c", "x.toml", "shop", "dual-write"],
             ["crossfade", "phase", "shop", "dual-write", "-c", "x.toml"],
         ] {
-            let Command::Phase(args) = Cli::try_parse_from(line).unwrap().command else { panic!("another command") };
+            let Command::Phase(args) = Cli::try_parse_from(line).unwrap().command else {
+                panic!("another command")
+            };
             assert_eq!(args.file.config, PathBuf::from("x.toml"));
-            assert_eq!((args.toggle.as_deref(), args.phase.as_deref()), (Some("shop"), Some("dual-write")));
+            assert_eq!(
+                (args.toggle.as_deref(), args.phase.as_deref()),
+                (Some("shop"), Some("dual-write"))
+            );
         }
     }
 
     #[test]
     fn a_reason_without_a_phase_is_wrong_usage() {
-        let error = Cli::try_parse_from(["crossfade", "phase", "shop", "--because", "x"]).unwrap_err();
+        let error =
+            Cli::try_parse_from(["crossfade", "phase", "shop", "--because", "x"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
     }
 }

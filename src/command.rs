@@ -39,7 +39,14 @@ where
     F: Future<Output = Result<ExitCode, Failure>>,
 {
     let loaded = Config::load(file)?;
-    let built = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = built.map_err(|error| Failure::broken(format!("no threads to run on: {error}; raise the limit of processes and run the command again")))?;
+    let built = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = built.map_err(|error| {
+        Failure::broken(format!(
+            "no threads to run on: {error}; raise the limit of processes and run the command again"
+        ))
+    })?;
     runtime.block_on(command(loaded))
 }

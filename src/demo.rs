@@ -45,12 +45,16 @@ const WINDOW_S: u64 = 3;
 /// start or failed half way.
 pub(crate) fn run(args: DemoArgs) -> ExitCode {
     // One thread, this one: children end with the thread that started them.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(why) => return failed(&Halt::broken("the demo cannot start", why)),
     };
     let outcome = runtime.block_on(async {
-        let mut ends = signal(SignalKind::interrupt()).and_then(|first| Ok((first, signal(SignalKind::terminate())?)))
+        let mut ends = signal(SignalKind::interrupt())
+            .and_then(|first| Ok((first, signal(SignalKind::terminate())?)))
             .map_err(|why| Halt::broken("signals cannot be watched", why))?;
         // What is dropped here half way ends its processes and removes its files.
         tokio::select! {
@@ -73,7 +77,9 @@ fn failed(halt: &Halt) -> ExitCode {
 async fn story(args: &DemoArgs) -> Result<(), Halt> {
     let each = Duration::from_secs(args.seconds.unwrap_or(SECONDS).max(1));
     let screen = Arc::new(Screen::new());
-    screen.say("crossfade demo: a shop moves from one PostgreSQL server to another while its clients work");
+    screen.say(
+        "crossfade demo: a shop moves from one PostgreSQL server to another while its clients work",
+    );
     let mut stage = Stage::set(&screen, WINDOW_S, args.keep).await?;
     let traffic = Traffic::start(&stage.targets(), &stage.tally).await?;
     let live = Live::start(screen.clone(), stage.tally.clone(), stage.proxy.admin());
@@ -85,21 +91,25 @@ async fn story(args: &DemoArgs) -> Result<(), Halt> {
         (Err(halt), Ok(())) | (_, Err(halt)) => Err(halt),
     };
     tell(&stage, walked.as_ref().ok());
+    let outcome = walked.and_then(|_| verdict(&stage));
     if args.keep {
         screen.say(format!("\n{}", stage.kept()));
     }
-    walked?;
-    verdict(&stage)
+    outcome
 }
 
 /// With the old server gone: what the checker wrote, and how many rows there are, against the new store.
 async fn last_look(stage: &Stage, model: &Model) -> Result<Compared, Halt> {
-    let broken = |error: tokio_postgres::Error| Halt::broken("the last comparison", describe(&error));
+    let broken =
+        |error: tokio_postgres::Error| Halt::broken("the last comparison", describe(&error));
     let new = stage.new.connect().await?;
     let mut compared = Compared::default();
     let (rows, differences) = model.compare(&new).await.map_err(broken)?;
     compared.add(rows, differences);
-    compared.add(0, compare::counts(&new, &stage.tally).await.map_err(broken)?);
+    compared.add(
+        0,
+        compare::counts(&new, &stage.tally).await.map_err(broken)?,
+    );
     stage.tally.compared(compared.rows, compared.differences);
     Ok(compared)
 }
@@ -113,11 +123,16 @@ fn tell(stage: &Stage, last: Option<&Compared>) {
         screen.say(format!("  {line}"));
     }
     if stage.tally.troubles() > 0 {
-        screen.say(format!("  the end of the log of crossfade:\n{}", stage.proxy.log(12)));
+        screen.say(format!(
+            "  the end of the log of crossfade:\n{}",
+            stage.proxy.log(12)
+        ));
     }
     if let Some(before) = stage.operations_at_switch_off {
         let since = stage.tally.operations() - before;
-        screen.say(format!("  {since} operations succeeded after the old server was switched off"));
+        screen.say(format!(
+            "  {since} operations succeeded after the old server was switched off"
+        ));
     }
 }
 
@@ -127,6 +142,8 @@ fn verdict(stage: &Stage) -> Result<(), Halt> {
     if errors + wrong + differences > 0 {
         return Err(Halt::No(faults));
     }
-    stage.screen.say(format!("  {faults}: nothing lost, and no client noticed"));
+    stage
+        .screen
+        .say(format!("  {faults}: nothing lost, and no client noticed"));
     Ok(())
 }

@@ -28,17 +28,26 @@ pub(crate) struct Failure {
 impl Failure {
     /// The answer is no.
     pub(crate) fn no(message: impl Into<String>) -> Failure {
-        Failure { status: Status::No, message: message.into() }
+        Failure {
+            status: Status::No,
+            message: message.into(),
+        }
     }
 
     /// The command line or the file is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
-        Failure { status: Status::Usage, message: message.into() }
+        Failure {
+            status: Status::Usage,
+            message: message.into(),
+        }
     }
 
     /// Something failed.
     pub(crate) fn broken(message: impl Into<String>) -> Failure {
-        Failure { status: Status::Broken, message: message.into() }
+        Failure {
+            status: Status::Broken,
+            message: message.into(),
+        }
     }
 
     /// For the shell.
@@ -57,7 +66,9 @@ impl From<Mistakes> for Failure {
     fn from(mistakes: Mistakes) -> Failure {
         let count = mistakes.list.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
-        Failure::usage(format!("{count} {noun} in the configuration; correct the file and run the command again\n{mistakes}"))
+        Failure::usage(format!(
+            "{count} {noun} in the configuration; correct the file and run the command again\n{mistakes}"
+        ))
     }
 }
 
@@ -69,7 +80,9 @@ impl From<OpenError> for Failure {
 
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
-        Failure::broken(format!("{error}; nothing was changed, make room or correct the rights of the folder and run the command again"))
+        Failure::broken(format!(
+            "{error}; nothing was changed, make room or correct the rights of the folder and run the command again"
+        ))
     }
 }
 
@@ -83,9 +96,9 @@ impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Failure {
         match error {
             ResolveError::Store(error) => error.into(),
-            mistakes @ ResolveError::Mistakes(_) => {
-                Failure::usage(format!("{mistakes}\ncorrect the file or the tables, then run `crossfade check`"))
-            }
+            mistakes @ ResolveError::Mistakes(_) => Failure::usage(format!(
+                "{mistakes}\ncorrect the file or the tables, then run `crossfade check`"
+            )),
         }
     }
 }

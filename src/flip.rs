@@ -10,14 +10,18 @@ mod supervisor;
 pub(crate) use attempt::{Outcome, attempt, is_passing, settled};
 pub(crate) use evidence::gather;
 pub(crate) use preflight::{Preflight, preflight};
-pub(crate) use supervisor::supervise;
+pub(crate) use supervisor::{first_look, supervise};
 
 use crossfade_toggle::{Move, Refusal, Toggle, guard};
 
 use crate::app::App;
 
 /// What the guard says of a move, with nothing done.
-pub(crate) async fn dry_run(app: &App, toggle: &Toggle, step: Move) -> Result<(), (Refusal, Vec<String>)> {
+pub(crate) async fn dry_run(
+    app: &App,
+    toggle: &Toggle,
+    step: Move,
+) -> Result<(), (Refusal, Vec<String>)> {
     let gathered = gather(app, toggle, step).await;
     match guard(step, &gathered.evidence) {
         // Nothing is flipped with this proof.

@@ -72,7 +72,11 @@ pub(crate) struct Request {
 impl Request {
     /// The way rows go.
     pub(crate) fn direction(&self) -> Direction {
-        if self.reverse { Direction::Reverse } else { Direction::Forward }
+        if self.reverse {
+            Direction::Reverse
+        } else {
+            Direction::Forward
+        }
     }
 }
 
@@ -104,7 +108,10 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// The batch of this number.
     pub(crate) fn get(&self, id: u64) -> Option<Arc<Batch>> {
-        lock(&self.batches).iter().find(|batch| batch.id == id).cloned()
+        lock(&self.batches)
+            .iter()
+            .find(|batch| batch.id == id)
+            .cloned()
     }
 
     /// Every batch that is kept, oldest first.
@@ -121,7 +128,12 @@ impl Jobs {
             return Ok((running.clone(), false));
         }
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let batch = Arc::new(Batch { id, request: request.clone(), parts, ended: Notify::new() });
+        let batch = Arc::new(Batch {
+            id,
+            request: request.clone(),
+            parts,
+            ended: Notify::new(),
+        });
         batches.push_back(batch.clone());
         while batches.len() > KEPT && batches.front().is_some_and(|batch| batch.has_ended()) {
             batches.pop_front();
@@ -135,18 +147,39 @@ fn parts(engine: &Engine, request: &Request) -> Result<Vec<Part>, Failure> {
     let mapping = engine.mapping();
     let wanted = match &request.table {
         Some(name) => Some(engine.table(name).map_err(|error| {
-            let known: Vec<String> = mapping.tables.iter().map(|table| table.old.name.to_string()).collect();
-            Failure::usage(format!("{error}; it maps {}", if known.is_empty() { "none yet (`crossfade check`)".to_owned() } else { known.join(", ") }))
+            let known: Vec<String> = mapping
+                .tables
+                .iter()
+                .map(|table| table.old.name.to_string())
+                .collect();
+            Failure::usage(format!(
+                "{error}; it maps {}",
+                if known.is_empty() {
+                    "none yet (`crossfade check`)".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            ))
         })?),
         None => None,
     };
     let mut tables = order::parents_first(mapping, request.direction().to());
     tables.retain(|id| wanted.is_none_or(|wanted| wanted == *id));
-    tables.retain(|id| request.toggle.as_ref().is_none_or(|toggle| mapping.tables[id.0].toggle == *toggle));
+    tables.retain(|id| {
+        request
+            .toggle
+            .as_ref()
+            .is_none_or(|toggle| mapping.tables[id.0].toggle == *toggle)
+    });
     if tables.is_empty() {
-        return Err(Failure::usage("there is no mapped table to work on; `crossfade check` shows what is missing"));
+        return Err(Failure::usage(
+            "there is no mapped table to work on; `crossfade check` shows what is missing",
+        ));
     }
-    let part = |table: TableId| Part { table, view: Mutex::new(PartView::waiting(&mapping.tables[table.0], request.kind)) };
+    let part = |table: TableId| Part {
+        table,
+        view: Mutex::new(PartView::waiting(&mapping.tables[table.0], request.kind)),
+    };
     Ok(tables.into_iter().map(part).collect())
 }
 
@@ -167,7 +200,9 @@ pub(crate) fn start(app: &Arc<App>, request: &Request) -> Result<Arc<Batch>, Fai
 impl Batch {
     /// Whether every part has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.parts.iter().all(|part| lock(&part.view).stage.has_ended())
+        self.parts
+            .iter()
+            .all(|part| lock(&part.view).stage.has_ended())
     }
 
     /// Waits for the end.
@@ -183,7 +218,16 @@ impl Batch {
 
     /// What can be said of it now.
     pub(crate) fn view(&self) -> BatchView {
-        let tables = self.parts.iter().map(|part| lock(&part.view).clone()).collect();
-        BatchView { id: self.id, kind: self.request.kind, reverse: self.request.reverse, tables }
+        let tables = self
+            .parts
+            .iter()
+            .map(|part| lock(&part.view).clone())
+            .collect();
+        BatchView {
+            id: self.id,
+            kind: self.request.kind,
+            reverse: self.request.reverse,
+            tables,
+        }
     }
 }

@@ -9,7 +9,9 @@ const DEFAULT: &str = "info";
 
 /// Sends logs to standard error from now on. `RUST_LOG` filters them, as in `RUST_LOG=crossfade=debug,info`.
 pub(crate) fn start() {
-    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.trim().is_empty());
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV)
+        .ok()
+        .filter(|text| !text.trim().is_empty());
     let (filter, mistake) = match asked.as_deref().map(EnvFilter::try_new) {
         None => (EnvFilter::new(DEFAULT), None),
         Some(Ok(filter)) => (filter, None),

@@ -3,7 +3,9 @@
 use crossfade_journal::Health;
 use crossfade_phase::Side;
 use crossfade_proxy::metrics::Metrics;
-use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder, core::Collector};
+use prometheus::{
+    Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder, core::Collector,
+};
 
 use crate::app::App;
 
@@ -27,20 +29,57 @@ impl OwnMetrics {
     /// # Errors
     /// Never in practice: when a name is malformed or used twice.
     pub(crate) fn new(metrics: &Metrics) -> Result<OwnMetrics, prometheus::Error> {
-        fn register<C: Collector + Clone + 'static>(metrics: &Metrics, collector: C) -> Result<C, prometheus::Error> {
+        fn register<C: Collector + Clone + 'static>(
+            metrics: &Metrics,
+            collector: C,
+        ) -> Result<C, prometheus::Error> {
             metrics.registry.register(Box::new(collector.clone()))?;
             Ok(collector)
         }
-        let gauges = |name: &str, help: &str, labels: &[&str]| register(metrics, IntGaugeVec::new(Opts::new(name, help), labels)?);
-        let counters = |name: &str, help: &str, labels: &[&str]| register(metrics, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(metrics, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(metrics, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
         Ok(OwnMetrics {
-            flips: counters("crossfade_flips_total", "Moves of a toggle", &["toggle", "from", "to"])?,
-            refused_flips: counters("crossfade_flips_refused_total", "Moves of a toggle that were refused or called off", &["toggle"])?,
-            wanted_phase: gauges("crossfade_wanted_phase", "Phase that the file asks for, 1 to 8", &["toggle"])?,
-            open_intents: gauges("crossfade_open_intents", "Transactions between their intent and the confirmed commit of the secondary", &["toggle"])?,
-            failing_keys: gauges("crossfade_failing_keys", "Dirty keys that a repair has tried in vain", &["toggle"])?,
-            journal_writable: register(metrics, IntGauge::new("crossfade_journal_writable", "1 while the journal takes writes")?)?,
-            breaker_open: gauges("crossfade_breaker_open", "1 while the circuit breaker of the secondary is open", &["store"])?,
+            flips: counters(
+                "crossfade_flips_total",
+                "Moves of a toggle",
+                &["toggle", "from", "to"],
+            )?,
+            refused_flips: counters(
+                "crossfade_flips_refused_total",
+                "Moves of a toggle that were refused or called off",
+                &["toggle"],
+            )?,
+            wanted_phase: gauges(
+                "crossfade_wanted_phase",
+                "Phase that the file asks for, 1 to 8",
+                &["toggle"],
+            )?,
+            open_intents: gauges(
+                "crossfade_open_intents",
+                "Transactions between their intent and the confirmed commit of the secondary",
+                &["toggle"],
+            )?,
+            failing_keys: gauges(
+                "crossfade_failing_keys",
+                "Dirty keys that a repair has tried in vain",
+                &["toggle"],
+            )?,
+            journal_writable: register(
+                metrics,
+                IntGauge::new(
+                    "crossfade_journal_writable",
+                    "1 while the journal takes writes",
+                )?,
+            )?,
+            breaker_open: gauges(
+                "crossfade_breaker_open",
+                "1 while the circuit breaker of the secondary is open",
+                &["store"],
+            )?,
         })
     }
 }
@@ -58,19 +97,34 @@ fn collect(app: &App) {
     let own = &app.own_metrics;
     for (name, toggle) in &app.toggles {
         let backlog = app.journal.backlog(name);
-        app.metrics.phase.with_label_values(&[name]).set(toggle.gate().effective_phase().number().into());
-        own.wanted_phase.with_label_values(&[name]).set(toggle.wanted().number().into());
-        own.open_intents.with_label_values(&[name]).set(gauge(backlog.open + backlog.unconfirmed));
-        own.failing_keys.with_label_values(&[name]).set(gauge(app.journal.failing_count(name)));
+        app.metrics
+            .phase
+            .with_label_values(&[name])
+            .set(toggle.gate().effective_phase().number().into());
+        own.wanted_phase
+            .with_label_values(&[name])
+            .set(toggle.wanted().number().into());
+        own.open_intents
+            .with_label_values(&[name])
+            .set(gauge(backlog.open + backlog.unconfirmed));
+        own.failing_keys
+            .with_label_values(&[name])
+            .set(gauge(app.journal.failing_count(name)));
     }
     for (toggle, table, keys) in app.journal.dirty_count_by_table() {
-        app.metrics.dirty_keys.with_label_values(&[&*toggle, &*table]).set(gauge(keys));
+        app.metrics
+            .dirty_keys
+            .with_label_values(&[&*toggle, &*table])
+            .set(gauge(keys));
     }
-    own.journal_writable.set((app.journal.health() == Health::Writable).into());
+    own.journal_writable
+        .set((app.journal.health() == Health::Writable).into());
     if let Some(shared) = app.shared.get() {
         app.metrics.clients.set(gauge(shared.clients()));
         for side in [Side::Old, Side::New] {
-            own.breaker_open.with_label_values(&[side.to_string().as_str()]).set(shared.secondaries.on(side).is_open().into());
+            own.breaker_open
+                .with_label_values(&[side.to_string().as_str()])
+                .set(shared.secondaries.on(side).is_open().into());
         }
     }
 }

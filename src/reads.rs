@@ -2,10 +2,7 @@
 
 mod comparer;
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
 use crossfade_journal::Journal;
@@ -22,7 +19,10 @@ pub(crate) struct CompleteTables(Arc<ArcSwap<HashSet<String>>>);
 impl CompleteTables {
     /// Looks again at what is on record.
     pub(crate) fn refresh(&self, journal: &Journal, mapping: &Mapping) {
-        let complete = mapping.tables.iter().filter(|table| table_record(journal, table).is_complete());
+        let complete = mapping
+            .tables
+            .iter()
+            .filter(|table| table_record(journal, table).is_complete());
         let complete: HashSet<String> = complete.map(|table| table.old.name.to_string()).collect();
         if **self.0.load() != complete {
             self.0.store(Arc::new(complete));

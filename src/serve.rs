@@ -23,7 +23,7 @@ use crate::{
     admin,
     app::App,
     failure::Failure,
-    logging,
+    flip, logging,
     reads::{Lookups, Queue},
 };
 
@@ -47,12 +47,22 @@ pub(crate) fn run(file: &Path) -> Result<ExitCode, Failure> {
 /// # Errors
 /// When the system gives no threads.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    let built = Builder::new_multi_thread().worker_threads(THREADS).max_blocking_threads(BLOCKING_THREADS).thread_name("crossfade").enable_all().build();
-    built.map_err(|error| Failure::broken(format!("no threads to run on: {error}; raise the limit of processes and start again")))
+    let built = Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("crossfade")
+        .enable_all()
+        .build();
+    built.map_err(|error| {
+        Failure::broken(format!(
+            "no threads to run on: {error}; raise the limit of processes and start again"
+        ))
+    })
 }
 
 async fn serve(loaded: Loaded, file: &Path) -> Result<ExitCode, Failure> {
-    let signals = stop::Signals::new().map_err(|error| Failure::broken(format!("signals cannot be received: {error}")))?;
+    let signals = stop::Signals::new()
+        .map_err(|error| Failure::broken(format!("signals cannot be received: {error}")))?;
     let app = App::open(&loaded, file).await?;
     let config = app.config.load_full();
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
@@ -60,12 +70,15 @@ async fn serve(loaded: Loaded, file: &Path) -> Result<ExitCode, Failure> {
     let shared = Shared::new(parts(&app, &config, lookups));
     // Set once, here.
     let _ = app.shared.set(shared.clone());
-    let listeners = Listeners::start(&shared, tls).map_err(|error| cannot_listen("listen", config.listen, &error))?;
+    let listeners = Listeners::start(&shared, tls)
+        .map_err(|error| cannot_listen("listen", config.listen, &error))?;
+    begin(&app, queue);
     if let Some(address) = config.admin {
-        let admin = admin::bind(address).await.map_err(|error| cannot_listen("admin", address, &error))?;
+        let admin = admin::bind(address)
+            .await
+            .map_err(|error| cannot_listen("admin", address, &error))?;
         tokio::spawn(admin::serve(app.clone(), admin));
     }
-    begin(&app, queue);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %listeners.address,
@@ -83,8 +96,9 @@ async fn serve(loaded: Loaded, file: &Path) -> Result<ExitCode, Failure> {
 /// Starts every task in the background.
 fn begin(app: &Arc<App>, queue: Queue) {
     for toggle in app.toggles.values() {
-        tokio::spawn(crate::flip::settled(app.clone(), toggle.clone()));
-        tokio::spawn(crate::flip::supervise(app.clone(), toggle.clone()));
+        flip::first_look(app, toggle);
+        tokio::spawn(flip::settled(app.clone(), toggle.clone()));
+        tokio::spawn(flip::supervise(app.clone(), toggle.clone()));
     }
     tokio::spawn(queue.run(app.clone()));
     tokio::spawn(confirm::run(app.clone()));
@@ -93,7 +107,10 @@ fn begin(app: &Arc<App>, queue: Queue) {
 }
 
 fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {
-    let breaker = BreakerSettings { failures: config.writes.breaker_failures, retry: config.writes.breaker_retry };
+    let breaker = BreakerSettings {
+        failures: config.writes.breaker_failures,
+        retry: config.writes.breaker_retry,
+    };
     let (old, new) = app.endpoints.clone();
     Parts {
         old,
@@ -117,9 +134,15 @@ fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {
 
 fn cannot_listen(setting: &str, address: std::net::SocketAddr, error: &io::Error) -> Failure {
     let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => format!("another process listens there (`ss -ltnp` names it); end it, or set another `{setting}` in the file"),
-        io::ErrorKind::AddrNotAvailable => format!("this machine has no such address; correct `{setting}` in the file"),
-        io::ErrorKind::PermissionDenied => format!("ports below 1024 need rights; set another `{setting}` in the file"),
+        io::ErrorKind::AddrInUse => format!(
+            "another process listens there (`ss -ltnp` names it); end it, or set another `{setting}` in the file"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address; correct `{setting}` in the file")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need rights; set another `{setting}` in the file")
+        }
         _other => format!("correct `{setting}` in the file, then `crossfade serve` again"),
     };
     Failure::broken(format!("cannot listen on {address}: {error}; {remedy}"))

@@ -145,3 +145,165 @@ pub(crate) struct StoreStatus {
     /// Whether the circuit breaker keeps writes away from it.
     pub(crate) breaker_open: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::jobs::{Kind, Stage};
+
+    /// A status with something in every field.
+    pub(crate) fn sample() -> Status {
+        let verified = VerifiedStatus {
+            rows: 1200,
+            differences: 0,
+            at: "2026-11-01T12:00:00Z".into(),
+        };
+        let table = TableStatus {
+            target: "public.orders".into(),
+            complete: false,
+            backfilled: true,
+            verified: Some(verified),
+            reverse_verified: None,
+            bypassed: Some("phase use-old does not write the new store".into()),
+            dirty_keys: 3,
+            mismatches: 1,
+            compared: 40,
+        };
+        let job = PartView {
+            kind: Kind::Backfill,
+            toggle: "shop".into(),
+            table: "public.orders".into(),
+            stage: Stage::Running,
+            rows: 500,
+            changed: 400,
+            total: 1000,
+            rate: 250.0,
+            eta_s: Some(2),
+            braked: false,
+            outcome: None,
+            listed: Vec::new(),
+        };
+        let toggle = ToggleStatus {
+            wanted: "dual-read".into(),
+            effective: "use-old".into(),
+            published: "dual-write".into(),
+            epoch: 3,
+            since: Some("2026-11-01T11:00:00Z".into()),
+            barrier: false,
+            holders: vec!["\"app\" in phase use-old".into()],
+            transactions: Vec::new(),
+            dirty_keys: 3,
+            oldest_dirty: Some("2026-11-01T11:30:00Z".into()),
+            open_intents: 1,
+            failing: 1,
+            failing_keys: vec![FailingKey {
+                table: "public.orders".into(),
+                key: vec!["42".into()],
+                error: "too long".into(),
+            }],
+            refusal: Some("dual-write (3) → dual-read (4) is refused".into()),
+            waits_for: None,
+            tables: BTreeMap::from([("public.orders".to_owned(), table)]),
+            jobs: vec![job],
+        };
+        Status {
+            version: "0.1.0".into(),
+            uptime_s: 3700,
+            serving: true,
+            toggles: BTreeMap::from([("shop".to_owned(), toggle)]),
+            config: ConfigStatus {
+                file: "crossfade.toml".into(),
+                ok: true,
+                error: None,
+                needs_restart: vec!["listen".into()],
+            },
+            journal: JournalStatus {
+                healthy: true,
+                error: None,
+            },
+            stores: BTreeMap::from([(
+                "new".to_owned(),
+                StoreStatus {
+                    url: "postgres://a@b:5432/c".into(),
+                    breaker_open: true,
+                },
+            )]),
+            clients: 2,
+        }
+    }
+
+    /// The face of `/status`: what dashboards and scripts read by name.
+    #[test]
+    fn the_names_in_the_answer_stay() {
+        let json = serde_json::to_value(sample()).unwrap();
+        let toggle = &json["toggles"]["shop"];
+        assert_eq!(
+            (&json["version"], &json["uptime_s"], &json["clients"]),
+            (&"0.1.0".into(), &3700.into(), &2.into())
+        );
+        assert_eq!(
+            (
+                &toggle["wanted"],
+                &toggle["effective"],
+                &toggle["published"]
+            ),
+            (&"dual-read".into(), &"use-old".into(), &"dual-write".into())
+        );
+        for name in [
+            "barrier",
+            "holders",
+            "dirty_keys",
+            "open_intents",
+            "failing",
+            "refusal",
+            "since",
+            "tables",
+            "jobs",
+        ] {
+            assert!(toggle.get(name).is_some(), "{name} is missing");
+        }
+        let table = &toggle["tables"]["public.orders"];
+        assert_eq!(
+            (
+                &table["complete"],
+                &table["backfilled"],
+                &table["dirty_keys"],
+                &table["mismatches"]
+            ),
+            (&false.into(), &true.into(), &3.into(), &1.into())
+        );
+        assert_eq!(
+            (
+                &table["verified"]["rows"],
+                &table["verified"]["differences"]
+            ),
+            (&1200.into(), &0.into())
+        );
+        let job = &toggle["jobs"][0];
+        assert_eq!(
+            (
+                &job["kind"],
+                &job["state"],
+                &job["rows"],
+                &job["total"],
+                &job["eta_s"]
+            ),
+            (
+                &"backfill".into(),
+                &"running".into(),
+                &500.into(),
+                &1000.into(),
+                &2.into()
+            )
+        );
+        assert_eq!(
+            (
+                &json["config"]["ok"],
+                &json["config"]["needs_restart"][0],
+                &json["journal"]["healthy"]
+            ),
+            (&true.into(), &"listen".into(), &true.into())
+        );
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), sample());
+    }
+}

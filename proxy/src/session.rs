@@ -41,9 +41,12 @@ pub(crate) enum End {
     /// The client closed its connection or said Terminate.
     #[error("the client is gone")]
     ClientGone,
-    /// A server closed its connection.
+    /// A server closed its connection, and the client has not been told why.
     #[error("the {0} store closed the connection")]
     ServerGone(Side),
+    /// A server closed its connection. Whatever it said has been passed on, and nothing is added to it.
+    #[error("the {0} store ended the connection")]
+    ServerEnded(Side),
     /// Somebody broke the protocol.
     #[error(transparent)]
     Malformed(#[from] ProtocolError),
@@ -137,7 +140,7 @@ async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
             Ok(())
         }
         Exit::ClientGone => Err(End::ClientGone),
-        Exit::ServerGone => Err(End::ServerGone(side)),
+        Exit::ServerGone => Err(End::ServerEnded(side)),
         Exit::Malformed(error) => Err(End::Malformed(error)),
     }
 }

@@ -11,15 +11,67 @@ use scratch::shop::{outcome, rewrite, server};
 type Words = &'static [&'static str];
 
 /// Expressions over `sales` by themselves, qualified by the name that the statement gives to it.
-const NUMBERS: Words = &["{s}id", "{s}total", "{s}state", "{s}id + 1", "{s}total * 2", "5", "-3", "1.5", "(SELECT max(line) FROM items)", "(SELECT sum(x.total) FROM sales x)",
-    "coalesce({s}total, 0)", "CASE WHEN {s}state = 1 THEN {s}id ELSE 0 END", "(SELECT count(*) FROM items i WHERE i.order_id = {s}id)", "length({s}code)"];
-const TEXTS: Words = &["{s}code", "{s}label", "'c4'", "upper({s}code)", "{s}label || '!'", "{s}ref::text", "{s}code COLLATE \"C\"", "(SELECT min(sku) FROM items WHERE line = {s}state)", "'00000000-0000-0000-0000-000000000003'"];
-const TESTS: Words = &["{s}id = 4", "{s}id = '7'", "{s}total > 7", "{s}state IN (1, 2)", "{s}label IS NULL", "{s}label LIKE '%1%'", "{s}code IS DISTINCT FROM 'c2'",
-    "{s}at < now()", "EXISTS (SELECT FROM items WHERE order_id = {s}id AND sku = {s}code)", "{s}id IN (SELECT order_id FROM items WHERE line > 2)", "NOT {s}state = 3",
-    "{s}id BETWEEN 2 AND 9", "{s}code = ANY (ARRAY['c1', 'c5'])", "{s}ref = '00000000-0000-0000-0000-000000000006'", "{s}id = 5 AND {s}state = 1", "({s}id, {s}state) = (6, 2)",
-    "{s}code IN (SELECT b FROM staging)", "{s}id IN (WITH q AS (SELECT id AS k FROM sales WHERE total > 9) SELECT k FROM q)", "true"];
-const SETTERS: Words = &["total = {n}", "label = left({t}, 15)", "state = 7", "code = {s}code || 'x'", "(total, label) = ({n}, 'y')", "at = '2022-02-02 00:00Z'", "state = DEFAULT", "label = NULL",
-    "ref = '00000000-0000-0000-0000-0000000000ab'", "total = {s}total + 1, state = {s}state + 1", "(state, label) = ROW (3, DEFAULT)"];
+const NUMBERS: Words = &[
+    "{s}id",
+    "{s}total",
+    "{s}state",
+    "{s}id + 1",
+    "{s}total * 2",
+    "5",
+    "-3",
+    "1.5",
+    "(SELECT max(line) FROM items)",
+    "(SELECT sum(x.total) FROM sales x)",
+    "coalesce({s}total, 0)",
+    "CASE WHEN {s}state = 1 THEN {s}id ELSE 0 END",
+    "(SELECT count(*) FROM items i WHERE i.order_id = {s}id)",
+    "length({s}code)",
+];
+const TEXTS: Words = &[
+    "{s}code",
+    "{s}label",
+    "'c4'",
+    "upper({s}code)",
+    "{s}label || '!'",
+    "{s}ref::text",
+    "{s}code COLLATE \"C\"",
+    "(SELECT min(sku) FROM items WHERE line = {s}state)",
+    "'00000000-0000-0000-0000-000000000003'",
+];
+const TESTS: Words = &[
+    "{s}id = 4",
+    "{s}id = '7'",
+    "{s}total > 7",
+    "{s}state IN (1, 2)",
+    "{s}label IS NULL",
+    "{s}label LIKE '%1%'",
+    "{s}code IS DISTINCT FROM 'c2'",
+    "{s}at < now()",
+    "EXISTS (SELECT FROM items WHERE order_id = {s}id AND sku = {s}code)",
+    "{s}id IN (SELECT order_id FROM items WHERE line > 2)",
+    "NOT {s}state = 3",
+    "{s}id BETWEEN 2 AND 9",
+    "{s}code = ANY (ARRAY['c1', 'c5'])",
+    "{s}ref = '00000000-0000-0000-0000-000000000006'",
+    "{s}id = 5 AND {s}state = 1",
+    "({s}id, {s}state) = (6, 2)",
+    "{s}code IN (SELECT b FROM staging)",
+    "{s}id IN (WITH q AS (SELECT id AS k FROM sales WHERE total > 9) SELECT k FROM q)",
+    "true",
+];
+const SETTERS: Words = &[
+    "total = {n}",
+    "label = left({t}, 15)",
+    "state = 7",
+    "code = {s}code || 'x'",
+    "(total, label) = ({n}, 'y')",
+    "at = '2022-02-02 00:00Z'",
+    "state = DEFAULT",
+    "label = NULL",
+    "ref = '00000000-0000-0000-0000-0000000000ab'",
+    "total = {s}total + 1, state = {s}state + 1",
+    "(state, label) = ROW (3, DEFAULT)",
+];
 
 fn pick(from: Words) -> impl Strategy<Value = &'static str> {
     prop::sample::select(from.to_vec())
@@ -27,12 +79,22 @@ fn pick(from: Words) -> impl Strategy<Value = &'static str> {
 
 /// Fills in `{n}`, `{t}` and the qualifier.
 fn filled(pattern: &str, number: &str, text: &str, qualifier: &str) -> String {
-    pattern.replace("{n}", number).replace("{t}", text).replace("{s}", qualifier)
+    pattern
+        .replace("{n}", number)
+        .replace("{t}", text)
+        .replace("{s}", qualifier)
 }
 
 /// A table reference and the qualifier of its columns.
 fn name() -> impl Strategy<Value = (&'static str, &'static str)> {
-    prop::sample::select(vec![("sales", ""), ("sales", "sales."), ("public.sales", "public.sales."), ("sales AS s", "s."), ("public.sales s", "s."), ("sales s", "")])
+    prop::sample::select(vec![
+        ("sales", ""),
+        ("sales", "sales."),
+        ("public.sales", "public.sales."),
+        ("sales AS s", "s."),
+        ("public.sales s", "s."),
+        ("sales s", ""),
+    ])
 }
 
 fn parts() -> impl Strategy<Value = (&'static str, &'static str, &'static str, &'static str)> {
@@ -57,8 +119,18 @@ fn select() -> impl Strategy<Value = String> {
     (pick(SHAPES), parts(), name()).prop_map(fill)
 }
 
-fn fill((shape, (number, text, one, two), (table, qualifier)): (&str, (&str, &str, &str, &str), (&str, &str))) -> String {
-    let shape = shape.replace("{1}", one).replace("{2}", two).replace("{r}", table);
+/// A shape with what it is filled with: two values, two conditions, a table with its qualifier.
+type Filling<'a> = (
+    &'a str,
+    (&'a str, &'a str, &'a str, &'a str),
+    (&'a str, &'a str),
+);
+
+fn fill((shape, (number, text, one, two), (table, qualifier)): Filling<'_>) -> String {
+    let shape = shape
+        .replace("{1}", one)
+        .replace("{2}", two)
+        .replace("{r}", table);
     filled(&shape, number, text, qualifier)
 }
 
@@ -85,11 +157,21 @@ fn write() -> impl Strategy<Value = String> {
         "INSERT INTO sales (id, code, ref) VALUES (5, 'c5', '00000000-0000-0000-0000-0000000000cd')",
     ];
     const CONFLICTS: Words = &[
-        "", " ON CONFLICT DO NOTHING", " ON CONFLICT (id) DO NOTHING", " ON CONFLICT (code) DO UPDATE SET total = excluded.total, label = excluded.label",
-        " ON CONFLICT (id) DO UPDATE SET code = excluded.code || 'u', state = DEFAULT", " ON CONFLICT ON CONSTRAINT sales_code_key DO UPDATE SET label = excluded.code WHERE excluded.total > 1",
+        "",
+        " ON CONFLICT DO NOTHING",
+        " ON CONFLICT (id) DO NOTHING",
+        " ON CONFLICT (code) DO UPDATE SET total = excluded.total, label = excluded.label",
+        " ON CONFLICT (id) DO UPDATE SET code = excluded.code || 'u', state = DEFAULT",
+        " ON CONFLICT ON CONSTRAINT sales_code_key DO UPDATE SET label = excluded.code WHERE excluded.total > 1",
     ];
-    const RETURNS: Words = &["", " RETURNING *", " RETURNING id, total, label AS l", " RETURNING id::text, upper(code), state + 1, at"];
-    let insert = (pick(INSERTS), pick(CONFLICTS), pick(RETURNS)).prop_map(|(insert, conflict, returns)| format!("{insert}{conflict}{returns}"));
+    const RETURNS: Words = &[
+        "",
+        " RETURNING *",
+        " RETURNING id, total, label AS l",
+        " RETURNING id::text, upper(code), state + 1, at",
+    ];
+    let insert = (pick(INSERTS), pick(CONFLICTS), pick(RETURNS))
+        .prop_map(|(insert, conflict, returns)| format!("{insert}{conflict}{returns}"));
     prop_oneof![3 => existing, 1 => insert]
 }
 
@@ -106,14 +188,26 @@ const STATEMENTS: u32 = 100;
 #[test]
 fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
     let server = server();
-    let cases = std::env::var("CROSSFADE_RANDOM_STATEMENTS").ok().and_then(|number| number.parse().ok()).unwrap_or(STATEMENTS);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let cases = std::env::var("CROSSFADE_RANDOM_STATEMENTS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(STATEMENTS);
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let answered = Cell::new(0);
     let outcome = TestRunner::new(config).run(&prop_oneof![select(), write()], |text| {
         // A refusal is not wrong, and what is refused is tested by name.
-        let Ok(rewritten) = rewrite(&text, Target::New) else { return Ok(()) };
+        let Ok(rewritten) = rewrite(&text, Target::New) else {
+            return Ok(());
+        };
         let rewritten = String::from_utf8_lossy(&rewritten.sql).into_owned();
-        let (old, new) = (outcome(&server, &text, 0, true), outcome(&server, &rewritten, 1, true));
+        let (old, new) = (
+            outcome(&server, &text, 0, true),
+            outcome(&server, &rewritten, 1, true),
+        );
         answered.set(answered.get() + u32::from(!old.contains("ERROR")));
         prop_assert_eq!(unordered(&old), unordered(&new), "{}\n{}", text, rewritten);
         Ok(())
@@ -121,5 +215,9 @@ fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    assert!(answered.get() > cases / 2, "only {} of {cases} statements were answered at all", answered.get());
+    assert!(
+        answered.get() > cases / 2,
+        "only {} of {cases} statements were answered at all",
+        answered.get()
+    );
 }

@@ -19,7 +19,10 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Ans
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -32,13 +35,20 @@ pub(super) fn text(status: StatusCode, body: impl Into<String>) -> Answer {
 
 /// Metrics.
 pub(super) fn metrics(body: Vec<u8>) -> Answer {
-    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
+    answer(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        body,
+    )
 }
 
 /// The page.
 pub(super) fn page(body: &'static str) -> Answer {
     let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", body);
-    response.headers_mut().insert(HeaderName::from_static("content-security-policy"), HeaderValue::from_static(POLICY));
+    response.headers_mut().insert(
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static(POLICY),
+    );
     response
 }
 
@@ -49,11 +59,19 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
             body.push(b'\n');
             answer(status, "application/json", body)
         }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer could not be written: {error}")),
+        Err(error) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the answer could not be written: {error}"),
+        ),
     }
 }
 
 /// An error with what to do about it.
 pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Answer {
-    json(status, &super::asks::ErrorAnswer { error: message.into() })
+    json(
+        status,
+        &super::asks::ErrorAnswer {
+            error: message.into(),
+        },
+    )
 }

@@ -45,7 +45,11 @@ pub(crate) fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decode(name)?, decode(value)?))
     };
-    query.split('&').filter(|part| !part.is_empty()).map(pair).collect()
+    query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(pair)
+        .collect()
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -66,13 +70,25 @@ fn decode(text: &str) -> Option<String> {
 
 /// A query string from its parts.
 pub(crate) fn query(parts: &[(&str, &str)]) -> String {
-    let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let parts: Vec<String> = parts
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect();
     parts.join("&")
 }
 
 fn encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,9 +97,15 @@ mod tests {
 
     #[test]
     fn queries_come_back_as_they_were() {
-        let parts = [("toggle", "a & b"), ("because", "100% sure: für größere Läden + mehr")];
+        let parts = [
+            ("toggle", "a & b"),
+            ("because", "100% sure: für größere Läden + mehr"),
+        ];
         let parsed = parse_query(&query(&parts)).unwrap();
-        let parsed: Vec<(&str, &str)> = parsed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let parsed: Vec<(&str, &str)> = parsed
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         assert_eq!(parsed, parts);
         assert_eq!(parse_query("a=%zz"), None);
         assert_eq!(parse_query("a=%2"), None);

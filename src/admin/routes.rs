@@ -22,7 +22,11 @@ use crate::{
 const PAGE: &str = include_str!("page.html");
 
 /// Answers one request.
-pub(super) async fn answer(app: &Arc<App>, readiness: &Readiness, request: &Request<Incoming>) -> Answer {
+pub(super) async fn answer(
+    app: &Arc<App>,
+    readiness: &Readiness,
+    request: &Request<Incoming>,
+) -> Answer {
     let Some(query) = parse_query(request.uri().query().unwrap_or_default()) else {
         return error(StatusCode::BAD_REQUEST, "the query string is malformed");
     };
@@ -30,13 +34,26 @@ pub(super) async fn answer(app: &Arc<App>, readiness: &Readiness, request: &Requ
     match *request.method() {
         Method::GET | Method::HEAD => get(app, readiness, request.uri().path(), &query).await,
         // A browser sends no such header to another origin without asking first, and nobody here says yes.
-        Method::POST if request.headers().contains_key(HEADER) => post(app, request.uri().path(), &query),
-        Method::POST => error(StatusCode::FORBIDDEN, "a POST needs the header X-Crossfade: 1"),
-        _ => error(StatusCode::METHOD_NOT_ALLOWED, "the admin port answers GET and POST"),
+        Method::POST if request.headers().contains_key(HEADER) => {
+            post(app, request.uri().path(), &query)
+        }
+        Method::POST => error(
+            StatusCode::FORBIDDEN,
+            "a POST needs the header X-Crossfade: 1",
+        ),
+        _ => error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "the admin port answers GET and POST",
+        ),
     }
 }
 
-async fn get(app: &Arc<App>, readiness: &Readiness, path: &str, query: &BTreeMap<String, String>) -> Answer {
+async fn get(
+    app: &Arc<App>,
+    readiness: &Readiness,
+    path: &str,
+    query: &BTreeMap<String, String>,
+) -> Answer {
     match path {
         "/" => page(PAGE),
         "/healthz" => text(StatusCode::OK, "ok"),
@@ -46,13 +63,19 @@ async fn get(app: &Arc<App>, readiness: &Readiness, path: &str, query: &BTreeMap
         },
         "/metrics" => match render(app) {
             Ok(body) => metrics(body),
-            Err(failure) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics could not be written: {failure}")),
+            Err(failure) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the metrics could not be written: {failure}"),
+            ),
         },
         "/status" => json(StatusCode::OK, &status::gather(app)),
         "/guard" => guard(app, query).await,
         _ => match path.strip_prefix("/jobs/").map(str::parse) {
             Some(Ok(id)) => job(app, id),
-            Some(Err(_)) | None => error(StatusCode::NOT_FOUND, "there is /, /status, /metrics, /healthz, /readyz, /guard and /jobs/ID"),
+            Some(Err(_)) | None => error(
+                StatusCode::NOT_FOUND,
+                "there is /, /status, /metrics, /healthz, /readyz, /guard and /jobs/ID",
+            ),
         },
     }
 }
@@ -63,19 +86,37 @@ fn post(app: &Arc<App>, path: &str, query: &BTreeMap<String, String>) -> Answer 
         "/jobs/backfill" => start(app, Kind::Backfill, query),
         "/jobs/verify" => start(app, Kind::Verify, query),
         "/jobs/repair" => start(app, Kind::Repair, query),
-        _ => error(StatusCode::NOT_FOUND, "there is POST /override and POST /jobs/backfill, /jobs/verify, /jobs/repair"),
+        _ => error(
+            StatusCode::NOT_FOUND,
+            "there is POST /override and POST /jobs/backfill, /jobs/verify, /jobs/repair",
+        ),
     }
 }
 
 /// A toggle and a phase from `toggle=` and `to=`.
 fn wish(app: &App, query: &BTreeMap<String, String>) -> Result<(Arc<Toggle>, Phase), Box<Answer>> {
-    let value = |name: &str| query.get(name).ok_or_else(|| Box::new(error(StatusCode::BAD_REQUEST, format!("\"{name}\" is missing"))));
+    let value = |name: &str| {
+        query.get(name).ok_or_else(|| {
+            Box::new(error(
+                StatusCode::BAD_REQUEST,
+                format!("\"{name}\" is missing"),
+            ))
+        })
+    };
     let name = value("toggle")?;
     let known = || app.toggles.keys().cloned().collect::<Vec<_>>().join(", ");
     let toggle = app.toggles.get(name).ok_or_else(|| {
-        Box::new(error(StatusCode::NOT_FOUND, format!("there is no toggle \"{name}\" in the running proxy; it has {}", known())))
+        Box::new(error(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is no toggle \"{name}\" in the running proxy; it has {}",
+                known()
+            ),
+        ))
     })?;
-    let phase = value("to")?.parse::<Phase>().map_err(|unknown| Box::new(error(StatusCode::BAD_REQUEST, unknown.to_string())))?;
+    let phase = value("to")?
+        .parse::<Phase>()
+        .map_err(|unknown| Box::new(error(StatusCode::BAD_REQUEST, unknown.to_string())))?;
     Ok((toggle.clone(), phase))
 }
 
@@ -93,20 +134,43 @@ pub(crate) async fn on_trial(app: &App, toggle: &Toggle, to: Phase) -> GuardAnsw
         Ok(step) => step,
         Err(illegal) => {
             let next = illegal.next();
-            let command = next.map_or_else(|| "crossfade status".to_owned(), |phase| format!("crossfade phase {} {phase}", toggle.name()));
-            let unmet = vec![UnmetAnswer { what: illegal.to_string(), command }];
+            let command = next.map_or_else(
+                || "crossfade status".to_owned(),
+                |phase| format!("crossfade phase {} {phase}", toggle.name()),
+            );
+            let unmet = vec![UnmetAnswer {
+                what: illegal.to_string(),
+                command,
+            }];
             // To be where one wants to be is no refusal.
-            return GuardAnswer { ok: next.is_none(), legal: false, passing: false, step: illegal.to_string(), unmet, details: Vec::new() };
+            return GuardAnswer {
+                ok: next.is_none(),
+                legal: false,
+                passing: false,
+                step: illegal.to_string(),
+                unmet,
+                details: Vec::new(),
+            };
         }
     };
     let (ok, passing, unmet, details) = match flip::dry_run(app, toggle, step).await {
         Ok(()) => (true, false, Vec::new(), Vec::new()),
         Err((refusal, details)) => {
-            let unmet = refusal.unmet().iter().map(|unmet| UnmetAnswer { what: unmet.to_string(), command: unmet.command() });
+            let unmet = refusal.unmet().iter().map(|unmet| UnmetAnswer {
+                what: unmet.to_string(),
+                command: unmet.command(),
+            });
             (false, flip::is_passing(&refusal), unmet.collect(), details)
         }
     };
-    GuardAnswer { ok, legal: true, passing, step: step.to_string(), unmet, details }
+    GuardAnswer {
+        ok,
+        legal: true,
+        passing,
+        step: step.to_string(),
+        unmet,
+        details,
+    }
 }
 
 fn overriding(app: &App, query: &BTreeMap<String, String>) -> Answer {
@@ -118,14 +182,21 @@ fn overriding(app: &App, query: &BTreeMap<String, String>) -> Answer {
         Ok(reason) => {
             tracing::warn!(toggle = toggle.name(), to = %to, because = reason.as_str(), "an operator will override the guard of the next move");
             app.facts(&toggle).override_next(Override { to, reason });
-            json(StatusCode::ACCEPTED, &serde_json::json!({ "toggle": toggle.name(), "to": to.name() }))
+            json(
+                StatusCode::ACCEPTED,
+                &serde_json::json!({ "toggle": toggle.name(), "to": to.name() }),
+            )
         }
         Err(empty) => error(StatusCode::BAD_REQUEST, empty.to_string()),
     }
 }
 
 fn start(app: &Arc<App>, kind: Kind, query: &BTreeMap<String, String>) -> Answer {
-    let flag = |name: &str| query.get(name).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"));
+    let flag = |name: &str| {
+        query
+            .get(name)
+            .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
+    };
     let request = jobs::Request {
         kind,
         table: query.get("table").cloned(),
@@ -143,6 +214,9 @@ fn start(app: &Arc<App>, kind: Kind, query: &BTreeMap<String, String>) -> Answer
 fn job(app: &App, id: u64) -> Answer {
     match app.jobs.get(id) {
         Some(batch) => json(StatusCode::OK, &batch.view()),
-        None => error(StatusCode::NOT_FOUND, format!("there is no job {id} any more; /status lists the last ones")),
+        None => error(
+            StatusCode::NOT_FOUND,
+            format!("there is no job {id} any more; /status lists the last ones"),
+        ),
     }
 }

@@ -87,7 +87,11 @@ impl Catalogs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Known::default(),
             Err(error) => return Err(Failure::broken(format!("cannot read \"{}\": {error}; correct the rights of the folder", path.display()))),
         };
-        Ok(Catalogs { path, memory: Memory(Arc::new(Mutex::new(known))), saved: Mutex::default() })
+        Ok(Catalogs {
+            path,
+            memory: Memory(Arc::new(Mutex::new(known))),
+            saved: Mutex::default(),
+        })
     }
 
     /// The tables that a toggle had when its mapping was last made.
@@ -104,8 +108,14 @@ impl Catalogs {
     pub(super) fn keep(&self, config: &Config) {
         let bytes = {
             let mut known = lock(&self.memory.0);
-            let names = |tables: &[crossfade_config::TableConfig]| tables.iter().map(|table| table.old.to_string()).collect();
-            known.tables = config.toggles.iter().map(|(name, toggle)| (name.clone(), names(&toggle.tables))).collect();
+            let names = |tables: &[crossfade_config::TableConfig]| {
+                tables.iter().map(|table| table.old.to_string()).collect()
+            };
+            known.tables = config
+                .toggles
+                .iter()
+                .map(|(name, toggle)| (name.clone(), names(&toggle.tables)))
+                .collect();
             serde_json::to_vec_pretty(&*known)
         };
         let mut saved = lock(&self.saved);
@@ -113,20 +123,31 @@ impl Catalogs {
             Ok(bytes) if saved.as_ref() == Some(&bytes) => {}
             Ok(bytes) => match replace(&self.path, &bytes) {
                 Ok(()) => *saved = Some(bytes),
-                Err(error) => tracing::warn!(%error, file = %self.path.display(), "what the stores' catalogs say could not be kept for the next start"),
+                Err(error) => {
+                    tracing::warn!(%error, file = %self.path.display(), "what the stores' catalogs say could not be kept for the next start")
+                }
             },
-            Err(error) => tracing::warn!(%error, "what the stores' catalogs say could not be kept for the next start"),
+            Err(error) => {
+                tracing::warn!(%error, "what the stores' catalogs say could not be kept for the next start")
+            }
         }
     }
 }
 
 impl Memory {
     fn relation(&self, side: Side, name: &QualifiedName) -> Option<Relation> {
-        lock(&self.0).on(side).relations.get(&name.to_string()).map(RelationRecord::relation)
+        lock(&self.0)
+            .on(side)
+            .relations
+            .get(&name.to_string())
+            .map(RelationRecord::relation)
     }
 
     fn note_relation(&self, side: Side, name: &QualifiedName, relation: &Relation) {
-        lock(&self.0).on(side).relations.insert(name.to_string(), RelationRecord::from(relation));
+        lock(&self.0)
+            .on(side)
+            .relations
+            .insert(name.to_string(), RelationRecord::from(relation));
     }
 
     fn aliases(&self, side: Side, tables: &[QualifiedName]) -> Option<Vec<(QualifiedName, Alias)>> {
@@ -145,7 +166,12 @@ impl Memory {
         let catalog = known.on(side);
         for table in tables {
             let of_table = found.iter().filter(|(name, _)| name == table);
-            catalog.aliases.insert(table.to_string(), of_table.map(|(_, alias)| AliasRecord::from(alias)).collect());
+            catalog.aliases.insert(
+                table.to_string(),
+                of_table
+                    .map(|(_, alias)| AliasRecord::from(alias))
+                    .collect(),
+            );
         }
     }
 }
@@ -156,4 +182,63 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(&temporary, bytes)?;
     fs::File::open(&temporary)?.sync_all()?;
     fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossfade_store::{Column, UniqueIndex};
+
+    #[test]
+    fn what_a_store_said_is_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = QualifiedName {
+            schema: "public".into(),
+            name: "orders".into(),
+        };
+        let id = Column {
+            name: "id".into(),
+            type_oid: 20,
+            type_name: "bigint".into(),
+            not_null: true,
+            ..Column::default()
+        };
+        let key = UniqueIndex {
+            name: "orders_pkey".into(),
+            columns: vec!["id".into()],
+            primary: true,
+        };
+        let relation = Relation {
+            oid: 7,
+            columns: vec![id],
+            unique: vec![key],
+            ..Relation::named(name.clone())
+        };
+        let aliases = [(name.clone(), Alias::View("recent".into()))];
+        let loaded = crossfade_config::parse(
+            "[old]\nurl = \"postgres://a@127.0.0.1/a\"\n[new]\nurl = \"postgres://a@127.0.0.1/b\"\n[toggle.shop]\nphase = 2\n[toggle.shop.table.orders]\n",
+            "crossfade.toml",
+            &|_| None,
+            "",
+        );
+        let config = loaded.unwrap().config;
+        let catalogs = Catalogs::open(dir.path()).unwrap();
+        catalogs.memory.note_relation(Side::Old, &name, &relation);
+        catalogs
+            .memory
+            .note_aliases(Side::Old, std::slice::from_ref(&name), &aliases);
+        catalogs.keep(&config);
+
+        let again = Catalogs::open(dir.path()).unwrap();
+        assert_eq!(again.memory.relation(Side::Old, &name), Some(relation));
+        assert_eq!(again.memory.relation(Side::New, &name), None);
+        assert_eq!(
+            again.memory.aliases(Side::Old, std::slice::from_ref(&name)),
+            Some(aliases.to_vec())
+        );
+        assert_eq!(
+            again.tables_of("shop"),
+            Some(vec!["public.orders".to_owned()])
+        );
+    }
 }

@@ -45,8 +45,15 @@ impl Drop for Connection {
 
 impl Confirmer {
     pub(super) fn new((old, new): &(Endpoint, Endpoint), journal: Arc<Journal>) -> Confirmer {
-        let session = |endpoint: &Endpoint| Session { endpoint: endpoint.clone(), connection: Mutex::default() };
-        Confirmer { journal, old: session(old), new: session(new) }
+        let session = |endpoint: &Endpoint| Session {
+            endpoint: endpoint.clone(),
+            connection: Mutex::default(),
+        };
+        Confirmer {
+            journal,
+            old: session(old),
+            new: session(new),
+        }
     }
 
     fn on(&self, side: Side) -> &Session {
@@ -63,7 +70,9 @@ impl Confirmer {
     pub(crate) async fn confirm(&self, side: Side) -> StoreResult<()> {
         let mut slot = self.connected(side).await?;
         let horizon = self.journal.confirm_horizon(side);
-        let Some(connection) = slot.as_ref() else { return Ok(()) };
+        let Some(connection) = slot.as_ref() else {
+            return Ok(());
+        };
         match probe(&self.on(side).endpoint, &connection.client).await {
             Ok(started) if started == connection.started => {
                 self.journal.confirm(horizon);
@@ -90,10 +99,16 @@ impl Confirmer {
         self.connected(side).await.map(drop)
     }
 
-    async fn connected(&self, side: Side) -> StoreResult<tokio::sync::MutexGuard<'_, Option<Connection>>> {
+    async fn connected(
+        &self,
+        side: Side,
+    ) -> StoreResult<tokio::sync::MutexGuard<'_, Option<Connection>>> {
         let session = self.on(side);
         let mut slot = session.connection.lock().await;
-        if slot.as_ref().is_none_or(|connection| connection.client.is_closed()) {
+        if slot
+            .as_ref()
+            .is_none_or(|connection| connection.client.is_closed())
+        {
             *slot = None;
             *slot = Some(connect(&session.endpoint).await?);
             // The server may have crashed between those commits and this connection, also where it says that it started long ago: a crashed
@@ -104,7 +119,11 @@ impl Confirmer {
     }
 
     async fn doubt(&self, side: Side) {
-        if let Err(error) = self.journal.unconfirmed_to_dirty(side, Reason::SecondaryCrashed).await {
+        if let Err(error) = self
+            .journal
+            .unconfirmed_to_dirty(side, Reason::SecondaryCrashed)
+            .await
+        {
             tracing::error!(%error, %side, "keys in doubt are known in memory only");
         }
     }
@@ -114,7 +133,10 @@ async fn connect(endpoint: &Endpoint) -> StoreResult<Connection> {
     let url = &endpoint.config.url;
     let stream = endpoint.open().await?;
     let mut config = Config::new();
-    config.user(&url.user).dbname(&url.database).ssl_mode(SslMode::Disable);
+    config
+        .user(&url.user)
+        .dbname(&url.database)
+        .ssl_mode(SslMode::Disable);
     if let Some(password) = &url.password {
         config.password(password);
     }
@@ -126,19 +148,33 @@ async fn connect(endpoint: &Endpoint) -> StoreResult<Connection> {
             }
         });
         // From here on dropping it ends the task.
-        let mut connection = Connection { client, task, started: String::new() };
+        let mut connection = Connection {
+            client,
+            task,
+            started: String::new(),
+        };
         connection.client.batch_execute(SETTINGS).await?;
-        connection.started = connection.client.query_one(PROBE, &[]).await?.try_get("started")?;
+        connection.started = connection
+            .client
+            .query_one(PROBE, &[])
+            .await?
+            .try_get("started")?;
         Ok::<_, tokio_postgres::Error>(connection)
     };
     bounded(endpoint, attempt).await
 }
 
 async fn probe(endpoint: &Endpoint, client: &Client) -> StoreResult<String> {
-    bounded(endpoint, async { client.query_one(PROBE, &[]).await?.try_get("started") }).await
+    bounded(endpoint, async {
+        client.query_one(PROBE, &[]).await?.try_get("started")
+    })
+    .await
 }
 
-async fn bounded<T>(endpoint: &Endpoint, call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> StoreResult<T> {
+async fn bounded<T>(
+    endpoint: &Endpoint,
+    call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> StoreResult<T> {
     let store = || endpoint.config.url.to_string();
     match timeout(FLUSH, call).await {
         Ok(Ok(value)) => Ok(value),
@@ -149,8 +185,14 @@ async fn bounded<T>(endpoint: &Endpoint, call: impl Future<Output = Result<T, to
                 message: said.message().to_owned(),
                 constraint: None,
             },
-            None => StoreError::Unreachable { store: store(), reason: error.to_string() },
+            None => StoreError::Unreachable {
+                store: store(),
+                reason: error.to_string(),
+            },
         }),
-        Err(_) => Err(StoreError::TimedOut { store: store(), after: FLUSH }),
+        Err(_) => Err(StoreError::TimedOut {
+            store: store(),
+            after: FLUSH,
+        }),
     }
 }

@@ -67,8 +67,16 @@ impl Facts {
     pub(crate) fn comparison(&self, epoch: Epoch, window: Duration) -> Option<Comparison> {
         let inner = lock(&self.inner);
         let (_, since) = inner.effective.filter(|(known, _)| *known == epoch)?;
-        let recent = inner.mismatches.iter().filter(|at| at.elapsed() <= window).count();
-        Some(Comparison { mismatches: recent as u64, window, watched: since.elapsed() })
+        let recent = inner
+            .mismatches
+            .iter()
+            .filter(|at| at.elapsed() <= window)
+            .count();
+        Some(Comparison {
+            mismatches: recent as u64,
+            window,
+            watched: since.elapsed(),
+        })
     }
 
     /// Why the toggle is not where the file wants it, and stays where it is until something is done; says whether that is news.
@@ -124,7 +132,10 @@ mod tests {
     fn an_override_is_for_one_phase_and_used_up_by_the_move() {
         let facts = Facts::default();
         let reason = Reason::new("a drill").unwrap();
-        facts.override_next(Override { to: Phase::DualRead, reason: reason.clone() });
+        facts.override_next(Override {
+            to: Phase::DualRead,
+            reason: reason.clone(),
+        });
         assert_eq!(facts.overriding(Phase::NewPrimary), None);
         assert_eq!(facts.overriding(Phase::DualRead), Some(reason));
         facts.moved();
@@ -138,7 +149,10 @@ mod tests {
         assert!(facts.effective(Epoch::new(4)));
         assert!(!facts.effective(Epoch::new(4)));
         facts.mismatch();
-        assert_eq!(facts.comparison(Epoch::new(4), window).unwrap().mismatches, 1);
+        assert_eq!(
+            facts.comparison(Epoch::new(4), window).unwrap().mismatches,
+            1
+        );
         assert_eq!(facts.comparison(Epoch::new(5), window), None);
     }
 
@@ -147,7 +161,10 @@ mod tests {
         let facts = Facts::default();
         assert!(facts.refused(Some("a")));
         assert!(!facts.refused(Some("a")));
-        assert!(!facts.refused(Some("a1")), "a number that counts on is no news");
+        assert!(
+            !facts.refused(Some("a1")),
+            "a number that counts on is no news"
+        );
         assert!(facts.refused(Some("b")));
     }
 }

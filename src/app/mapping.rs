@@ -8,7 +8,7 @@ use crossfade_reconcile::Stores;
 use crossfade_store::{Aliases, Mapping, ResolveError, Store, TableId, resolve as resolve_with};
 use crossfade_toggle::Toggle;
 
-use super::catalogs::{Catalogs, Trust};
+use super::catalogs::{Catalogs, Remembering, Trust};
 use crate::failure::Failure;
 
 /// Whether a phase looks at the new store at all.
@@ -26,8 +26,13 @@ pub(crate) struct Need {
 impl Need {
     /// For toggles in these phases, asking the stores.
     pub(crate) fn of<'a>(toggles: impl Iterator<Item = &'a Arc<Toggle>>) -> Need {
-        let phases = toggles.map(|toggle| (toggle.name().to_owned(), toggle.gate().current().phase)).collect();
-        Need { phases, trust: Trust::Ask }
+        let phases = toggles
+            .map(|toggle| (toggle.name().to_owned(), toggle.gate().current().phase))
+            .collect();
+        Need {
+            phases,
+            trust: Trust::Ask,
+        }
     }
 
     /// The same with one toggle in another phase.
@@ -73,13 +78,24 @@ pub(super) async fn at_start(
 ///
 /// # Errors
 /// A store that does not answer, or what does not fit.
-pub(super) async fn resolve(config: &Config, stores: &Stores, catalogs: &Catalogs, need: &Need) -> Result<Mapping, ResolveError> {
+pub(super) async fn resolve(
+    config: &Config,
+    stores: &Stores,
+    catalogs: &Catalogs,
+    need: &Need,
+) -> Result<Mapping, ResolveError> {
+    let views = Views {
+        old: catalogs.remembering(&stores.old, need.trust),
+        // In 8 the old store may be switched off: it is as it was.
+        old_as_it_was: catalogs.remembering(&stores.old, Trust::AsItWas),
+        new: catalogs.remembering(&stores.new, need.trust),
+    };
     let mut whole = Mapping::default();
     let mut mistakes = Vec::new();
     for name in config.toggles.keys() {
         let mut one = config.clone();
         one.toggles.retain(|toggle, _| toggle == name);
-        match resolve_toggle(&one, stores, catalogs, need.phase(name), need.trust).await {
+        match resolve_toggle(&one, &views, need.phase(name)).await {
             Ok(part) => append(&mut whole, part),
             Err(ResolveError::Mistakes(more)) => mistakes.extend(more),
             Err(error @ ResolveError::Store(_)) => return Err(error),
@@ -92,19 +108,34 @@ pub(super) async fn resolve(config: &Config, stores: &Stores, catalogs: &Catalog
     Ok(whole)
 }
 
-async fn resolve_toggle(config: &Config, stores: &Stores, catalogs: &Catalogs, phase: Phase, trust: Trust) -> Result<Mapping, ResolveError> {
-    // In 8 the old store may be switched off: it is as it was.
-    let old_trust = if phase == Phase::NewOnly { Trust::AsItWas } else { trust };
-    let old = catalogs.remembering(&stores.old, old_trust);
-    let new = catalogs.remembering(&stores.new, trust);
+/// The stores as one making of the mapping sees them.
+struct Views {
+    old: Remembering,
+    old_as_it_was: Remembering,
+    new: Remembering,
+}
+
+async fn resolve_toggle(
+    config: &Config,
+    views: &Views,
+    phase: Phase,
+) -> Result<Mapping, ResolveError> {
+    let (old, new) = (
+        if phase == Phase::NewOnly {
+            &views.old_as_it_was
+        } else {
+            &views.old
+        },
+        &views.new,
+    );
     if !needs_new(phase) {
-        return resolve_with(config, &old, None).await;
+        return resolve_with(config, old, None).await;
     }
-    let both = resolve_with(config, &old, Some(&new as &dyn Store)).await;
+    let both = resolve_with(config, old, Some(new as &dyn Store)).await;
     match both {
         // Phase 2 connects to the new store and checks it; that it is not ready yet disturbs nobody (DESIGN 2).
         Err(error) if phase == Phase::UseOld => {
-            let mapping = resolve_with(config, &old, None).await?;
+            let mapping = resolve_with(config, old, None).await?;
             tracing::warn!(%error, "the new store is not ready for phase dual-write; `crossfade check` shows what is missing");
             Ok(mapping)
         }
@@ -115,10 +146,12 @@ async fn resolve_toggle(config: &Config, stores: &Stores, catalogs: &Catalogs, p
 /// Numbers the tables of a part after those that are there.
 fn append(whole: &mut Mapping, part: Mapping) {
     let offset = whole.tables.len();
-    whole.tables.extend(part.tables.into_iter().map(|mut table| {
-        table.id = TableId(table.id.0 + offset);
-        table
-    }));
+    whole
+        .tables
+        .extend(part.tables.into_iter().map(|mut table| {
+            table.id = TableId(table.id.0 + offset);
+            table
+        }));
     append_aliases(&mut whole.old_aliases, part.old_aliases, offset);
     append_aliases(&mut whole.new_aliases, part.new_aliases, offset);
 }
@@ -131,7 +164,10 @@ fn append_aliases(whole: &mut Aliases, part: Aliases, offset: usize) {
     ];
     for (whole, part) in both {
         for (name, tables) in part {
-            whole.entry(name).or_default().extend(tables.into_iter().map(|table| TableId(table.0 + offset)));
+            whole
+                .entry(name)
+                .or_default()
+                .extend(tables.into_iter().map(|table| TableId(table.0 + offset)));
         }
     }
 }

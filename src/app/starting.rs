@@ -14,7 +14,10 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// When a toggle may not serve; every one of them is named.
-pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<BTreeMap<String, Arc<Toggle>>, Failure> {
+pub(super) fn toggles(
+    config: &Config,
+    journal: &Journal,
+) -> Result<BTreeMap<String, Arc<Toggle>>, Failure> {
     let state = journal.state();
     let mut toggles = BTreeMap::new();
     let mut refused = gone_from_the_file(config, journal);
@@ -25,23 +28,44 @@ pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<BTreeMap<Str
             continue;
         };
         match start {
-            Start::First { .. } | Start::Differs { .. } => tracing::info!(toggle = name, phase = %phase, wanted = %wish.phase, "toggle \"{name}\" {start}"),
-            Start::Same(_) => tracing::debug!(toggle = name, phase = %phase, "toggle \"{name}\" {start}"),
+            Start::First { .. } | Start::Differs { .. } => {
+                tracing::info!(toggle = name, phase = %phase, wanted = %wish.phase, "toggle \"{name}\" {start}")
+            }
+            Start::Same(_) => {
+                tracing::debug!(toggle = name, phase = %phase, "toggle \"{name}\" {start}")
+            }
             Start::StateMissing { .. } => {}
         }
         if let Start::First { .. } = start {
             state.set_phase(name, phase, Why::First)?;
         }
-        let epoch = state.toggle(name).map_or(Epoch::FIRST, |toggle| Epoch::new(toggle.epoch));
-        toggles.insert(name.clone(), Arc::new(Toggle::new(name.clone(), Snapshot { epoch, phase }, wish.phase)));
+        let epoch = state
+            .toggle(name)
+            .map_or(Epoch::FIRST, |toggle| Epoch::new(toggle.epoch));
+        toggles.insert(
+            name.clone(),
+            Arc::new(Toggle::new(
+                name.clone(),
+                Snapshot { epoch, phase },
+                wish.phase,
+            )),
+        );
     }
-    if refused.is_empty() { Ok(toggles) } else { Err(Failure::usage(refused.join("\n"))) }
+    if refused.is_empty() {
+        Ok(toggles)
+    } else {
+        Err(Failure::usage(refused.join("\n")))
+    }
 }
 
 /// Toggles that are on record in a phase that needs them, and that the file no longer has (trap 39): to serve without them would send the writes of
 /// their tables to one store in silence.
 fn gone_from_the_file(config: &Config, journal: &Journal) -> Vec<String> {
-    let gone = journal.state().toggles().into_iter().filter(|(name, _)| !config.toggles.contains_key(name));
+    let gone = journal
+        .state()
+        .toggles()
+        .into_iter()
+        .filter(|(name, _)| !config.toggles.contains_key(name));
     let held = gone.filter(|(_, state)| state.phase > Phase::UseOld);
     held.map(|(name, state)| {
         format!(
@@ -59,17 +83,156 @@ fn gone_from_the_file(config: &Config, journal: &Journal) -> Vec<String> {
 ///
 /// # Errors
 /// Names each such table.
-pub(super) fn check_tables(config: &Config, journal: &Journal, catalogs: &Catalogs) -> Result<(), Failure> {
+pub(super) fn check_tables(
+    config: &Config,
+    journal: &Journal,
+    catalogs: &Catalogs,
+) -> Result<(), Failure> {
     let mut refused = Vec::new();
     for (name, toggle) in &config.toggles {
-        let Some(phase) = journal.state().phase(name).filter(|phase| *phase > Phase::UseOld) else { continue };
-        let Some(before) = catalogs.tables_of(name) else { continue };
-        let now: Vec<String> = toggle.tables.iter().map(|table| table.old.to_string()).collect();
-        let gone = before.iter().filter(|table| !now.contains(table)).map(|table| (table, "no longer maps", "put it back"));
-        let come = now.iter().filter(|table| !before.contains(table)).map(|table| (table, "maps as a new one", "give it a toggle of its own"));
+        let Some(phase) = journal
+            .state()
+            .phase(name)
+            .filter(|phase| *phase > Phase::UseOld)
+        else {
+            continue;
+        };
+        let Some(before) = catalogs.tables_of(name) else {
+            continue;
+        };
+        let now: Vec<String> = toggle
+            .tables
+            .iter()
+            .map(|table| table.old.to_string())
+            .collect();
+        let gone = before
+            .iter()
+            .filter(|table| !now.contains(table))
+            .map(|table| (table, "no longer maps", "put it back"));
+        let come = now
+            .iter()
+            .filter(|table| !before.contains(table))
+            .map(|table| (table, "maps as a new one", "give it a toggle of its own"));
         refused.extend(gone.chain(come).map(|(table, what, instead)| {
             format!("toggle \"{name}\" is in phase {phase}, and the file {what} its table \"{table}\"; {instead}, or move the toggle back to use-old first")
         }));
     }
-    if refused.is_empty() { Ok(()) } else { Err(Failure::usage(refused.join("\n"))) }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::usage(refused.join("\n")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toggles: &[(&str, &str)]) -> Config {
+        let mut text = "[old]\nurl = \"postgres://a@127.0.0.1/a\"\n[new]\nurl = \"postgres://a@127.0.0.1/b\"\n".to_owned();
+        for (name, phase) in toggles {
+            text.push_str(&format!(
+                "[toggle.{name}]\nphase = \"{phase}\"\n[toggle.{name}.table.{name}s]\n"
+            ));
+        }
+        crossfade_config::parse(&text, "crossfade.toml", &|_| None, "")
+            .unwrap()
+            .config
+    }
+
+    fn phases(config: &Config, journal: &Journal) -> Vec<Phase> {
+        let toggles = toggles(config, journal).unwrap();
+        toggles
+            .values()
+            .map(|toggle| toggle.gate().current().phase)
+            .collect()
+    }
+
+    #[test]
+    fn trap_40_a_first_start_needs_no_proof_and_a_later_one_follows_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(
+            phases(&config(&[("order", "dual-write")]), &journal),
+            [Phase::UseOld]
+        );
+        journal
+            .state()
+            .set_phase("order", Phase::DualRead, Why::First)
+            .unwrap();
+        assert_eq!(
+            phases(&config(&[("order", "deploy-new")]), &journal),
+            [Phase::DualRead]
+        );
+    }
+
+    #[test]
+    fn trap_40_a_file_ahead_of_a_first_start_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let failure = toggles(
+            &config(&[("order", "new-only"), ("item", "use-old")]),
+            &journal,
+        )
+        .unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains("toggle \"order\" does not start"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn trap_39_a_toggle_that_is_gone_from_the_file_is_missed_unless_it_needs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let both = config(&[("order", "use-old"), ("item", "use-old")]);
+        assert_eq!(phases(&both, &journal).len(), 2);
+        let one = config(&[("order", "use-old")]);
+        assert_eq!(phases(&one, &journal).len(), 1);
+        journal
+            .state()
+            .set_phase("item", Phase::NewOnly, Why::First)
+            .unwrap();
+        let failure = toggles(&one, &journal).unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains("toggle \"item\" is in phase new-only"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn trap_39_a_table_that_is_gone_or_new_is_refused_beyond_phase_2() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let catalogs = Catalogs::open(dir.path()).unwrap();
+        let before = config(&[("order", "use-old")]);
+        catalogs.keep(&before);
+        let mut after = before.clone();
+        after.toggles.get_mut("order").unwrap().tables[0].old.name = "another".to_owned();
+        let phase = |phase| {
+            journal
+                .state()
+                .set_phase("order", phase, Why::First)
+                .unwrap()
+        };
+        phase(Phase::UseOld);
+        check_tables(&after, &journal, &catalogs).unwrap();
+        phase(Phase::DualWrite);
+        check_tables(&before, &journal, &catalogs).unwrap();
+        let failure = check_tables(&after, &journal, &catalogs)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            failure.contains("no longer maps its table \"public.orders\""),
+            "{failure}"
+        );
+        assert!(
+            failure.contains("maps as a new one its table \"public.another\""),
+            "{failure}"
+        );
+    }
 }

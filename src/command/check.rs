@@ -47,7 +47,10 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
         if found.blocking() == Some(0) && running.client.is_none() {
             println!("  nothing blocks dual-write");
         }
-        worst = worst.into_iter().chain(outcome).max_by_key(|status| *status as u8);
+        worst = worst
+            .into_iter()
+            .chain(outcome)
+            .max_by_key(|status| *status as u8);
     }
     Ok(worst.map_or(ExitCode::SUCCESS, |status| ExitCode::from(status as u8)))
 }
@@ -60,11 +63,16 @@ async fn store_answers(config: &Config, stores: &Stores, side: Side) -> bool {
     let began = Instant::now();
     match stores.on(side).ping().await {
         Ok(()) => {
-            println!("{side}  {url}  answers after {} ms", began.elapsed().as_millis());
+            println!(
+                "{side}  {url}  answers after {} ms",
+                began.elapsed().as_millis()
+            );
             true
         }
         Err(error) => {
-            println!("{side}  {url}  does not answer: {error}; see that it runs, and correct [{side}] in the file");
+            println!(
+                "{side}  {url}  does not answer: {error}; see that it runs, and correct [{side}] in the file"
+            );
             false
         }
     }
@@ -88,10 +96,18 @@ impl Running {
 
     /// Says what the running proxy's guard thinks of the next step. A step that waits is no finding.
     async fn next_step(&self, toggle: &str) -> Result<Option<Status>, Failure> {
-        let at = self.status.as_ref().and_then(|status| status.toggles.get(toggle)).and_then(|toggle| toggle.published.parse::<Phase>().ok());
+        let at = self
+            .status
+            .as_ref()
+            .and_then(|status| status.toggles.get(toggle))
+            .and_then(|toggle| toggle.published.parse::<Phase>().ok());
         let next = at.and_then(|at| Phase::from_number(at.number() + 1));
-        let (Some(client), Some(next)) = (&self.client, next) else { return Ok(None) };
-        let answer: GuardAnswer = client.get("/guard", &[("toggle", toggle), ("to", next.name())]).await?;
+        let (Some(client), Some(next)) = (&self.client, next) else {
+            return Ok(None);
+        };
+        let answer: GuardAnswer = client
+            .get("/guard", &[("toggle", toggle), ("to", next.name())])
+            .await?;
         print!("{}", report::next(toggle, next, &answer));
         Ok(None)
     }

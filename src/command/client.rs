@@ -35,16 +35,26 @@ impl Client {
     /// # Errors
     /// When something listens there that does not answer as a proxy does.
     pub(crate) async fn of(config: &Config) -> Result<Option<Client>, Failure> {
-        let Some(address) = config.admin.map(reachable) else { return Ok(None) };
+        let Some(address) = config.admin.map(reachable) else {
+            return Ok(None);
+        };
         match timeout(CONNECT, TcpStream::connect(address)).await {
             Ok(Ok(_)) => {
                 let client = Client { address };
                 let alive = client.text("/healthz").await?;
-                if alive.trim() == "ok" { Ok(Some(client)) } else { Err(client.stranger("something else")) }
+                if alive.trim() == "ok" {
+                    Ok(Some(client))
+                } else {
+                    Err(client.stranger("something else"))
+                }
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
-            Ok(Err(error)) => Err(Failure::broken(format!("the admin port {address} cannot be reached: {error}; correct `admin` in the file"))),
-            Err(_) => Err(Failure::broken(format!("the admin port {address} takes no connection; look at the log of `crossfade serve`"))),
+            Ok(Err(error)) => Err(Failure::broken(format!(
+                "the admin port {address} cannot be reached: {error}; correct `admin` in the file"
+            ))),
+            Err(_) => Err(Failure::broken(format!(
+                "the admin port {address} takes no connection; look at the log of `crossfade serve`"
+            ))),
         }
     }
 
@@ -52,7 +62,11 @@ impl Client {
     ///
     /// # Errors
     /// What the proxy says, or that it does not answer.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, parts: &[(&str, &str)]) -> Result<T, Failure> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parts: &[(&str, &str)],
+    ) -> Result<T, Failure> {
         self.json(Method::GET, &with_query(path, parts)).await
     }
 
@@ -60,7 +74,11 @@ impl Client {
     ///
     /// # Errors
     /// What the proxy says, or that it does not answer.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, parts: &[(&str, &str)]) -> Result<T, Failure> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parts: &[(&str, &str)],
+    ) -> Result<T, Failure> {
         self.json(Method::POST, &with_query(path, parts)).await
     }
 
@@ -76,7 +94,8 @@ impl Client {
     async fn json<T: DeserializeOwned>(&self, method: Method, target: &str) -> Result<T, Failure> {
         let (status, body) = self.ask(method, target).await?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.stranger(&format!("another release ({error})")));
+            return serde_json::from_slice(&body)
+                .map_err(|error| self.stranger(&format!("another release ({error})")));
         }
         match serde_json::from_slice::<ErrorAnswer>(&body) {
             Ok(answer) if status.is_client_error() => Err(Failure::usage(answer.error)),
@@ -85,18 +104,45 @@ impl Client {
         }
     }
 
-    async fn ask(&self, method: Method, target: &str) -> Result<(hyper::StatusCode, Bytes), Failure> {
-        let gone = |why: String| Failure::broken(format!("the proxy on {} does not answer: {why}; look at the log of `crossfade serve`", self.address));
+    async fn ask(
+        &self,
+        method: Method,
+        target: &str,
+    ) -> Result<(hyper::StatusCode, Bytes), Failure> {
+        let gone = |why: String| {
+            Failure::broken(format!(
+                "the proxy on {} does not answer: {why}; look at the log of `crossfade serve`",
+                self.address
+            ))
+        };
         let exchange = async {
-            let tcp = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(|error| error.to_string())?;
+            let tcp = TcpStream::connect(self.address)
+                .await
+                .map_err(|error| error.to_string())?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(tcp))
+                .await
+                .map_err(|error| error.to_string())?;
             // It ends with the answer.
             tokio::spawn(connection);
-            let request = Request::builder().method(method).uri(target).header(HOST, self.address.to_string()).header(HEADER, "1");
-            let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let request = Request::builder()
+                .method(method)
+                .uri(target)
+                .header(HOST, self.address.to_string())
+                .header(HEADER, "1");
+            let request = request
+                .body(Empty::<Bytes>::new())
+                .map_err(|error| error.to_string())?;
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| error.to_string())?;
             let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+            let body = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|error| error.to_string())?
+                .to_bytes();
             Ok::<_, String>((status, body))
         };
         match timeout(ANSWER, exchange).await {
@@ -106,12 +152,19 @@ impl Client {
     }
 
     fn stranger(&self, what: &str) -> Failure {
-        Failure::usage(format!("{what} than this release's proxy answers on the admin port {}; correct `admin` in the file", self.address))
+        Failure::usage(format!(
+            "{what} than this release's proxy answers on the admin port {}; correct `admin` in the file",
+            self.address
+        ))
     }
 }
 
 fn with_query(path: &str, parts: &[(&str, &str)]) -> String {
-    if parts.is_empty() { path.to_owned() } else { format!("{path}?{}", query(parts)) }
+    if parts.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query(parts))
+    }
 }
 
 /// The address to reach a listener at: one that listens everywhere listens on loopback.

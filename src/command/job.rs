@@ -25,7 +25,14 @@ pub(crate) fn backfill(args: &JobArgs) -> Result<ExitCode, Failure> {
 /// # Errors
 /// When the job cannot begin.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    run(&args.job, Request { repair: args.repair, values: args.values, ..request(&args.job, Kind::Verify) })
+    run(
+        &args.job,
+        Request {
+            repair: args.repair,
+            values: args.values,
+            ..request(&args.job, Kind::Verify)
+        },
+    )
 }
 
 /// Repairs.
@@ -37,7 +44,14 @@ pub(crate) fn repair(args: &JobArgs) -> Result<ExitCode, Failure> {
 }
 
 fn request(args: &JobArgs, kind: Kind) -> Request {
-    Request { kind, table: args.table.clone(), toggle: None, reverse: args.reverse, repair: false, values: false }
+    Request {
+        kind,
+        table: args.table.clone(),
+        toggle: None,
+        reverse: args.reverse,
+        repair: false,
+        values: false,
+    }
 }
 
 /// A job that was started.
@@ -78,10 +92,19 @@ fn run(args: &JobArgs, request: Request) -> Result<ExitCode, Failure> {
 
 async fn start_inside(client: Client, request: &Request) -> Result<Started, Failure> {
     let flag = |set: bool| if set { "1" } else { "0" };
-    let mut parts = vec![("reverse", flag(request.reverse)), ("repair", flag(request.repair)), ("values", flag(request.values))];
+    let mut parts = vec![
+        ("reverse", flag(request.reverse)),
+        ("repair", flag(request.repair)),
+        ("values", flag(request.values)),
+    ];
     parts.extend(request.table.as_deref().map(|table| ("table", table)));
-    let view: BatchView = client.post(&format!("/jobs/{}", request.kind.name()), &parts).await?;
-    eprintln!("job {} runs inside the proxy and goes on there if this command is interrupted", view.id);
+    let view: BatchView = client
+        .post(&format!("/jobs/{}", request.kind.name()), &parts)
+        .await?;
+    eprintln!(
+        "job {} runs inside the proxy and goes on there if this command is interrupted",
+        view.id
+    );
     Ok(Started::Inside(client, view.id))
 }
 
@@ -90,7 +113,9 @@ fn exit_code(view: &BatchView) -> ExitCode {
         None => ExitCode::SUCCESS,
         Some(status) => {
             if status == Status::Broken {
-                eprintln!("crossfade: what was done is durable; the same command goes on from there");
+                eprintln!(
+                    "crossfade: what was done is durable; the same command goes on from there"
+                );
             }
             ExitCode::from(status as u8)
         }

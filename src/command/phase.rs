@@ -17,15 +17,17 @@ use crate::{admin::asks::GuardAnswer, cli::PhaseArgs, failure::Failure, status::
 /// # Errors
 /// When the guard refuses, or something is wrong.
 pub(crate) fn run(args: &PhaseArgs) -> Result<ExitCode, Failure> {
-    on_runtime(&args.file.config, async |loaded| match (&args.toggle, &args.phase) {
-        (Some(toggle), Some(phase)) => {
-            let wish = Wish::new(args, &loaded, toggle, phase)?;
-            match Peer::find(&loaded, &args.file.config).await? {
-                Peer::Serving(client) => inside::move_to(&client, &wish).await,
-                Peer::Alone(app) => alone::move_to(&app, &wish).await,
+    on_runtime(&args.file.config, async |loaded| {
+        match (&args.toggle, &args.phase) {
+            (Some(toggle), Some(phase)) => {
+                let wish = Wish::new(args, &loaded, toggle, phase)?;
+                match Peer::find(&loaded, &args.file.config).await? {
+                    Peer::Serving(client) => inside::move_to(&client, &wish).await,
+                    Peer::Alone(app) => alone::move_to(&app, &wish).await,
+                }
             }
+            (toggle, _) => show(args, &loaded, toggle.as_deref()).await,
         }
-        (toggle, _) => show(args, &loaded, toggle.as_deref()).await,
     })
 }
 
@@ -41,20 +43,56 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn new(args: &'a PhaseArgs, loaded: &Loaded, toggle: &'a str, phase: &str) -> Result<Wish<'a>, Failure> {
+    fn new(
+        args: &'a PhaseArgs,
+        loaded: &Loaded,
+        toggle: &'a str,
+        phase: &str,
+    ) -> Result<Wish<'a>, Failure> {
         known(loaded, toggle)?;
-        let to: Phase = phase.parse().map_err(|unknown: crossfade_phase::UnknownPhase| Failure::usage(unknown.to_string()))?;
+        let to: Phase = phase
+            .parse()
+            .map_err(|unknown: crossfade_phase::UnknownPhase| {
+                Failure::usage(unknown.to_string())
+            })?;
         let file = &args.file.config;
-        let text = fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read \"{}\": {error}; name a readable file with -c FILE", file.display())))?;
-        let text = edit::set_phase(&text, toggle, to).map_err(|error| Failure::usage(format!("the phase cannot be written into \"{}\": {error}", file.display())))?;
-        let because = args.because.as_deref().map(Reason::new).transpose().map_err(|empty| Failure::usage(empty.to_string()))?;
-        Ok(Wish { file, toggle, to, text, because, wait: args.wait })
+        let text = fs::read_to_string(file).map_err(|error| {
+            Failure::usage(format!(
+                "cannot read \"{}\": {error}; name a readable file with -c FILE",
+                file.display()
+            ))
+        })?;
+        let text = edit::set_phase(&text, toggle, to).map_err(|error| {
+            Failure::usage(format!(
+                "the phase cannot be written into \"{}\": {error}",
+                file.display()
+            ))
+        })?;
+        let because = args
+            .because
+            .as_deref()
+            .map(Reason::new)
+            .transpose()
+            .map_err(|empty| Failure::usage(empty.to_string()))?;
+        Ok(Wish {
+            file,
+            toggle,
+            to,
+            text,
+            because,
+            wait: args.wait,
+        })
     }
 
     /// Puts the phase into the file.
     fn write(&self) -> Result<(), Failure> {
         edit::write_atomically(self.file, &self.text).map_err(|error| {
-            Failure::broken(format!("cannot write \"{}\": {error}; set phase = \"{}\" in [toggle.{}] by hand", self.file.display(), self.to, self.toggle))
+            Failure::broken(format!(
+                "cannot write \"{}\": {error}; set phase = \"{}\" in [toggle.{}] by hand",
+                self.file.display(),
+                self.to,
+                self.toggle
+            ))
         })
     }
 }
@@ -64,8 +102,14 @@ fn known(loaded: &Loaded, toggle: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let names: Vec<&str> = loaded.config.toggles.keys().map(String::as_str).collect();
-    let has = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-    Err(Failure::usage(format!("the file has no toggle \"{toggle}\"; {has}")))
+    let has = if names.is_empty() {
+        "it has none".to_owned()
+    } else {
+        format!("it has {}", names.join(", "))
+    };
+    Err(Failure::usage(format!(
+        "the file has no toggle \"{toggle}\"; {has}"
+    )))
 }
 
 /// Every failing condition on a line of its own, with the command that fixes it.
@@ -81,14 +125,20 @@ fn refusal(answer: &GuardAnswer) -> String {
         text.push_str(&format!("\n  {detail}"));
     }
     if answer.legal {
-        text.push_str("\nthe file is unchanged; --because \"…\" overrides the guard and is recorded");
+        text.push_str(
+            "\nthe file is unchanged; --because \"…\" overrides the guard and is recorded",
+        );
     } else {
         text.push_str("\nthe file is unchanged");
     }
     text
 }
 
-async fn show(args: &PhaseArgs, loaded: &Loaded, toggle: Option<&str>) -> Result<ExitCode, Failure> {
+async fn show(
+    args: &PhaseArgs,
+    loaded: &Loaded,
+    toggle: Option<&str>,
+) -> Result<ExitCode, Failure> {
     if let Some(toggle) = toggle {
         known(loaded, toggle)?;
     }
@@ -96,10 +146,17 @@ async fn show(args: &PhaseArgs, loaded: &Loaded, toggle: Option<&str>) -> Result
         Peer::Serving(client) => client.get("/status", &[]).await?,
         Peer::Alone(app) => gather(&app),
     };
-    for (name, known) in status.toggles.iter().filter(|(name, _)| toggle.is_none_or(|toggle| toggle == *name)) {
+    for (name, known) in status
+        .toggles
+        .iter()
+        .filter(|(name, _)| toggle.is_none_or(|toggle| toggle == *name))
+    {
         match toggle {
             Some(_) => print!("{}", toggle_text(name, known).trim_start()),
-            None => println!("{name}: {} (the file wants {})", known.effective, known.wanted),
+            None => println!(
+                "{name}: {} (the file wants {})",
+                known.effective, known.wanted
+            ),
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -112,17 +169,34 @@ mod tests {
 
     #[test]
     fn a_refusal_names_every_condition_with_its_command() {
-        let unmet = |what: &str, command: &str| UnmetAnswer { what: what.into(), command: command.into() };
+        let unmet = |what: &str, command: &str| UnmetAnswer {
+            what: what.into(),
+            command: command.into(),
+        };
         let answer = GuardAnswer {
             ok: false,
             legal: true,
             passing: false,
             step: "dual-write (3) → dual-read (4)".into(),
-            unmet: vec![unmet("the journal holds 2 dirty keys", "crossfade repair"), unmet("table \"a\" was bypassed", "crossfade verify --table a")],
+            unmet: vec![
+                unmet("the journal holds 2 dirty keys", "crossfade repair"),
+                unmet("table \"a\" was bypassed", "crossfade verify --table a"),
+            ],
             details: vec!["table \"a\" was never copied".into()],
         };
         let text = refusal(&answer);
-        assert!(text.contains("2 dirty keys\n    → crossfade repair\n") && text.contains("→ crossfade verify --table a") && text.contains("--because"), "{text}");
-        assert!(!refusal(&GuardAnswer { legal: false, ..answer }).contains("--because"));
+        assert!(
+            text.contains("2 dirty keys\n    → crossfade repair\n")
+                && text.contains("→ crossfade verify --table a")
+                && text.contains("--because"),
+            "{text}"
+        );
+        assert!(
+            !refusal(&GuardAnswer {
+                legal: false,
+                ..answer
+            })
+            .contains("--because")
+        );
     }
 }

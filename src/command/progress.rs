@@ -29,7 +29,12 @@ pub(super) struct Progress {
 impl Progress {
     /// For standard error.
     pub(super) fn new() -> Progress {
-        Progress { terminal: stderr().is_terminal(), told: Vec::new(), last_line: Instant::now(), width: 0 }
+        Progress {
+            terminal: stderr().is_terminal(),
+            told: Vec::new(),
+            last_line: Instant::now(),
+            width: 0,
+        }
     }
 
     /// Shows what is new.
@@ -74,13 +79,27 @@ impl Progress {
 /// `backfill of public.orders [######······] 1,200 of about 2,400 rows …`
 fn bar(part: &PartView) -> String {
     let total = part.total.max(1);
-    let filled = usize::try_from(part.rows.saturating_mul(BAR as u64) / total).unwrap_or(BAR).min(BAR);
-    format!("{} of {} [{}{}] {}", part.kind.name(), part.table, "#".repeat(filled), "·".repeat(BAR - filled), job_text(part))
+    let filled = usize::try_from(part.rows.saturating_mul(BAR as u64) / total)
+        .unwrap_or(BAR)
+        .min(BAR);
+    format!(
+        "{} of {} [{}{}] {}",
+        part.kind.name(),
+        part.table,
+        "#".repeat(filled),
+        "·".repeat(BAR - filled),
+        job_text(part)
+    )
 }
 
 /// The outcome of a table, with what is listed.
 fn ended(part: &PartView) -> String {
-    let mut text = format!("{} of {}: {}\n", part.kind.name(), part.table, part.outcome.as_deref().unwrap_or_default());
+    let mut text = format!(
+        "{} of {}: {}\n",
+        part.kind.name(),
+        part.table,
+        part.outcome.as_deref().unwrap_or_default()
+    );
     for line in part.listed.iter().take(SHOWN) {
         text.push_str(&format!("  {line}\n"));
     }
@@ -116,15 +135,30 @@ mod tests {
     fn the_bar_fills_with_the_rows() {
         assert!(bar(&part(0, 0)).contains("[························]"));
         let half = bar(&part(1200, 2400));
-        assert!(half.contains("[############············] 1,200 of about 2,400 rows, 1000 rows/s, 1m 5s left"), "{half}");
+        assert!(
+            half.contains(
+                "[############············] 1,200 of about 2,400 rows, 1000 rows/s, 1m 5s left"
+            ),
+            "{half}"
+        );
         assert!(bar(&part(9, 3)).contains("[########################]"));
     }
 
     #[test]
     fn listed_differences_are_cut() {
-        let listed: Vec<String> = (0..25).map(|key| format!("{key}: differs in total")).collect();
-        let text = ended(&PartView { stage: Stage::No, outcome: Some("25 differ".into()), listed, ..part(9, 9) });
-        assert!(text.starts_with("backfill of public.orders: 25 differ\n  0: differs in total\n"), "{text}");
+        let listed: Vec<String> = (0..25)
+            .map(|key| format!("{key}: differs in total"))
+            .collect();
+        let text = ended(&PartView {
+            stage: Stage::No,
+            outcome: Some("25 differ".into()),
+            listed,
+            ..part(9, 9)
+        });
+        assert!(
+            text.starts_with("backfill of public.orders: 25 differ\n  0: differs in total\n"),
+            "{text}"
+        );
         assert!(text.ends_with("  and 5 more\n"), "{text}");
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
             Peer::Alone(app) => gather(&app),
         };
         if args.json {
-            let json = serde_json::to_string_pretty(&status).map_err(|error| Failure::broken(format!("the status could not be written: {error}")))?;
+            let json = serde_json::to_string_pretty(&status).map_err(|error| {
+                Failure::broken(format!("the status could not be written: {error}"))
+            })?;
             println!("{json}");
         } else {
             print!("{}", render(&status));
@@ -36,20 +38,38 @@ pub(crate) fn render(status: &Status) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = match status.serving {
-        true => writeln!(text, "serving, version {}, up {}, {}", status.version, duration(status.uptime_s), plural(status.clients as u64, "client", "clients")),
+        true => writeln!(
+            text,
+            "serving, version {}, up {}, {}",
+            status.version,
+            duration(status.uptime_s),
+            plural(status.clients as u64, "client", "clients")
+        ),
         false => writeln!(text, "not serving (`crossfade serve` starts it)"),
     };
     if let Some(error) = &status.config.error {
-        let _ = writeln!(text, "the file is broken and changes nothing:\n{}", indented(error));
+        let _ = writeln!(
+            text,
+            "the file is broken and changes nothing:\n{}",
+            indented(error)
+        );
     }
     if !status.config.needs_restart.is_empty() {
-        let _ = writeln!(text, "waiting for a restart: {}", status.config.needs_restart.join(", "));
+        let _ = writeln!(
+            text,
+            "waiting for a restart: {}",
+            status.config.needs_restart.join(", ")
+        );
     }
     if let Some(error) = &status.journal.error {
         let _ = writeln!(text, "the journal takes no writes: {error}");
     }
     for (side, store) in status.stores.iter().filter(|(_, store)| store.breaker_open) {
-        let _ = writeln!(text, "the circuit breaker of the {side} store is open: {}", store.url);
+        let _ = writeln!(
+            text,
+            "the circuit breaker of the {side} store is open: {}",
+            store.url
+        );
     }
     for (name, toggle) in &status.toggles {
         text.push_str(&toggle_text(name, toggle));
@@ -65,17 +85,29 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
         let _ = write!(text, " since {since}");
     }
     if toggle.published != toggle.effective {
-        let _ = write!(text, ", {} is published and older transactions still run", toggle.published);
+        let _ = write!(
+            text,
+            ", {} is published and older transactions still run",
+            toggle.published
+        );
     }
     if toggle.wanted != toggle.published {
         let _ = write!(text, ", the file wants {}", toggle.wanted);
     }
     text.push('\n');
-    let _ = write!(text, "  journal: {}", plural(toggle.dirty_keys as u64, "dirty key", "dirty keys"));
+    let _ = write!(
+        text,
+        "  journal: {}",
+        plural(toggle.dirty_keys as u64, "dirty key", "dirty keys")
+    );
     if let Some(oldest) = &toggle.oldest_dirty {
         let _ = write!(text, " (the oldest since {oldest})");
     }
-    let _ = writeln!(text, ", {}", plural(toggle.open_intents as u64, "open intent", "open intents"));
+    let _ = writeln!(
+        text,
+        ", {}",
+        plural(toggle.open_intents as u64, "open intent", "open intents")
+    );
     for (label, lines) in [("refused", &toggle.refusal), ("waits", &toggle.waits_for)] {
         if let Some(lines) = lines {
             let _ = writeln!(text, "  {label}: {lines}");
@@ -85,13 +117,25 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
         let _ = writeln!(text, "  held up by {holder}");
     }
     for key in &toggle.failing_keys {
-        let _ = writeln!(text, "  cannot be repaired: {} ({}): {}", key.table, key.key.join(", "), key.error);
+        let _ = writeln!(
+            text,
+            "  cannot be repaired: {} ({}): {}",
+            key.table,
+            key.key.join(", "),
+            key.error
+        );
     }
     for (table, known) in &toggle.tables {
         let _ = writeln!(text, "  {table} → {}: {}", known.target, table_text(known));
     }
     for job in &toggle.jobs {
-        let _ = writeln!(text, "  {} of {}: {}", job.kind.name(), job.table, job_text(job));
+        let _ = writeln!(
+            text,
+            "  {} of {}: {}",
+            job.kind.name(),
+            job.table,
+            job_text(job)
+        );
     }
     text
 }
@@ -103,7 +147,12 @@ fn table_text(table: &TableStatus) -> String {
         (false, false) => "not copied".to_owned(),
     }];
     if let Some(verified) = &table.verified {
-        parts.push(format!("{} verified, {} at {}", count(verified.rows), plural(verified.differences, "difference", "differences"), verified.at));
+        parts.push(format!(
+            "{} verified, {} at {}",
+            count(verified.rows),
+            plural(verified.differences, "difference", "differences"),
+            verified.at
+        ));
     }
     if let Some(why) = &table.bypassed {
         parts.push(format!("not trusted: {why}"));
@@ -112,7 +161,11 @@ fn table_text(table: &TableStatus) -> String {
         parts.push(plural(table.dirty_keys as u64, "dirty key", "dirty keys"));
     }
     if table.compared > 0 {
-        parts.push(format!("{} compared, {}", plural(table.compared, "read", "reads"), plural(table.mismatches, "mismatch", "mismatches")));
+        parts.push(format!(
+            "{} compared, {}",
+            plural(table.compared, "read", "reads"),
+            plural(table.mismatches, "mismatch", "mismatches")
+        ));
     }
     parts.join(", ")
 }
@@ -141,5 +194,46 @@ pub(super) fn job_text(job: &PartView) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tests::sample;
+
+    #[test]
+    fn everything_that_asks_for_attention_is_said() {
+        let text = render(&sample());
+        for part in [
+            "serving, version 0.1.0, up 1h 1m, 2 clients",
+            "waiting for a restart: listen",
+            "the circuit breaker of the new store is open",
+            "toggle shop: use-old since 2026-11-01T11:00:00Z, dual-write is published and older transactions still run, the file wants dual-read",
+            "3 dirty keys (the oldest since 2026-11-01T11:30:00Z), 1 open intent",
+            "refused: dual-write (3) → dual-read (4) is refused",
+            "held up by \"app\" in phase use-old",
+            "cannot be repaired: public.orders (42): too long",
+            "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
+            "40 reads compared, 1 mismatch",
+            "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_serves_is_said_with_the_command() {
+        let text = render(&Status {
+            serving: false,
+            ..sample()
+        });
+        assert!(
+            text.starts_with("not serving (`crossfade serve` starts it)\n"),
+            "{text}"
+        );
+    }
 }

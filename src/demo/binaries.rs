@@ -46,7 +46,9 @@ fn on_path() -> Option<PathBuf> {
 }
 
 fn has_server(bin: PathBuf) -> Option<PathBuf> {
-    let whole = ["postgres", "initdb"].iter().all(|name| bin.join(name).is_file());
+    let whole = ["postgres", "initdb"]
+        .iter()
+        .all(|name| bin.join(name).is_file());
     whole.then_some(bin)
 }
 

@@ -96,7 +96,10 @@ pub(super) async fn counts(new: &Client, tally: &Tally) -> Result<Vec<String>, E
         let count: i64 = new.query_one(&sql, &[]).await?.try_get(0)?;
         let wanted = both.began_with + tally.row_change(both.table);
         if count != wanted {
-            differences.push(format!("{} has {count} rows, the clients were told of {wanted}", both.name));
+            differences.push(format!(
+                "{} has {count} rows, the clients were told of {wanted}",
+                both.name
+            ));
         }
     }
     Ok(differences)
@@ -106,15 +109,23 @@ async fn rows(store: &Client, sql: &str) -> Result<BTreeMap<String, String>, Err
     // Times print alike whatever the server's own setting.
     store.batch_execute("SET TimeZone = 'UTC'").await?;
     let rows = store.query(sql, &[]).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
 }
 
-fn differences(table: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+fn differences(
+    table: &str,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+) -> Vec<String> {
     let mut found = Vec::new();
     for (key, row) in old {
         match new.get(key) {
             None => found.push(format!("{table} {key}: only in the old store: {row}")),
-            Some(other) if other != row => found.push(format!("{table} {key}: {row} in the old store, {other} in the new")),
+            Some(other) if other != row => found.push(format!(
+                "{table} {key}: {row} in the old store, {other} in the new"
+            )),
             Some(_) => {}
         }
     }
@@ -129,11 +140,20 @@ mod tests {
 
     #[test]
     fn every_way_to_differ_is_found_and_named() {
-        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, row)| (String::from(*key), String::from(*row))).collect();
+        let map = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(key, row)| (String::from(*key), String::from(*row)))
+                .collect()
+        };
         let old: BTreeMap<_, _> = map(&[("1", "a"), ("2", "b"), ("3", "c")]);
         assert!(differences("t", &old, &old.clone()).is_empty());
         let found = differences("t", &old, &map(&[("1", "a"), ("2", "x"), ("4", "d")]));
-        let expected = ["t 2: b in the old store, x in the new", "t 3: only in the old store: c", "t 4: only in the new store: d"];
+        let expected = [
+            "t 2: b in the old store, x in the new",
+            "t 3: only in the old store: c",
+            "t 4: only in the new store: d",
+        ];
         assert_eq!(found, expected);
     }
 }

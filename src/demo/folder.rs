@@ -22,8 +22,11 @@ impl Folder {
     /// # Errors
     /// When it cannot be made.
     pub(super) fn new(keep: bool) -> Result<Folder, Halt> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
-        let path = std::env::temp_dir().join(format!("crossfade-demo-{}-{now}", std::process::id()));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_millis());
+        let path =
+            std::env::temp_dir().join(format!("crossfade-demo-{}-{now}", std::process::id()));
         // Others may look through it, as the servers' user must; what is secret inside has rights of its own.
         make(&path, 0o755)?;
         Ok(Folder { path, keep })
@@ -42,7 +45,8 @@ impl Folder {
         let path = self.path.join(name);
         make(&path, 0o700)?;
         if let Some(user) = servers_run_as() {
-            chown(&path, Some(user), Some(user)).map_err(|why| Halt::broken(path.display(), why))?;
+            chown(&path, Some(user), Some(user))
+                .map_err(|why| Halt::broken(path.display(), why))?;
         }
         Ok(path)
     }
@@ -59,7 +63,10 @@ impl Drop for Folder {
             return;
         }
         if let Err(why) = fs::remove_dir_all(&self.path) {
-            complain(format_args!("the folder {} is left behind: {why}", self.path.display()));
+            complain(format_args!(
+                "the folder {} is left behind: {why}",
+                self.path.display()
+            ));
         }
     }
 }

@@ -15,8 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When there is no answer in time, or none that is HTTP.
 pub(super) async fn get(addr: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{path}: no answer within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, ask(addr, path)).await.map_err(late)?
+    let late = |_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("{path}: no answer within {} s", PATIENCE.as_secs()),
+        )
+    };
+    tokio::time::timeout(PATIENCE, ask(addr, path))
+        .await
+        .map_err(late)?
 }
 
 async fn ask(addr: SocketAddr, path: &str) -> io::Result<(u16, String)> {
@@ -41,7 +48,10 @@ mod tests {
 
     #[test]
     fn status_and_body_are_told_apart() {
-        assert_eq!(parse("HTTP/1.1 503 Not ready\r\nA: b\r\n\r\nwait"), Some((503, "wait".to_owned())));
+        assert_eq!(
+            parse("HTTP/1.1 503 Not ready\r\nA: b\r\n\r\nwait"),
+            Some((503, "wait".to_owned()))
+        );
         assert_eq!(parse("garbage"), None);
     }
 }

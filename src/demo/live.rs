@@ -29,7 +29,9 @@ pub(super) struct Live {
 impl Live {
     /// Begins to print.
     pub(super) fn start(screen: Arc<Screen>, tally: Arc<Tally>, admin: SocketAddr) -> Live {
-        Live { task: tokio::spawn(print(screen, tally, admin)) }
+        Live {
+            task: tokio::spawn(print(screen, tally, admin)),
+        }
     }
 }
 
@@ -42,7 +44,11 @@ impl Drop for Live {
 async fn print(screen: Arc<Screen>, tally: Arc<Tally>, admin: SocketAddr) {
     let began = Instant::now();
     let dirty = Arc::new(AtomicU64::new(0));
-    let mut tick = tokio::time::interval(if screen.is_terminal() { REWRITE } else { REPEAT });
+    let mut tick = tokio::time::interval(if screen.is_terminal() {
+        REWRITE
+    } else {
+        REPEAT
+    });
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
     let mut past = vec![(began, tally.operations())];
@@ -58,7 +64,12 @@ async fn print(screen: Arc<Screen>, tally: Arc<Tally>, admin: SocketAddr) {
             past.remove(0);
         }
         let rate = rate(past[0], now);
-        screen.live(line(&tally, began.elapsed(), rate, dirty.load(Ordering::Relaxed)));
+        screen.live(line(
+            &tally,
+            began.elapsed(),
+            rate,
+            dirty.load(Ordering::Relaxed),
+        ));
     }
 }
 
@@ -71,7 +82,9 @@ fn line(tally: &Tally, elapsed: Duration, rate: u64, dirty: u64) -> String {
     let phase = tally.phase();
     let (number, name, errors) = (phase.number(), phase.name(), tally.troubles());
     let (minutes, seconds) = (elapsed.as_secs() / 60, elapsed.as_secs() % 60);
-    format!("  {minutes}:{seconds:02}  phase {number} {name:<12} {rate:>5} operations/s  {dirty:>5} dirty keys  {errors} errors")
+    format!(
+        "  {minutes}:{seconds:02}  phase {number} {name:<12} {rate:>5} operations/s  {dirty:>5} dirty keys  {errors} errors"
+    )
 }
 
 #[cfg(test)]
@@ -81,6 +94,9 @@ mod tests {
     #[test]
     fn the_line_says_phase_rate_dirty_keys_and_errors() {
         let line = line(&Tally::new(), Duration::from_secs(65), 412, 3);
-        assert_eq!(line, "  1:05  phase 1 deploy-new     412 operations/s      3 dirty keys  0 errors");
+        assert_eq!(
+            line,
+            "  1:05  phase 1 deploy-new     412 operations/s      3 dirty keys  0 errors"
+        );
     }
 }

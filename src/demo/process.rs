@@ -83,13 +83,25 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn spawn(name: &'static str, mut command: Command, log: &Path, ends_by: &'static str, keep: bool) -> Result<Process, Halt> {
+    pub(super) fn spawn(
+        name: &'static str,
+        mut command: Command,
+        log: &Path,
+        ends_by: &'static str,
+        keep: bool,
+    ) -> Result<Process, Halt> {
         let mut start = || -> io::Result<Child> {
             let log = File::options().create(true).append(true).open(log)?;
             command.stdout(log.try_clone()?).stderr(log).spawn()
         };
-        let child = start().map_err(|why| Halt::broken(format!("{name} cannot be started"), why))?;
-        Ok(Process { child, name, ends_by, keep })
+        let child =
+            start().map_err(|why| Halt::broken(format!("{name} cannot be started"), why))?;
+        Ok(Process {
+            child,
+            name,
+            ends_by,
+            keep,
+        })
     }
 
     /// Its process id.
@@ -100,7 +112,9 @@ impl Process {
     /// How it ended, if it has.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         // A child that cannot be waited for is none of ours any more.
-        self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(0)))
+        self.child
+            .try_wait()
+            .unwrap_or(Some(ExitStatus::from_raw(0)))
     }
 
     /// Sends `signal` and waits for the end; past `patience` it is killed.
@@ -120,8 +134,15 @@ impl Process {
             std::thread::sleep(LOOK);
         }
         let killed = self.child.kill().and_then(|()| self.child.wait());
-        let after = killed.map_or_else(|why| format!(", nor when killed ({why})"), |_| " and was killed".to_owned());
-        Err(Halt::Broken(format!("{} did not end within {} s{after}", self.name, patience.as_secs())))
+        let after = killed.map_or_else(
+            |why| format!(", nor when killed ({why})"),
+            |_| " and was killed".to_owned(),
+        );
+        Err(Halt::Broken(format!(
+            "{} did not end within {} s{after}",
+            self.name,
+            patience.as_secs()
+        )))
     }
 }
 
@@ -138,7 +159,10 @@ impl Drop for Process {
 
 fn send(signal: &str, id: u32) {
     // The shell's own kill is everywhere; the program of that name is not. A process that is gone is as good as told.
-    let _ = Command::new("/bin/sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("/bin/sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", signal, &id.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The last `lines` of a log.

@@ -62,14 +62,29 @@ impl Proxy {
     ///
     /// # Errors
     /// When this program cannot be found or run again.
-    pub(super) fn start(folder: &Path, file: PathBuf, ports: Ports, keep: bool) -> Result<Proxy, Halt> {
-        let program = std::env::current_exe().map_err(|why| Halt::broken("the program's own file cannot be found", why))?;
-        let start = Start { as_server: false, when_orphaned: (!keep).then_some("KILL") };
+    pub(super) fn start(
+        folder: &Path,
+        file: PathBuf,
+        ports: Ports,
+        keep: bool,
+    ) -> Result<Proxy, Halt> {
+        let program = std::env::current_exe()
+            .map_err(|why| Halt::broken("the program's own file cannot be found", why))?;
+        let start = Start {
+            as_server: false,
+            when_orphaned: (!keep).then_some("KILL"),
+        };
         let mut command = start.command(&program);
         command.arg("serve").arg("-c").arg(&file);
         let log = folder.join("crossfade.log");
         let process = Process::spawn("crossfade serve", command, &log, "TERM", keep)?;
-        Ok(Proxy { process, program, ports, file, log })
+        Ok(Proxy {
+            process,
+            program,
+            ports,
+            file,
+            log,
+        })
     }
 
     /// Waits until it says that it is ready.
@@ -80,7 +95,10 @@ impl Proxy {
         let started = Instant::now();
         while !matches!(http::get(self.admin(), "/readyz").await, Ok((200, _))) {
             if self.process.ended().is_some() || started.elapsed() > PATIENCE {
-                return Err(Halt::broken("crossfade serve did not get ready; the end of its log", format!("\n{}", self.log(15))));
+                return Err(Halt::broken(
+                    "crossfade serve did not get ready; the end of its log",
+                    format!("\n{}", self.log(15)),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -112,11 +130,23 @@ impl Proxy {
     /// When it cannot be run.
     pub(super) async fn command(&self, args: &[&str]) -> Result<Ran, Halt> {
         let mut command = tokio::process::Command::new(&self.program);
-        command.args(args).arg("-c").arg(&self.file).process_group(0).kill_on_drop(true);
+        command
+            .args(args)
+            .arg("-c")
+            .arg(&self.file)
+            .process_group(0)
+            .kill_on_drop(true);
         command.stdin(std::process::Stdio::null());
-        let output = command.output().await.map_err(|why| Halt::broken(format!("crossfade {}", args.join(" ")), why))?;
+        let output = command
+            .output()
+            .await
+            .map_err(|why| Halt::broken(format!("crossfade {}", args.join(" ")), why))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        Ok(Ran { code: output.status.code(), said: text(&output.stdout), complained: text(&output.stderr) })
+        Ok(Ran {
+            code: output.status.code(),
+            said: text(&output.stdout),
+            complained: text(&output.stderr),
+        })
     }
 
     /// Whether it runs.
@@ -151,9 +181,13 @@ impl Proxy {
 /// When the admin port does not answer, or not so.
 pub(super) async fn standing(admin: SocketAddr) -> Result<Standing, Halt> {
     let broken = |why: String| Halt::broken("/status of the admin port", why);
-    let (status, body) = http::get(admin, "/status").await.map_err(|why| broken(why.to_string()))?;
-    let whole: Value = serde_json::from_str(&body).map_err(|why| broken(format!("status {status}, {why}")))?;
-    parse(&whole["toggles"][TOGGLE]).ok_or_else(|| broken(format!("nothing about the toggle \"{TOGGLE}\" in {body}")))
+    let (status, body) = http::get(admin, "/status")
+        .await
+        .map_err(|why| broken(why.to_string()))?;
+    let whole: Value =
+        serde_json::from_str(&body).map_err(|why| broken(format!("status {status}, {why}")))?;
+    parse(&whole["toggles"][TOGGLE])
+        .ok_or_else(|| broken(format!("nothing about the toggle \"{TOGGLE}\" in {body}")))
 }
 
 fn parse(toggle: &Value) -> Option<Standing> {
@@ -177,7 +211,10 @@ mod tests {
             "effective": "use-old", "wanted": "dual-write", "refusal": "no", "dirty_keys": 3, "open_intents": 1, "more": []
         });
         let standing = parse(&page).unwrap();
-        assert_eq!((standing.dirty_keys, standing.refusal.as_deref()), (3, Some("no")));
+        assert_eq!(
+            (standing.dirty_keys, standing.refusal.as_deref()),
+            (3, Some("no"))
+        );
         assert_eq!(parse(&Value::Null), None);
     }
 }

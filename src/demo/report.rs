@@ -56,11 +56,23 @@ fn line(name: &str, tally: &PhaseTally, latency: &Latency) -> String {
         let width = if kind == Kind::Read { 9 } else { 7 };
         let _ = write!(line, " {:>width$}", tally.operations[kind as usize]);
     }
-    let compared = if tally.rows_compared == 0 { "-".to_owned() } else { tally.rows_compared.to_string() };
-    let differ = if tally.rows_compared == 0 { "-".to_owned() } else { tally.differences.to_string() };
+    let compared = if tally.rows_compared == 0 {
+        "-".to_owned()
+    } else {
+        tally.rows_compared.to_string()
+    };
+    let differ = if tally.rows_compared == 0 {
+        "-".to_owned()
+    } else {
+        tally.differences.to_string()
+    };
     let text = |micros: Option<i64>| micros.map_or("-".to_owned(), millis);
     let [median, p99, write] = [latency.added_median, latency.added_p99, latency.write].map(text);
-    let _ = writeln!(line, " {:>7} {:>6} {median:>8} {p99:>8} {write:>9} {compared:>10} {differ:>7}", tally.errors, tally.wrong);
+    let _ = writeln!(
+        line,
+        " {:>7} {:>6} {median:>8} {p99:>8} {write:>9} {compared:>10} {differ:>7}",
+        tally.errors, tally.wrong
+    );
     line
 }
 
@@ -75,21 +87,34 @@ struct Latency {
 }
 
 fn latency(tally: &PhaseTally) -> Latency {
-    let added = |share| Some(quantile(&tally.proxied_us, share)? - quantile(&tally.direct_us, share)?);
-    Latency { added_median: added(0.5), added_p99: added(0.99), write: quantile(&tally.write_us, 0.5) }
+    let added =
+        |share| Some(quantile(&tally.proxied_us, share)? - quantile(&tally.direct_us, share)?);
+    Latency {
+        added_median: added(0.5),
+        added_p99: added(0.99),
+        write: quantile(&tally.write_us, 0.5),
+    }
 }
 
 /// Two digits behind the point: `-0.15`.
 fn millis(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", micros.abs() / 1000, micros.abs() % 1000 / 10)
+    format!(
+        "{sign}{}.{:02}",
+        micros.abs() / 1000,
+        micros.abs() % 1000 / 10
+    )
 }
 
 /// The value below which `share` of them lie.
 fn quantile(values: &[u64], share: f64) -> Option<i64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A rank among some thousands.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )] // A rank among some thousands.
     let rank = (sorted.len() as f64 * share) as usize;
     let value = sorted.get(rank.min(sorted.len().checked_sub(1)?))?;
     Some(i64::try_from(*value).unwrap_or(i64::MAX))
@@ -103,7 +128,10 @@ mod tests {
     #[test]
     fn quantiles_are_ranks() {
         let values: Vec<u64> = (1..=100).rev().collect();
-        assert_eq!((quantile(&values, 0.5), quantile(&values, 0.99)), (Some(51), Some(100)));
+        assert_eq!(
+            (quantile(&values, 0.5), quantile(&values, 0.99)),
+            (Some(51), Some(100))
+        );
         assert_eq!(quantile(&[], 0.5), None);
     }
 
@@ -121,9 +149,21 @@ mod tests {
         let text = table(&phases);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 13);
-        assert!(lines[6].starts_with("  5 new-primary    7.3         1       2"), "{text}");
-        assert!(lines[6].contains("    0.15     0.15 ") && lines[6].trim_end().ends_with("12000       0"), "{text}");
-        assert!(lines[1..11].iter().all(|line| line.chars().count() == lines[1].chars().count()), "{text}");
+        assert!(
+            lines[6].starts_with("  5 new-primary    7.3         1       2"),
+            "{text}"
+        );
+        assert!(
+            lines[6].contains("    0.15     0.15 ")
+                && lines[6].trim_end().ends_with("12000       0"),
+            "{text}"
+        );
+        assert!(
+            lines[1..11]
+                .iter()
+                .all(|line| line.chars().count() == lines[1].chars().count()),
+            "{text}"
+        );
         assert_eq!(faults(&phases), (0, 0, 0));
     }
 }

@@ -16,7 +16,10 @@ pub(super) struct Screen {
 impl Screen {
     /// The process's standard output.
     pub(super) fn new() -> Screen {
-        Screen { terminal: stdout().is_terminal(), live: Mutex::default() }
+        Screen {
+            terminal: stdout().is_terminal(),
+            live: Mutex::default(),
+        }
     }
 
     /// Whether a line can be rewritten.

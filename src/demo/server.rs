@@ -61,7 +61,11 @@ impl Initialised {
     ///
     /// # Errors
     /// When initdb fails; shows what it said.
-    pub(super) fn new(bin: &Path, folder: &Folder, name: &'static str) -> Result<Initialised, Halt> {
+    pub(super) fn new(
+        bin: &Path,
+        folder: &Folder,
+        name: &'static str,
+    ) -> Result<Initialised, Halt> {
         let home = folder.for_server(name)?;
         let data = home.join("data");
         init(bin, &home, &data)?;
@@ -74,12 +78,25 @@ impl Initialised {
     /// # Errors
     /// When the program cannot be run.
     pub(super) fn start(self, bin: &Path, port: u16, keep: bool) -> Result<Launching, Halt> {
-        let start = Start { as_server: true, when_orphaned: (!keep).then_some("QUIT") };
+        let start = Start {
+            as_server: true,
+            when_orphaned: (!keep).then_some("QUIT"),
+        };
         let mut command = start.command(&bin.join("postgres"));
-        command.arg("-D").arg(&self.data).args(["-p", &port.to_string()]);
+        command
+            .arg("-D")
+            .arg(&self.data)
+            .args(["-p", &port.to_string()]);
         // SIGQUIT is PostgreSQL's 'immediate' shutdown; nothing here is worth another.
         let process = Process::spawn(self.name, command, &self.log, "QUIT", keep)?;
-        Ok(Launching { server: Server { process, port, data: self.data }, log: self.log })
+        Ok(Launching {
+            server: Server {
+                process,
+                port,
+                data: self.data,
+            },
+            log: self.log,
+        })
     }
 }
 
@@ -94,7 +111,9 @@ impl Server {
     /// # Errors
     /// When there is none to be had.
     pub(super) async fn connect(&self) -> Result<Client, Halt> {
-        connect(&self.config(PROXY_USER)).await.map_err(|error| Halt::broken("a server of the demo", describe(&error)))
+        connect(&self.config(PROXY_USER))
+            .await
+            .map_err(|error| Halt::broken("a server of the demo", describe(&error)))
     }
 
     /// The port it listens on.
@@ -145,16 +164,24 @@ impl Launching {
         let client = loop {
             match connect(&config).await {
                 Ok(client) => break client,
-                Err(error) if self.server.process.ended().is_some() || started.elapsed() > PATIENCE => {
+                Err(error)
+                    if self.server.process.ended().is_some() || started.elapsed() > PATIENCE =>
+                {
                     let said = tail(&self.log, 15);
-                    return Err(Halt::broken("a PostgreSQL server did not start", format!("{}\n{said}", describe(&error))));
+                    return Err(Halt::broken(
+                        "a PostgreSQL server did not start",
+                        format!("{}\n{said}", describe(&error)),
+                    ));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         };
         let account = format!("CREATE ROLE {SHOP_USER} LOGIN PASSWORD '{PASSWORD}'");
         for sql in [account, format!("CREATE DATABASE {DATABASE}")] {
-            client.batch_execute(&sql).await.map_err(|error| Halt::broken(sql, describe(&error)))?;
+            client
+                .batch_execute(&sql)
+                .await
+                .map_err(|error| Halt::broken(sql, describe(&error)))?;
         }
         Ok(self.server)
     }
@@ -163,15 +190,37 @@ impl Launching {
 fn init(bin: &Path, home: &Path, data: &Path) -> Result<(), Halt> {
     // Read by the servers' user: readable for all is right, it is no secret.
     let password = home.join("password");
-    let write = |path: &Path, text: &str| fs::write(path, text).map_err(|why| Halt::broken(path.display(), why));
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).map_err(|why| Halt::broken(path.display(), why))
+    };
     write(&password, PASSWORD)?;
-    let start = Start { as_server: true, when_orphaned: Some("TERM") };
+    let start = Start {
+        as_server: true,
+        when_orphaned: Some("TERM"),
+    };
     let mut initdb = start.command(&bin.join("initdb"));
-    initdb.arg("-D").arg(data).args(["-U", PROXY_USER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
-    initdb.arg(format!("--pwfile={}", password.display())).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = initdb.output().map_err(|why| Halt::broken("initdb cannot be started", why))?;
+    initdb.arg("-D").arg(data).args([
+        "-U",
+        PROXY_USER,
+        "-A",
+        "scram-sha-256",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]);
+    initdb
+        .arg(format!("--pwfile={}", password.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = initdb
+        .output()
+        .map_err(|why| Halt::broken("initdb cannot be started", why))?;
     if !output.status.success() {
-        return Err(Halt::broken("initdb failed", String::from_utf8_lossy(&output.stderr).trim()));
+        return Err(Halt::broken(
+            "initdb failed",
+            String::from_utf8_lossy(&output.stderr).trim(),
+        ));
     }
     let conf = data.join("postgresql.conf");
     let generated = fs::read_to_string(&conf).map_err(|why| Halt::broken(conf.display(), why))?;
@@ -182,8 +231,15 @@ fn init(bin: &Path, home: &Path, data: &Path) -> Result<(), Halt> {
 /// How a client reaches the database of the shop at `port`.
 pub(super) fn config(port: u16, user: &str) -> Config {
     let mut config = Config::new();
-    config.host("127.0.0.1").port(port).dbname(DATABASE).user(user).password(PASSWORD);
-    config.application_name("crossfade demo").connect_timeout(Duration::from_secs(10));
+    config
+        .host("127.0.0.1")
+        .port(port)
+        .dbname(DATABASE)
+        .user(user)
+        .password(PASSWORD);
+    config
+        .application_name("crossfade demo")
+        .connect_timeout(Duration::from_secs(10));
     config
 }
 

@@ -21,15 +21,27 @@ impl Ports {
     /// When the system has none.
     pub(super) fn free() -> std::io::Result<Ports> {
         // Held all at once, so that they differ.
-        let held: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+        let held: Vec<_> = (0..4)
+            .map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)))
+            .collect::<Result<_, _>>()?;
         let port = |index: usize| held[index].local_addr().map(|addr| addr.port());
-        Ok(Ports { old: port(0)?, new: port(1)?, listen: port(2)?, admin: port(3)? })
+        Ok(Ports {
+            old: port(0)?,
+            new: port(1)?,
+            listen: port(2)?,
+            admin: port(3)?,
+        })
     }
 }
 
 /// The text of the file, in phase 1. `window_s` is the time in phase 4 that the step to 5 asks for.
 pub(super) fn text(ports: Ports, window_s: u64) -> String {
-    let Ports { old, new, listen, admin } = ports;
+    let Ports {
+        old,
+        new,
+        listen,
+        admin,
+    } = ports;
     format!(
         r#"# Written by `crossfade demo`, which walks this shop through the eight phases by editing "phase" below.
 listen    = "127.0.0.1:{listen}"
@@ -74,8 +86,18 @@ mod tests {
 
     #[test]
     fn the_file_is_valid_and_its_phase_can_be_edited() {
-        let text = text(Ports { old: 1, new: 2, listen: 3, admin: 4 }, 3);
-        let edited = crossfade_config::edit::set_phase(&text, TOGGLE, crossfade_phase::Phase::DualWrite).unwrap();
+        let text = text(
+            Ports {
+                old: 1,
+                new: 2,
+                listen: 3,
+                admin: 4,
+            },
+            3,
+        );
+        let edited =
+            crossfade_config::edit::set_phase(&text, TOGGLE, crossfade_phase::Phase::DualWrite)
+                .unwrap();
         assert!(edited.contains("phase = \"dual-write\""));
     }
 }

@@ -33,24 +33,37 @@ impl Stage {
     ///
     /// # Errors
     /// When something cannot start; what was started ends again.
-    pub(super) async fn set(screen: &Arc<Screen>, window_s: u64, keep: bool) -> Result<Stage, Halt> {
+    pub(super) async fn set(
+        screen: &Arc<Screen>,
+        window_s: u64,
+        keep: bool,
+    ) -> Result<Stage, Halt> {
         let bin = binaries::find()?;
-        screen.say(format!("  two throwaway PostgreSQL servers from {}", bin.display()));
+        screen.say(format!(
+            "  two throwaway PostgreSQL servers from {}",
+            bin.display()
+        ));
         let folder = Folder::new(keep)?;
         let ports = Ports::free().map_err(|why| Halt::broken("no free port", why))?;
         // A server ends with the thread that started it: only the data folders are made on threads of their own.
         let (old, new) = thread::scope(|scope| {
             let new = scope.spawn(|| Initialised::new(&bin, &folder, "new"));
             let old = Initialised::new(&bin, &folder, "old");
-            let new = new.join().unwrap_or_else(|_| Err(Halt::Broken("making a data folder failed".to_owned())));
+            let new = new
+                .join()
+                .unwrap_or_else(|_| Err(Halt::Broken("making a data folder failed".to_owned())));
             Ok::<_, Halt>((old?, new?))
         })?;
-        let (old, new) = (old.start(&bin, ports.old, keep)?, new.start(&bin, ports.new, keep)?);
+        let (old, new) = (
+            old.start(&bin, ports.old, keep)?,
+            new.start(&bin, ports.new, keep)?,
+        );
         let (old, new) = (old.ready().await?, new.ready().await?);
         load(&old, &[include_str!("old.sql"), include_str!("rows.sql")]).await?;
         load(&new, &[include_str!("new.sql")]).await?;
         let file = folder.path().join("crossfade.toml");
-        fs::write(&file, settings::text(ports, window_s)).map_err(|why| Halt::broken(file.display(), why))?;
+        fs::write(&file, settings::text(ports, window_s))
+            .map_err(|why| Halt::broken(file.display(), why))?;
         let mut proxy = Proxy::start(folder.path(), file, ports, keep)?;
         proxy.ready().await?;
         screen.say(format!(
@@ -58,7 +71,16 @@ impl Stage {
             ports.old, ports.new, ports.listen, ports.admin
         ));
         let (screen, tally) = (screen.clone(), Arc::new(Tally::new()));
-        Ok(Stage { proxy, old, new, screen, tally, operations_at_switch_off: None, ports, folder })
+        Ok(Stage {
+            proxy,
+            old,
+            new,
+            screen,
+            tally,
+            operations_at_switch_off: None,
+            ports,
+            folder,
+        })
     }
 
     /// Where clients connect.
@@ -72,7 +94,13 @@ impl Stage {
 
     /// How to reach what is kept.
     pub(super) fn kept(&mut self) -> String {
-        let url = |port: u16, user: &str| format!("postgres://{user}:{}@127.0.0.1:{port}/{}", server::PASSWORD, server::DATABASE);
+        let url = |port: u16, user: &str| {
+            format!(
+                "postgres://{user}:{}@127.0.0.1:{port}/{}",
+                server::PASSWORD,
+                server::DATABASE
+            )
+        };
         let folder = self.folder.path().display();
         let mut processes = vec![self.proxy.id(), self.new.id()];
         let old = if self.old.is_up() {
@@ -85,7 +113,7 @@ impl Stage {
         let file = self.proxy.file().display();
         format!(
             "kept: {folder}\n  through the proxy  psql {}\n  new store          psql {}\n  old store          {old}\n  \
-             configuration      {file}\n  status             crossfade status -c {file}\n  to end it          kill {}; rm -r {folder}",
+             configuration      {file}\n  status             crossfade status -c {file}\n  to end it          kill {}; sleep 2; rm -r {folder}",
             url(self.ports.listen, SHOP_USER),
             url(self.new.port(), server::PROXY_USER),
             processes.join(" "),
@@ -96,7 +124,10 @@ impl Stage {
 async fn load(server: &Server, scripts: &[&str]) -> Result<(), Halt> {
     let client = server.connect().await?;
     for script in scripts {
-        client.batch_execute(script).await.map_err(|error| Halt::broken("the demo's tables", describe(&error)))?;
+        client
+            .batch_execute(script)
+            .await
+            .map_err(|error| Halt::broken("the demo's tables", describe(&error)))?;
     }
     Ok(())
 }

@@ -111,30 +111,56 @@ impl Traffic {
     /// # Errors
     /// When one cannot connect.
     pub(super) async fn start(targets: &Targets, tally: &Arc<Tally>) -> Result<Traffic, Halt> {
-        let shared = Arc::new(Shared { tally: tally.clone(), turn: RwLock::default(), stop: AtomicBool::default() });
-        let seat = |writer: u32| Seat { writer, tally: tally.clone(), random: Random::new(u64::from(writer) + 1) };
+        let shared = Arc::new(Shared {
+            tally: tally.clone(),
+            turn: RwLock::default(),
+            stop: AtomicBool::default(),
+        });
+        let seat = |writer: u32| Seat {
+            writer,
+            tally: tally.clone(),
+            random: Random::new(u64::from(writer) + 1),
+        };
         let proxy = &targets.proxy;
         let broken = |trouble: Trouble| match trouble {
-            Trouble::Failed(error) => Halt::broken("a client of the demo cannot start", describe(&error)),
+            Trouble::Failed(error) => {
+                Halt::broken("a client of the demo cannot start", describe(&error))
+            }
             Trouble::Wrong(what) => Halt::broken("a client of the demo cannot start", what),
         };
         let mut clients = Vec::new();
         for number in 0..3 {
-            let shopper = shopper::Shopper::connect(proxy, seat(number)).await.map_err(broken)?;
+            let shopper = shopper::Shopper::connect(proxy, seat(number))
+                .await
+                .map_err(broken)?;
             clients.push(spawn(format!("shopper {number}"), shopper, &shared));
         }
         let desk = desk::Desk::connect(proxy, seat(3)).await.map_err(broken)?;
         clients.push(spawn("desk".to_owned(), desk, &shared));
         let visitor = visitor::Visitor::new(proxy.clone(), seat(4));
         clients.push(spawn("visitor".to_owned(), visitor, &shared));
-        let analyst = analyst::Analyst::connect(proxy, seat(WRITERS)).await.map_err(broken)?;
+        let analyst = analyst::Analyst::connect(proxy, seat(WRITERS))
+            .await
+            .map_err(broken)?;
         clients.push(spawn("analyst".to_owned(), analyst, &shared));
-        let probe = probe::Probe::connect(targets, seat(WRITERS + 1)).await.map_err(broken)?;
+        let probe = probe::Probe::connect(targets, seat(WRITERS + 1))
+            .await
+            .map_err(broken)?;
         clients.push(spawn("probe".to_owned(), probe, &shared));
-        let checker = checker::Checker::connect(proxy, seat(5)).await.map_err(broken)?;
+        let checker = checker::Checker::connect(proxy, seat(5))
+            .await
+            .map_err(broken)?;
         let checking = shared.clone();
-        let checker = tokio::spawn(async move { work("checker".to_owned(), checker, checking).await.into_model() });
-        Ok(Traffic { shared, clients, checker })
+        let checker = tokio::spawn(async move {
+            work("checker".to_owned(), checker, checking)
+                .await
+                .into_model()
+        });
+        Ok(Traffic {
+            shared,
+            clients,
+            checker,
+        })
     }
 
     /// Lets every client finish what it is at, and holds the next operation back until the guard is dropped.
@@ -173,7 +199,13 @@ async fn work<W: Worker>(name: String, mut worker: W, shared: Arc<Shared>) -> W 
         }
         let begin = Instant::now();
         let Ok(outcome) = tokio::time::timeout(PATIENCE, worker.step()).await else {
-            shared.tally.trouble(&name, &Trouble::Wrong(format!("no answer within {} s; this client stops", PATIENCE.as_secs())));
+            shared.tally.trouble(
+                &name,
+                &Trouble::Wrong(format!(
+                    "no answer within {} s; this client stops",
+                    PATIENCE.as_secs()
+                )),
+            );
             return worker;
         };
         match outcome {
@@ -182,7 +214,10 @@ async fn work<W: Worker>(name: String, mut worker: W, shared: Arc<Shared>) -> W 
         }
         if worker.is_gone() {
             // Counted, whatever broke it: a client of a real application would have noticed as well.
-            shared.tally.trouble(&name, &Trouble::Wrong("the connection is gone; this client stops".to_owned()));
+            shared.tally.trouble(
+                &name,
+                &Trouble::Wrong("the connection is gone; this client stops".to_owned()),
+            );
             return worker;
         }
     }
@@ -190,5 +225,9 @@ async fn work<W: Worker>(name: String, mut worker: W, shared: Arc<Shared>) -> W 
 
 /// An answer that must be so.
 fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Trouble> {
-    if holds { Ok(()) } else { Err(Trouble::Wrong(otherwise())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Trouble::Wrong(otherwise()))
+    }
 }

@@ -33,7 +33,13 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// A walk that begins in phase 1, with so much time in each phase.
     pub(super) fn begin(stage: &'a mut Stage, traffic: &'a Traffic, each: Duration) -> Walk<'a> {
-        Walk { stage, traffic, each, phase: Phase::DeployNew, since: Instant::now() }
+        Walk {
+            stage,
+            traffic,
+            each,
+            phase: Phase::DeployNew,
+            since: Instant::now(),
+        }
     }
 
     /// All eight phases, and the old server's end. The traffic goes on all the time.
@@ -41,7 +47,9 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// When a step is refused for good, or something fails half way.
     pub(super) async fn finish(mut self) -> Result<(), Halt> {
-        self.stage.screen.say(told(Phase::DeployNew, "all traffic goes to the old store"));
+        self.stage
+            .screen
+            .say(told(Phase::DeployNew, "all traffic goes to the old store"));
         self.stay().await?;
         for phase in Phase::ALL.into_iter().skip(1) {
             self.step(phase).await?;
@@ -73,14 +81,26 @@ impl<'a> Walk<'a> {
             }
             let why = standing.refusal.filter(|_| standing.wanted == phase.name());
             if why.is_some() && why.as_deref().map(without_numbers) != told_why {
-                self.stage.screen.say(format!("    the guard says: {}", why.as_deref().unwrap_or_default().replace('\n', "\n        ")));
+                self.stage.screen.say(format!(
+                    "    the guard says: {}",
+                    why.as_deref()
+                        .unwrap_or_default()
+                        .replace('\n', "\n        ")
+                ));
                 told_why = why.as_deref().map(without_numbers);
             }
             if asked.elapsed() > PATIENCE {
                 let why = why.unwrap_or_else(|| "older transactions do not end".to_owned());
-                return Err(Halt::No(format!("phase {} {phase} did not come about within {} s: {why}", phase.number(), PATIENCE.as_secs())));
+                return Err(Halt::No(format!(
+                    "phase {} {phase} did not come about within {} s: {why}",
+                    phase.number(),
+                    PATIENCE.as_secs()
+                )));
             }
-            if why.is_some() && asked.elapsed() > HELP_AFTER && !std::mem::replace(&mut helped, true) {
+            if why.is_some()
+                && asked.elapsed() > HELP_AFTER
+                && !std::mem::replace(&mut helped, true)
+            {
                 self.command(&["verify"]).await?;
             }
             tokio::time::sleep(LOOK).await;
@@ -88,7 +108,14 @@ impl<'a> Walk<'a> {
         let took = asked.elapsed();
         self.stage.tally.enter(phase, self.since.elapsed());
         (self.phase, self.since) = (phase, Instant::now());
-        self.stage.screen.say(told(phase, &format!("{} (effective after {} ms)", meaning(phase), took.as_millis())));
+        self.stage.screen.say(told(
+            phase,
+            &format!(
+                "{} (effective after {} ms)",
+                meaning(phase),
+                took.as_millis()
+            ),
+        ));
         Ok(())
     }
 
@@ -126,22 +153,38 @@ impl<'a> Walk<'a> {
                 break;
             }
             if began.elapsed() > PATIENCE {
-                return Err(Halt::No(format!("the journal did not drain: {} dirty keys", standing.dirty_keys)));
+                return Err(Halt::No(format!(
+                    "the journal did not drain: {} dirty keys",
+                    standing.dirty_keys
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
-        let (old, new) = (self.stage.old.connect().await?, self.stage.new.connect().await?);
-        let compared = compare::stores(&old, &new).await.map_err(|error| Halt::broken("the comparison", describe(&error)))?;
+        let (old, new) = (
+            self.stage.old.connect().await?,
+            self.stage.new.connect().await?,
+        );
+        let compared = compare::stores(&old, &new)
+            .await
+            .map_err(|error| Halt::broken("the comparison", describe(&error)))?;
         let took = began.elapsed();
         drop(pause);
-        let what = format!("compared {} rows of both stores, with the clients held for {} ms", compared.rows, took.as_millis());
+        let what = format!(
+            "compared {} rows of both stores, with the clients held for {} ms",
+            compared.rows,
+            took.as_millis()
+        );
         self.note(&what, compared);
         Ok(())
     }
 
     fn note(&self, what: &str, compared: Compared) {
-        self.stage.tally.compared(compared.rows, compared.differences);
-        self.stage.screen.say(format!("    {what}: {} differ", compared.differences));
+        self.stage
+            .tally
+            .compared(compared.rows, compared.differences);
+        self.stage
+            .screen
+            .say(format!("    {what}: {} differ", compared.differences));
         for line in compared.shown {
             self.stage.screen.say(format!("      {line}"));
         }
@@ -152,7 +195,9 @@ impl<'a> Walk<'a> {
         self.stay_for(self.each / 2).await?;
         self.stage.old.switch_off()?;
         self.stage.operations_at_switch_off = Some(self.stage.tally.operations());
-        self.stage.screen.say("    the old server is switched off; the clients go on");
+        self.stage
+            .screen
+            .say("    the old server is switched off; the clients go on");
         Ok(())
     }
 
@@ -160,7 +205,11 @@ impl<'a> Walk<'a> {
     async fn stay(&mut self) -> Result<(), Halt> {
         let left = self.each.saturating_sub(self.since.elapsed());
         // The last phase has its own time after the switch-off.
-        let left = if self.stage.operations_at_switch_off.is_some() { self.each / 2 } else { left };
+        let left = if self.stage.operations_at_switch_off.is_some() {
+            self.each / 2
+        } else {
+            left
+        };
         self.stay_for(left).await
     }
 
@@ -168,7 +217,10 @@ impl<'a> Walk<'a> {
         let until = Instant::now() + time;
         while Instant::now() < until {
             if !self.stage.proxy.is_up() {
-                return Err(Halt::broken("crossfade serve ended; the end of its log", format!("\n{}", self.stage.proxy.log(20))));
+                return Err(Halt::broken(
+                    "crossfade serve ended; the end of its log",
+                    format!("\n{}", self.stage.proxy.log(20)),
+                ));
             }
             tokio::time::sleep(LOOK.min(until.saturating_duration_since(Instant::now()))).await;
         }
@@ -177,9 +229,10 @@ impl<'a> Walk<'a> {
 
     async fn standing(&mut self) -> Result<Standing, Halt> {
         match self.stage.proxy.standing().await {
-            Err(_) if !self.stage.proxy.is_up() => {
-                Err(Halt::broken("crossfade serve ended; the end of its log", format!("\n{}", self.stage.proxy.log(20))))
-            }
+            Err(_) if !self.stage.proxy.is_up() => Err(Halt::broken(
+                "crossfade serve ended; the end of its log",
+                format!("\n{}", self.stage.proxy.log(20)),
+            )),
             answer => answer,
         }
     }

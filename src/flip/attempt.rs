@@ -1,20 +1,25 @@
 //! One attempt at one move: facts, guard, barrier, record, publication.
 
+mod inside;
+mod publish;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossfade_phase::Phase;
-use crossfade_store::{Mapping, ResolveError, StoreError};
-use crossfade_toggle::{Basis, Evidence, FlipError, Holder, Move, Proof, Ready, Reason, Refusal, Toggle, Unmet, guard};
-use tokio::time::timeout;
-
-use super::{evidence::inside_barrier, gather, record::record, refusal_text, sequences};
-use crate::{
-    app::{App, Need},
-    jobs,
+use crossfade_store::{Mapping, ResolveError};
+use crossfade_toggle::{
+    Evidence, FlipError, Holder, Move, Proof, Reason, Refusal, Toggle, Unmet, guard,
 };
+
+pub(crate) use publish::settled;
+
+use super::{gather, refusal_text};
+use crate::app::{App, Need};
+use inside::inside_barrier;
+use publish::{empty_tables, publish, trust_empty};
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -32,56 +37,94 @@ pub(crate) enum Outcome {
     CalledOff(String),
 }
 
-impl Outcome {
-    fn refused(why: impl Into<String>) -> Outcome {
-        Outcome::Refused { why: why.into(), passing: false }
-    }
-}
-
-/// Why the steps inside the barrier did not get to their end.
-enum Inside {
-    Refused(Box<Refusal>),
-    Store(StoreError),
-    Immovable(Vec<String>),
-    TimedOut,
-}
-
 /// Tries `step`; an operator's `overriding` reason stands in for conditions that do not hold.
-pub(crate) async fn attempt(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, overriding: Option<Reason>) -> Outcome {
-    let gathered = gather(app, toggle, step).await;
-    let proof = match (guard(step, &gathered.evidence), overriding) {
-        (Ok(proof), _) => proof,
-        (Err(refusal), Some(reason)) => {
-            tracing::warn!(toggle = toggle.name(), because = reason.as_str(), %refusal, "an operator overrides the guard");
-            refusal.overridden(reason)
+pub(crate) async fn attempt(
+    app: &Arc<App>,
+    toggle: &Arc<Toggle>,
+    step: Move,
+    overriding: Option<Reason>,
+) -> Outcome {
+    try_move(app, toggle, step, overriding)
+        .await
+        .unwrap_or_else(|stopped| stopped)
+}
+
+/// The error is an outcome, too: where the attempt stopped.
+async fn try_move(
+    app: &Arc<App>,
+    toggle: &Arc<Toggle>,
+    step: Move,
+    overriding: Option<Reason>,
+) -> Result<Outcome, Outcome> {
+    let (proof, evidence) = weigh(app, toggle, step, overriding).await?;
+    let mapping = new_mapping(app, toggle, step)
+        .await
+        .map_err(|error| Outcome::Refused {
+            why: format!("{step} is refused: {error} (`crossfade check`)"),
+            passing: false,
+        })?;
+    let empty = match &mapping {
+        Some(mapping) if step.to() == Phase::DualWrite => {
+            empty_tables(app, mapping, toggle.name()).await
         }
-        (Err(refusal), None) => {
-            let passing = is_passing(&refusal);
-            return Outcome::Refused { why: refusal_text(&refusal, &gathered.details), passing };
-        }
-    };
-    let mapping = match new_mapping(app, toggle, step).await {
-        Ok(mapping) => mapping,
-        Err(error) => return Outcome::refused(format!("{step} is refused: {error} (`crossfade check`)")),
+        Some(_) | None => Vec::new(),
     };
     let drain_timeout = app.config.load().flips.drain_timeout;
     if let Some(why) = too_long_open(toggle, step, drain_timeout) {
-        return Outcome::Refused { why, passing: true };
+        return Err(Outcome::Refused { why, passing: true });
     }
     let began = Instant::now();
-    let ready = match toggle.gate().prepare(proof, drain_timeout).await {
-        Ok(ready) => ready,
-        Err(error @ FlipError::DrainTimedOut { .. }) => return Outcome::CalledOff(format!("{step}: {error} (`crossfade status` shows who holds it up)")),
-        Err(error) => return Outcome::Refused { why: format!("{step}: {error} (`crossfade status`)"), passing: true },
-    };
+    let ready = toggle
+        .gate()
+        .prepare(proof, drain_timeout)
+        .await
+        .map_err(|error| not_ready(step, &error))?;
     if step.changes_primary() {
         let left = drain_timeout.saturating_sub(began.elapsed());
-        if let Err(inside) = inside_bounded(app, toggle, step, ready.proof(), gathered.evidence, left).await {
-            // Dropping `ready` opens the barrier in the old phase.
-            return called_off(step, inside);
-        }
+        // An error drops `ready`, which opens the barrier in the old phase.
+        inside_barrier(app, toggle, ready.proof(), evidence, left).await?;
     }
-    publish(app, toggle, step, ready, mapping)
+    let outcome = publish(app, toggle, ready, mapping);
+    if matches!(outcome, Outcome::Moved) && toggle.gate().is_effective() {
+        trust_empty(app, &empty);
+    }
+    Ok(outcome)
+}
+
+/// Asks the guard, and an operator's word where it refuses.
+async fn weigh(
+    app: &App,
+    toggle: &Toggle,
+    step: Move,
+    overriding: Option<Reason>,
+) -> Result<(Proof, Evidence), Outcome> {
+    let gathered = gather(app, toggle, step).await;
+    match (guard(step, &gathered.evidence), overriding) {
+        (Ok(proof), _) => Ok((proof, gathered.evidence)),
+        (Err(refusal), Some(reason)) => {
+            tracing::warn!(toggle = toggle.name(), because = reason.as_str(), %refusal, "an operator overrides the guard");
+            Ok((refusal.overridden(reason), gathered.evidence))
+        }
+        (Err(refusal), None) => Err(Outcome::Refused {
+            passing: is_passing(&refusal),
+            why: refusal_text(&refusal, &gathered.details),
+        }),
+    }
+}
+
+fn not_ready(step: Move, error: &FlipError) -> Outcome {
+    match error {
+        FlipError::DrainTimedOut { .. } | FlipError::InsideTimedOut { .. } => Outcome::CalledOff(
+            format!("{step}: {error} (`crossfade status` shows who holds it up)"),
+        ),
+        FlipError::Busy
+        | FlipError::Stale { .. }
+        | FlipError::NotEffective { .. }
+        | FlipError::Inside(_) => Outcome::Refused {
+            why: format!("{step}: {error} (`crossfade status`)"),
+            passing: true,
+        },
+    }
 }
 
 /// What is left of the comparison's window that is waited out without a word.
@@ -94,17 +137,32 @@ pub(crate) fn is_passing(refusal: &Refusal) -> bool {
 
 fn passes(unmet: &Unmet) -> bool {
     match unmet {
-        Unmet::NotEffective(_) | Unmet::Elsewhere(_) | Unmet::DirtyKeys(_) | Unmet::UnresolvedIntents(_) | Unmet::JobRunning(_) => true,
+        Unmet::NotEffective(_)
+        | Unmet::Elsewhere(_)
+        | Unmet::DirtyKeys(_)
+        | Unmet::UnresolvedIntents(_)
+        | Unmet::JobRunning(_) => true,
         // Nobody knows yet since when the phase is effective: it became so a moment ago.
         Unmet::NotCompared => true,
-        Unmet::WatchedTooShort { watched, window } => window.saturating_sub(*watched) <= WINDOW_LEFT,
+        Unmet::WatchedTooShort { watched, window } => {
+            window.saturating_sub(*watched) <= WINDOW_LEFT
+        }
         _something_to_do => false,
     }
 }
 
 /// A mapping by the catalogs as they are, for moves after which more of them is used.
-async fn new_mapping(app: &App, toggle: &Toggle, step: Move) -> Result<Option<Mapping>, ResolveError> {
-    let looks_anew = matches!((step.from(), step.to()), (Phase::DeployNew, Phase::UseOld) | (Phase::UseOld, Phase::DualWrite) | (Phase::NewOnly, Phase::Backfill));
+async fn new_mapping(
+    app: &App,
+    toggle: &Toggle,
+    step: Move,
+) -> Result<Option<Mapping>, ResolveError> {
+    let looks_anew = matches!(
+        (step.from(), step.to()),
+        (Phase::DeployNew, Phase::UseOld)
+            | (Phase::UseOld, Phase::DualWrite)
+            | (Phase::NewOnly, Phase::Backfill)
+    );
     if !looks_anew {
         return Ok(None);
     }
@@ -125,86 +183,21 @@ fn too_long_open(toggle: &Toggle, step: Move, drain_timeout: Duration) -> Option
     if !step.needs_barrier() {
         return None;
     }
-    let long = |holder: &Holder| holder.open_for.is_some_and(|open_for| open_for > drain_timeout);
-    let holders: Vec<String> = toggle.gate().pinned().iter().filter(|holder| long(holder)).take(5).map(ToString::to_string).collect();
+    let long = |holder: &Holder| {
+        holder
+            .open_for
+            .is_some_and(|open_for| open_for > drain_timeout)
+    };
+    let holders: Vec<String> = toggle
+        .gate()
+        .pinned()
+        .iter()
+        .filter(|holder| long(holder))
+        .take(5)
+        .map(ToString::to_string)
+        .collect();
     (!holders.is_empty()).then(|| {
         let held = holders.join("; ");
         format!("{step} waits: transactions have been open for longer than drain_timeout ({} ms): {held} (`crossfade status`)", drain_timeout.as_millis())
     })
-}
-
-async fn inside_bounded(app: &App, toggle: &Toggle, step: Move, proof: &Proof, before: Evidence, left: Duration) -> Result<(), Inside> {
-    let outcome = timeout(left, inside(app, toggle, step, proof, before)).await;
-    outcome.unwrap_or(Err(Inside::TimedOut))
-}
-
-/// What belongs inside the barrier of a move that changes the primary: everything the coming primary has is on its disk, its sequences are past the other's,
-/// and the facts still hold now that nothing runs any more.
-async fn inside(app: &App, toggle: &Toggle, step: Move, proof: &Proof, before: Evidence) -> Result<(), Inside> {
-    let coming = step.to().primary();
-    if app.journal.backlog(toggle.name()).unconfirmed > 0 {
-        app.confirmer.confirm(coming).await.map_err(Inside::Store)?;
-    }
-    let tables = app.tables_of(toggle.name());
-    let immovable = sequences::advance(app, &tables, coming).await.map_err(Inside::Store)?;
-    let overridden = matches!(proof.basis(), Basis::Override { .. });
-    if !immovable.is_empty() && !overridden {
-        return Err(Inside::Immovable(immovable));
-    }
-    proof.still_holds(&inside_barrier(app, toggle, before)).map_err(|refusal| Inside::Refused(Box::new(refusal)))
-}
-
-fn called_off(step: Move, inside: Inside) -> Outcome {
-    match inside {
-        Inside::Refused(refusal) => Outcome::Refused { passing: is_passing(&refusal), why: refusal.to_string() },
-        Inside::Store(error) => Outcome::CalledOff(format!("{step} was called off: {error} (`crossfade check`)")),
-        Inside::Immovable(names) => Outcome::CalledOff(format!("{step} was called off: sequences stay behind: {} (`crossfade check`)", names.join(", "))),
-        Inside::TimedOut => Outcome::CalledOff(format!("{step} was called off: the steps inside the barrier did not end within drain_timeout (`crossfade status`)")),
-    }
-}
-
-/// Records, then publishes, with nothing in between that could be dropped.
-fn publish(app: &Arc<App>, toggle: &Arc<Toggle>, step: Move, ready: Ready, mapping: Option<Mapping>) -> Outcome {
-    let basis = ready.proof().basis().clone();
-    // Sessions of the new phase route by the new mapping; those of the old phase may, since nothing in it contradicts the old one.
-    if let Some(mapping) = mapping {
-        app.put_mapping(mapping);
-    }
-    let tables = app.tables_of(toggle.name());
-    if let Err(error) = record(&app.journal, toggle.name(), &tables, step, &basis) {
-        return Outcome::CalledOff(format!("{step} was called off: {error}; make room or correct the rights of state_dir"));
-    }
-    let flipped = ready.publish();
-    app.complete.refresh(&app.journal, &app.mapping());
-    if let Some(shared) = app.shared.get() {
-        shared.flips.notify_waiters();
-    }
-    app.facts(toggle).moved();
-    let (from, to) = (step.from(), step.to());
-    app.own_metrics.flips.with_label_values(&[toggle.name(), from.name(), to.name()]).inc();
-    let drained_ms = flipped.drained_in.as_millis();
-    let basis = match &flipped.basis {
-        Basis::Guard => "guard".to_owned(),
-        Basis::Override { reason, .. } => format!("override: {reason}"),
-    };
-    tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %flipped.snapshot.epoch, drained_ms, basis, "toggle \"{}\" moved: {step}", toggle.name());
-    tokio::spawn(settled(app.clone(), toggle.clone()));
-    Outcome::Moved
-}
-
-/// Waits until the published phase is effective, notes it, and starts what begins with it.
-pub(crate) async fn settled(app: Arc<App>, toggle: Arc<Toggle>) {
-    let began = Instant::now();
-    let snapshot = toggle.gate().effective().await;
-    if !app.facts(&toggle).effective(snapshot.epoch) {
-        return;
-    }
-    app.metrics.phase.with_label_values(&[toggle.name()]).set(snapshot.phase.number().into());
-    let after_ms = began.elapsed().as_millis();
-    tracing::info!(toggle = toggle.name(), phase = %snapshot.phase, epoch = %snapshot.epoch, after_ms, "phase {} is effective", snapshot.phase);
-    app.facts(&toggle).look.notify_one();
-    // A command that moves a toggle while nothing serves leaves the work to the next start.
-    if snapshot.phase == Phase::Backfill && app.shared.get().is_some() {
-        jobs::complete_toggle(app.clone(), toggle.clone(), snapshot);
-    }
 }

@@ -2,7 +2,9 @@
 
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{StoreError, TableMap};
-use crossfade_toggle::{Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle};
+use crossfade_toggle::{
+    Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle,
+};
 use tokio::time::{Duration, timeout};
 
 use super::{preflight, sequences};
@@ -25,7 +27,10 @@ pub(crate) struct Gathered {
 pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     let gate = toggle.gate();
     let current = gate.current();
-    let mut gathered = Gathered { evidence: Evidence::unknown(current), details: Vec::new() };
+    let mut gathered = Gathered {
+        evidence: Evidence::unknown(current),
+        details: Vec::new(),
+    };
     gathered.evidence.effective = is_effective(gate);
     if (step.from(), step.to()) == (Phase::UseOld, Phase::DualWrite) {
         gathered.evidence.new_store = answer(app, Side::New).await;
@@ -47,12 +52,18 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     }
     // The journal marks the keys of a transaction whose session is gone by itself: no intent stays open without somebody to close it.
     let dirty_keys = app.journal.dirty_count(toggle.name()) as u64;
-    evidence.journal = Some(JournalFacts { dirty_keys, unresolved_intents: 0 });
+    evidence.journal = Some(JournalFacts {
+        dirty_keys,
+        unresolved_intents: 0,
+    });
     evidence.comparison = comparison(app, toggle);
     evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
     if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
         // A verify of a table that was never copied only finds everything missing.
-        let never = evidence.tables.iter().filter(|table| table.new_bypassed && !table.backfilled);
+        let never = evidence
+            .tables
+            .iter()
+            .filter(|table| table.new_bypassed && !table.backfilled);
         gathered.details.extend(never.map(|table| format!("table \"{0}\" was never copied: `crossfade backfill --table {0}` before the verify", table.name)));
     }
     gathered
@@ -63,7 +74,10 @@ pub(super) fn inside_barrier(app: &App, toggle: &Toggle, before: Evidence) -> Ev
     let backlog = app.journal.backlog(toggle.name());
     Evidence {
         effective: is_effective(toggle.gate()),
-        journal: Some(JournalFacts { dirty_keys: backlog.dirty as u64, unresolved_intents: (backlog.open + backlog.unconfirmed) as u64 }),
+        journal: Some(JournalFacts {
+            dirty_keys: backlog.dirty as u64,
+            unresolved_intents: (backlog.open + backlog.unconfirmed) as u64,
+        }),
         ..before
     }
 }
@@ -91,7 +105,10 @@ async fn answer(app: &App, side: Side) -> StoreAnswer {
         Ok(Ok(())) => StoreAnswer::Answers,
         Ok(Err(error)) => StoreAnswer::Silent(error.to_string()),
         Err(_) => {
-            let late = StoreError::TimedOut { store: app.endpoint(side).config.url.to_string(), after: PING };
+            let late = StoreError::TimedOut {
+                store: app.endpoint(side).config.url.to_string(),
+                after: PING,
+            };
             StoreAnswer::Silent(late.to_string())
         }
     }
@@ -109,13 +126,20 @@ fn comparison(app: &App, toggle: &Toggle) -> Option<Comparison> {
 fn facts(app: &App, table: &TableMap) -> TableFacts {
     let forward = table_record(&app.journal, table);
     let reverse = reverse_record(&app.journal, table);
-    let since_backfill = forward.verified.as_ref().filter(|verified| forward.backfilled_at_epoch.is_none_or(|epoch| verified.at_epoch >= epoch));
+    let since_backfill = forward.verified.as_ref().filter(|verified| {
+        forward
+            .backfilled_at_epoch
+            .is_none_or(|epoch| verified.at_epoch >= epoch)
+    });
     TableFacts {
         name: table.old.name.to_string(),
-        new_bypassed: forward.bypassed.is_some() || forward.verified.is_none(),
+        // Entering phase 3 sets it, unless the table began empty there with nothing running beside: so it is there also for 'never verified'.
+        new_bypassed: forward.bypassed.is_some(),
         old_bypassed: reverse.bypassed.is_some(),
         backfilled: forward.backfilled_at_epoch.is_some(),
-        differences: since_backfill.filter(|_| forward.bypassed.is_none()).map(|verified| verified.differences),
+        differences: since_backfill
+            .filter(|_| forward.bypassed.is_none())
+            .map(|verified| verified.differences),
         reverse_differences: reverse.verified.map(|verified| verified.differences),
     }
 }

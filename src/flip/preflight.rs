@@ -39,7 +39,14 @@ impl Preflight {
         if self.failure.is_some() {
             return None;
         }
-        Some((mistakes + self.findings.iter().filter(|weighed| weighed.blocks()).count()) as u64)
+        Some(
+            (mistakes
+                + self
+                    .findings
+                    .iter()
+                    .filter(|weighed| weighed.blocks())
+                    .count()) as u64,
+        )
     }
 
     /// What stands in the way, a line each.
@@ -47,12 +54,19 @@ impl Preflight {
         let mut lines = Vec::new();
         match &self.mapping {
             Ok(_) => {}
-            Err(ResolveError::Mistakes(mistakes)) => lines.extend(mistakes.iter().map(ToString::to_string)),
+            Err(ResolveError::Mistakes(mistakes)) => {
+                lines.extend(mistakes.iter().map(ToString::to_string))
+            }
             Err(ResolveError::Store(error)) => lines.push(error.to_string()),
         }
         lines.extend(self.failure.iter().map(ToString::to_string));
         let blocking = self.findings.iter().filter(|weighed| weighed.blocks());
-        lines.extend(blocking.map(|Weighed { finding, .. }| format!("table \"{}\": {}; {}", finding.table, finding.what, finding.remedy)));
+        lines.extend(blocking.map(|Weighed { finding, .. }| {
+            format!(
+                "table \"{}\": {}; {}",
+                finding.table, finding.what, finding.remedy
+            )
+        }));
         lines
     }
 }
@@ -62,13 +76,22 @@ pub(crate) async fn preflight(config: &Config, stores: &Stores, toggle: &str) ->
     let mut one = config.clone();
     one.toggles.retain(|name, _| name == toggle);
     let mapping = resolve(&one, &*stores.old, Some(&*stores.new)).await;
-    let mut found = Preflight { mapping, findings: Vec::new(), failure: None };
-    let Ok(mapping) = &found.mapping else { return found };
+    let mut found = Preflight {
+        mapping,
+        findings: Vec::new(),
+        failure: None,
+    };
+    let Ok(mapping) = &found.mapping else {
+        return found;
+    };
     for table in &mapping.tables {
         for store in [&stores.old, &stores.new] {
             match store.findings(table, mapping).await {
                 Ok(findings) => {
-                    let weigh = |finding: Finding| Weighed { acknowledged: is_acknowledged(config, toggle, &finding), finding };
+                    let weigh = |finding: Finding| Weighed {
+                        acknowledged: is_acknowledged(config, toggle, &finding),
+                        finding,
+                    };
                     found.findings.extend(findings.into_iter().map(weigh));
                 }
                 Err(error) => {
@@ -82,11 +105,20 @@ pub(crate) async fn preflight(config: &Config, stores: &Stores, toggle: &str) ->
 }
 
 fn is_acknowledged(config: &Config, toggle: &str, finding: &Finding) -> bool {
-    let Some(name) = &finding.name else { return false };
+    let Some(name) = &finding.name else {
+        return false;
+    };
     acknowledged(config, toggle, &finding.table).is_some_and(|names| names.contains(name))
 }
 
-fn acknowledged<'c>(config: &'c Config, toggle: &str, table: &QualifiedName) -> Option<&'c [String]> {
+fn acknowledged<'c>(
+    config: &'c Config,
+    toggle: &str,
+    table: &QualifiedName,
+) -> Option<&'c [String]> {
     let tables = &config.toggles.get(toggle)?.tables;
-    tables.iter().find(|typed| typed.old == *table).map(|typed| typed.acknowledge.as_slice())
+    tables
+        .iter()
+        .find(|typed| typed.old == *table)
+        .map(|typed| typed.acknowledge.as_slice())
 }

@@ -11,7 +11,13 @@ use crate::app::reverse_name;
 ///
 /// # Errors
 /// When the state files cannot be written; the phase is as it was then.
-pub(super) fn record(journal: &Journal, toggle: &str, tables: &[TableMap], step: Move, basis: &Basis) -> Result<u64, StateError> {
+pub(super) fn record(
+    journal: &Journal,
+    toggle: &str,
+    tables: &[TableMap],
+    step: Move,
+    basis: &Basis,
+) -> Result<u64, StateError> {
     for table in tables {
         mark_forward(journal, table, step)?;
         mark_reverse(journal, table, step)?;
@@ -24,7 +30,9 @@ fn mark_forward(journal: &Journal, table: &TableMap, step: Move) -> Result<(), S
     let dual = |phase: Phase| phase > Phase::UseOld;
     let reason = match (dual(step.from()), dual(step.to())) {
         (true, false) => format!("phase {} does not write the new store", step.to()),
-        (false, true) => "rows may have been written before phase dual-write was effective".to_owned(),
+        (false, true) => {
+            "rows may have been written before phase dual-write was effective".to_owned()
+        }
         (true, true) | (false, false) => return Ok(()),
     };
     bypassed(journal, &table.old.name.to_string(), reason)
@@ -36,18 +44,34 @@ fn mark_reverse(journal: &Journal, table: &TableMap, step: Move) -> Result<(), S
     let written = |phase: Phase| phase.primary() == Side::Old || phase == Phase::NewPrimary;
     match (step.from(), step.to()) {
         // Inside the barrier and with an empty journal: the old store has every row.
-        (Phase::DualRead, Phase::NewPrimary) => journal.state().update_table(&name, |known| *known = TableState::default()).map(drop),
+        (Phase::DualRead, Phase::NewPrimary) => journal
+            .state()
+            .update_table(&name, |known| *known = TableState::default())
+            .map(drop),
         (from, to) if written(from) && !written(to) => {
-            journal.state().update_table(&name, |known| known.verified = None)?;
-            bypassed(journal, &name, format!("phase {to} does not write the old store"))
+            journal
+                .state()
+                .update_table(&name, |known| known.verified = None)?;
+            bypassed(
+                journal,
+                &name,
+                format!("phase {to} does not write the old store"),
+            )
         }
-        (from, to) if !written(from) && written(to) => bypassed(journal, &name, format!("rows may have been written before phase {to} was effective")),
+        (from, to) if !written(from) && written(to) => bypassed(
+            journal,
+            &name,
+            format!("rows may have been written before phase {to} was effective"),
+        ),
         _neither => Ok(()),
     }
 }
 
 fn bypassed(journal: &Journal, table: &str, reason: String) -> Result<(), StateError> {
-    journal.state().update_table(table, |known| known.bypassed = Some(reason)).map(drop)
+    journal
+        .state()
+        .update_table(table, |known| known.bypassed = Some(reason))
+        .map(drop)
 }
 
 fn why(basis: &Basis) -> Why {
@@ -55,7 +79,11 @@ fn why(basis: &Basis) -> Why {
         Basis::Guard => Why::Guards("every condition held".to_owned()),
         Basis::Override { reason, unmet } => Why::Override {
             because: reason.as_str().to_owned(),
-            refused: unmet.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            refused: unmet
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
         },
     }
 }
@@ -68,7 +96,10 @@ mod tests {
     use crossfade_store::{Relation, TableId};
 
     fn table() -> TableMap {
-        let name = QualifiedName { schema: "public".into(), name: "orders".into() };
+        let name = QualifiedName {
+            schema: "public".into(),
+            name: "orders".into(),
+        };
         TableMap {
             id: TableId(0),
             toggle: "shop".into(),
@@ -84,20 +115,35 @@ mod tests {
     fn walk(journal: &Journal, phases: &[u8]) {
         for pair in phases.windows(2) {
             let phase = |number| Phase::from_number(number).unwrap();
-            record(journal, "shop", &[table()], Move::new(phase(pair[0]), phase(pair[1])).unwrap(), &Basis::Guard).unwrap();
+            record(
+                journal,
+                "shop",
+                &[table()],
+                Move::new(phase(pair[0]), phase(pair[1])).unwrap(),
+                &Basis::Guard,
+            )
+            .unwrap();
         }
     }
 
     fn verified(journal: &Journal, name: &str) {
-        let outcome = Verified { at_unix_s: 1, at_epoch: 9, rows: 3, differences: 0 };
-        let change = |known: &mut TableState| (known.verified, known.bypassed, known.backfilled_at_epoch) = (Some(outcome), None, Some(1));
+        let outcome = Verified {
+            at_unix_s: 1,
+            at_epoch: 9,
+            rows: 3,
+            differences: 0,
+        };
+        let change = |known: &mut TableState| {
+            (known.verified, known.bypassed, known.backfilled_at_epoch) =
+                (Some(outcome), None, Some(1))
+        };
         journal.state().update_table(name, change).unwrap();
     }
 
     #[test]
     fn trap_38_a_spell_in_phase_2_makes_the_new_store_untrusted() {
-        let dir = std::env::temp_dir().join(format!("crossfade-record-{}", std::process::id()));
-        let journal = Journal::open(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
         walk(&journal, &[2, 3]);
         assert!(journal.state().table("public.orders").bypassed.is_some());
         verified(&journal, "public.orders");
@@ -108,13 +154,17 @@ mod tests {
         walk(&journal, &[2, 3, 4]);
         verified(&journal, "public.orders");
         walk(&journal, &[4, 5, 6]);
-        assert!(journal.state().table("public.orders").is_complete(), "the way on asks nothing of the new store");
+        assert!(
+            journal.state().table("public.orders").is_complete(),
+            "the way on asks nothing of the new store"
+        );
         let reverse = reverse_name(&table());
         assert!(journal.state().table(&reverse).bypassed.is_some());
         verified(&journal, &reverse);
         walk(&journal, &[6, 5]);
-        assert!(journal.state().table(&reverse).bypassed.is_some(), "writes of 6 went by the old store until 5 was effective");
-        drop(journal);
-        std::fs::remove_dir_all(dir).unwrap();
+        assert!(
+            journal.state().table(&reverse).bypassed.is_some(),
+            "writes of 6 went by the old store until 5 was effective"
+        );
     }
 }

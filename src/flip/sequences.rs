@@ -8,11 +8,17 @@ use crossfade_store::{StoreError, StoreResult, TableMap};
 use crate::app::App;
 
 /// Names what cannot be moved in the store of `coming`, with the reasons; no names when that could not be found out.
-pub(super) async fn immovable(app: &App, tables: &[TableMap], coming: Side) -> (Option<Vec<String>>, Vec<String>) {
+pub(super) async fn immovable(
+    app: &App,
+    tables: &[TableMap],
+    coming: Side,
+) -> (Option<Vec<String>>, Vec<String>) {
     match advance(app, tables, coming).await {
         Ok(names) => (Some(names), Vec::new()),
         // No right to move it: the store says which.
-        Err(StoreError::Rejected { sqlstate, message, .. }) if sqlstate == "42501" => (Some(vec![message.clone()]), Vec::new()),
+        Err(StoreError::Rejected {
+            sqlstate, message, ..
+        }) if sqlstate == "42501" => (Some(vec![message.clone()]), Vec::new()),
         Err(error) => (None, vec![error.to_string()]),
     }
 }
@@ -22,7 +28,11 @@ pub(super) async fn immovable(app: &App, tables: &[TableMap], coming: Side) -> (
 ///
 /// # Errors
 /// What a store said.
-pub(super) async fn advance(app: &App, tables: &[TableMap], coming: Side) -> StoreResult<Vec<String>> {
+pub(super) async fn advance(
+    app: &App,
+    tables: &[TableMap],
+    coming: Side,
+) -> StoreResult<Vec<String>> {
     let (coming, present) = (app.stores.on(coming), app.stores.on(coming.other()));
     let mut immovable = Vec::new();
     for table in tables {
@@ -37,10 +47,21 @@ pub(super) async fn advance(app: &App, tables: &[TableMap], coming: Side) -> Sto
 }
 
 /// Columns whose sequence stands below its floor, or that have none although the other store's has and nothing else fills them.
-fn left_behind(table: &TableMap, side: Side, floor: &BTreeMap<String, i64>, standing: &BTreeMap<String, i64>) -> Vec<String> {
+fn left_behind(
+    table: &TableMap,
+    side: Side,
+    floor: &BTreeMap<String, i64>,
+    standing: &BTreeMap<String, i64>,
+) -> Vec<String> {
     let mut names = Vec::new();
     for (old_name, floor) in floor {
-        let Some(column) = table.columns.iter().find(|column| column.old.name == *old_name) else { continue };
+        let Some(column) = table
+            .columns
+            .iter()
+            .find(|column| column.old.name == *old_name)
+        else {
+            continue;
+        };
         let (here, there) = (column.on(side), column.on(side.other()));
         match (&here.sequence, standing.get(old_name)) {
             (Some(_), Some(standing)) if standing >= floor => {}
@@ -48,7 +69,11 @@ fn left_behind(table: &TableMap, side: Side, floor: &BTreeMap<String, i64>, stan
             (Some(_), None) => {}
             (Some(sequence), Some(_)) => names.push(sequence.to_string()),
             (None, _) if there.sequence.is_none() || here.has_default => {}
-            (None, _) => names.push(format!("{}.{} (it has none)", table.on(side).name, here.name)),
+            (None, _) => names.push(format!(
+                "{}.{} (it has none)",
+                table.on(side).name,
+                here.name
+            )),
         }
     }
     names
@@ -61,17 +86,28 @@ mod tests {
     use crossfade_store::{Column, ColumnMap, Relation, TableId};
 
     fn name(name: &str) -> QualifiedName {
-        QualifiedName { schema: "public".into(), name: name.into() }
+        QualifiedName {
+            schema: "public".into(),
+            name: name.into(),
+        }
     }
 
     fn table(old: Option<&str>, new: Option<&str>, new_default: bool) -> TableMap {
-        let column = |sequence: Option<&str>, has_default| Column { name: "id".into(), sequence: sequence.map(name), has_default, ..Column::default() };
+        let column = |sequence: Option<&str>, has_default| Column {
+            name: "id".into(),
+            sequence: sequence.map(name),
+            has_default,
+            ..Column::default()
+        };
         TableMap {
             id: TableId(0),
             toggle: "shop".into(),
             old: Relation::named(name("orders")),
             new: Relation::named(name("sales")),
-            columns: vec![ColumnMap { old: column(old, true), new: column(new, new_default) }],
+            columns: vec![ColumnMap {
+                old: column(old, true),
+                new: column(new, new_default),
+            }],
             key: vec![0],
             version: None,
             dropped: Vec::new(),
@@ -86,13 +122,19 @@ mod tests {
     fn trap_33_a_sequence_that_stays_behind_is_named() {
         let both = table(Some("orders_id_seq"), Some("sales_id_seq"), true);
         assert!(left_behind(&both, Side::New, &at(7), &at(7)).is_empty());
-        assert_eq!(left_behind(&both, Side::New, &at(7), &at(6)), ["public.sales_id_seq"]);
+        assert_eq!(
+            left_behind(&both, Side::New, &at(7), &at(6)),
+            ["public.sales_id_seq"]
+        );
     }
 
     #[test]
     fn trap_33_a_column_that_nothing_would_fill_is_named() {
         let none = table(Some("orders_id_seq"), None, false);
-        assert_eq!(left_behind(&none, Side::New, &at(7), &BTreeMap::new()), ["public.sales.id (it has none)"]);
+        assert_eq!(
+            left_behind(&none, Side::New, &at(7), &BTreeMap::new()),
+            ["public.sales.id (it has none)"]
+        );
         let other_default = table(Some("orders_id_seq"), None, true);
         assert!(left_behind(&other_default, Side::New, &at(7), &BTreeMap::new()).is_empty());
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crossfade_phase::Phase;
-use crossfade_toggle::{Move, Plan, Toggle};
+use crossfade_toggle::{IllegalMove, Move, Plan, Toggle};
 
 use super::{Outcome, attempt};
 use crate::app::App;
@@ -46,8 +46,30 @@ pub(crate) async fn supervise(app: Arc<App>, toggle: Arc<Toggle>) {
     }
 }
 
+/// Says at once what no guard has to be asked for: that no step leads to where the file wants a toggle (traps 39 and 40).
+pub(crate) fn first_look(app: &App, toggle: &Toggle) {
+    if let Plan::Refused(illegal) = toggle.plan() {
+        no_such_step(app, toggle, &illegal);
+    }
+}
+
+fn no_such_step(app: &App, toggle: &Toggle, illegal: &IllegalMove) {
+    let next = illegal
+        .next()
+        .map(|phase| format!(" (`crossfade phase {} {phase}`)", toggle.name()));
+    refused(
+        app,
+        toggle,
+        &format!("{illegal}{}", next.unwrap_or_default()),
+    );
+}
+
 /// Does what the plan says; the pause until the next look, `None` when only a change of the file can give a reason for one.
-async fn look(app: &Arc<App>, toggle: &Arc<Toggle>, trying: &mut Option<Trying>) -> Option<Duration> {
+async fn look(
+    app: &Arc<App>,
+    toggle: &Arc<Toggle>,
+    trying: &mut Option<Trying>,
+) -> Option<Duration> {
     let facts = app.facts(toggle);
     let step = match toggle.plan() {
         Plan::Stay(_) => {
@@ -57,20 +79,25 @@ async fn look(app: &Arc<App>, toggle: &Arc<Toggle>, trying: &mut Option<Trying>)
         }
         Plan::Refused(illegal) => {
             *trying = None;
-            let next = illegal.next().map(|phase| format!(" (`crossfade phase {} {phase}`)", toggle.name()));
-            refused(app, toggle, &format!("{illegal}{}", next.unwrap_or_default()));
+            no_such_step(app, toggle, &illegal);
             return Some(RETRY);
         }
         Plan::Try(step) => step,
     };
     if trying.as_ref().is_none_or(|trying| trying.step != step) {
-        *trying = Some(Trying { step, since: Instant::now(), called_off: 0 });
+        *trying = Some(Trying {
+            step,
+            since: Instant::now(),
+            called_off: 0,
+        });
     }
     let began = Instant::now();
     let outcome = attempt(app, toggle, step, facts.overriding(step.to())).await;
     // Looking at large catalogs takes its time, and is not done for its own sake.
     let retry = RETRY.max(began.elapsed() * 5);
-    let Some(now) = trying.as_mut() else { return Some(retry) };
+    let Some(now) = trying.as_mut() else {
+        return Some(retry);
+    };
     match outcome {
         Outcome::Moved => {
             *trying = None;
@@ -87,7 +114,10 @@ async fn look(app: &Arc<App>, toggle: &Arc<Toggle>, trying: &mut Option<Trying>)
         Outcome::CalledOff(why) => {
             now.called_off += 1;
             refused(app, toggle, &why);
-            Some(pause_after(now.called_off, app.config.load().flips.drain_timeout))
+            Some(pause_after(
+                now.called_off,
+                app.config.load().flips.drain_timeout,
+            ))
         }
     }
 }
@@ -95,13 +125,18 @@ async fn look(app: &Arc<App>, toggle: &Arc<Toggle>, trying: &mut Option<Trying>)
 /// Clients have just waited for nothing: the next attempt comes after several times that wait, and later each time.
 fn pause_after(called_off: u32, drain_timeout: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(called_off.min(8));
-    drain_timeout.saturating_mul(factor).clamp(RETRY, CALLED_OFF_MAX)
+    drain_timeout
+        .saturating_mul(factor)
+        .clamp(RETRY, CALLED_OFF_MAX)
 }
 
 /// Logged and counted when the answer is another one than before (not each time that it is the same).
 fn refused(app: &App, toggle: &Toggle, why: &str) {
     if app.facts(toggle).refused(Some(why)) {
-        app.own_metrics.refused_flips.with_label_values(&[toggle.name()]).inc();
+        app.own_metrics
+            .refused_flips
+            .with_label_values(&[toggle.name()])
+            .inc();
         let (at, wanted): (Phase, Phase) = (toggle.gate().current().phase, toggle.wanted());
         tracing::warn!(toggle = toggle.name(), phase = %at, wanted = %wanted, "toggle \"{}\" stays in phase {at}: {why}", toggle.name());
     }

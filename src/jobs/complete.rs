@@ -30,9 +30,13 @@ pub(crate) fn complete_toggle(app: Arc<App>, toggle: Arc<Toggle>, at: Snapshot) 
 /// One go over the tables that are not complete; says whether all are now.
 async fn round(app: &Arc<App>, toggle: &Toggle) -> bool {
     let tables = app.tables_of(toggle.name());
-    let is_complete = |table: &&crossfade_store::TableMap| table_record(&app.journal, table).is_complete();
+    let is_complete =
+        |table: &&crossfade_store::TableMap| table_record(&app.journal, table).is_complete();
     if !tables.is_empty() && tables.iter().all(|table| is_complete(&table)) {
-        tracing::info!(toggle = toggle.name(), "every table is complete; the toggle may move on to new-only");
+        tracing::info!(
+            toggle = toggle.name(),
+            "every table is complete; the toggle may move on to new-only"
+        );
         return true;
     }
     // All in one go, parents first; what is complete is over at once.

@@ -10,18 +10,42 @@ pub(super) fn parents_first(mapping: &Mapping, target: Side) -> Vec<TableId> {
     let mut order = Vec::with_capacity(mapping.tables.len());
     let mut placed = BTreeSet::new();
     while order.len() < mapping.tables.len() {
-        let waiting = || mapping.tables.iter().filter(|table| !placed.contains(&table.id));
-        let free = waiting().find(|table| parents(mapping, table, target).all(|parent| parent == table.id || placed.contains(&parent)));
+        let waiting = || {
+            mapping
+                .tables
+                .iter()
+                .filter(|table| !placed.contains(&table.id))
+        };
+        let free = waiting().find(|table| {
+            parents(mapping, table, target)
+                .all(|parent| parent == table.id || placed.contains(&parent))
+        });
         // In a circle none is free.
-        let Some(next) = free.or_else(|| waiting().next()).map(|table| table.id) else { break };
+        let Some(next) = free.or_else(|| waiting().next()).map(|table| table.id) else {
+            break;
+        };
         placed.insert(next);
         order.push(next);
     }
     order
 }
 
-fn parents<'m>(mapping: &'m Mapping, table: &'m TableMap, target: Side) -> impl Iterator<Item = TableId> + 'm {
-    table.on(target).foreign_keys.iter().filter_map(move |key| mapping.tables.iter().find(|table| table.on(target).name == key.parent)).map(|table| table.id)
+fn parents<'m>(
+    mapping: &'m Mapping,
+    table: &'m TableMap,
+    target: Side,
+) -> impl Iterator<Item = TableId> + 'm {
+    table
+        .on(target)
+        .foreign_keys
+        .iter()
+        .filter_map(move |key| {
+            mapping
+                .tables
+                .iter()
+                .find(|table| table.on(target).name == key.parent)
+        })
+        .map(|table| table.id)
 }
 
 #[cfg(test)]
@@ -31,7 +55,10 @@ mod tests {
     use crossfade_store::{FkAction, ForeignKey, Relation};
 
     fn name(name: &str) -> QualifiedName {
-        QualifiedName { schema: "public".into(), name: name.into() }
+        QualifiedName {
+            schema: "public".into(),
+            name: name.into(),
+        }
     }
 
     fn mapping(tables: &[(&str, &[&str])]) -> Mapping {
@@ -46,7 +73,10 @@ mod tests {
                 on_update: FkAction::Refuse,
                 deferrable: false,
             };
-            let new = Relation { foreign_keys: parents.iter().map(key).collect(), ..Relation::named(name(child)) };
+            let new = Relation {
+                foreign_keys: parents.iter().map(key).collect(),
+                ..Relation::named(name(child))
+            };
             TableMap {
                 id: TableId(index),
                 toggle: "shop".into(),
@@ -58,20 +88,37 @@ mod tests {
                 dropped: Vec::new(),
             }
         };
-        Mapping { tables: tables.iter().enumerate().map(table).collect(), ..Mapping::default() }
+        Mapping {
+            tables: tables.iter().enumerate().map(table).collect(),
+            ..Mapping::default()
+        }
     }
 
     fn order(tables: &[(&str, &[&str])]) -> Vec<usize> {
-        parents_first(&mapping(tables), Side::New).into_iter().map(|id| id.0).collect()
+        parents_first(&mapping(tables), Side::New)
+            .into_iter()
+            .map(|id| id.0)
+            .collect()
     }
 
     #[test]
     fn children_come_after_their_parents() {
-        assert_eq!(order(&[("items", &["orders", "products"]), ("orders", &["customers"]), ("customers", &[]), ("products", &[])]), [2, 1, 3, 0]);
+        assert_eq!(
+            order(&[
+                ("items", &["orders", "products"]),
+                ("orders", &["customers"]),
+                ("customers", &[]),
+                ("products", &[])
+            ]),
+            [2, 1, 3, 0]
+        );
     }
 
     #[test]
     fn a_table_that_points_to_itself_and_a_circle_come_all_the_same() {
-        assert_eq!(order(&[("tree", &["tree"]), ("a", &["b"]), ("b", &["a"])]), [0, 1, 2]);
+        assert_eq!(
+            order(&[("tree", &["tree"]), ("a", &["b"]), ("b", &["a"])]),
+            [0, 1, 2]
+        );
     }
 }

@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use crossfade_reconcile::{BackfillReport, Direction, Engine, Error, OnProgress, Progress, RepairReport, VerifyOptions, VerifyReport};
+use crossfade_reconcile::{
+    BackfillReport, Direction, Engine, Error, OnProgress, Progress, RepairReport, VerifyOptions,
+    VerifyReport,
+};
 use crossfade_store::TableId;
 
 use super::{Batch, Kind, Request, Stage};
@@ -39,12 +42,23 @@ async fn one(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>, index: usize) 
     let report = on_progress(app, batch, index, kind == Kind::Backfill);
     let request = &batch.request;
     match kind {
-        Kind::Backfill => backfilled(batch, index, engine.backfill(part.table, request.direction(), report).await),
+        Kind::Backfill => backfilled(
+            batch,
+            index,
+            engine
+                .backfill(part.table, request.direction(), report)
+                .await,
+        ),
         Kind::Verify => {
-            let outcome = engine.verify(part.table, request.direction(), options(request), report).await;
+            let outcome = engine
+                .verify(part.table, request.direction(), options(request), report)
+                .await;
             if let Ok(found) = &outcome {
                 let left = i64::try_from(found.left()).unwrap_or(i64::MAX);
-                app.metrics.verify_differences.with_label_values(&[&toggle, &table]).set(left);
+                app.metrics
+                    .verify_differences
+                    .with_label_values(&[&toggle, &table])
+                    .set(left);
             }
             verified(batch, index, outcome);
         }
@@ -54,18 +68,45 @@ async fn one(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>, index: usize) 
     let view = lock(&part.view).clone();
     let outcome = view.outcome.unwrap_or_default();
     match view.stage {
-        Stage::Failed => tracing::error!(job = batch.id, toggle, table, took_ms, "{} failed: {outcome}", kind.name()),
-        Stage::No | Stage::Usage => tracing::warn!(job = batch.id, toggle, table, took_ms, "{} ended: {outcome}", kind.name()),
-        Stage::Done | Stage::Running | Stage::Waiting => tracing::info!(job = batch.id, toggle, table, took_ms, "{} ended: {outcome}", kind.name()),
+        Stage::Failed => tracing::error!(
+            job = batch.id,
+            toggle,
+            table,
+            took_ms,
+            "{} failed: {outcome}",
+            kind.name()
+        ),
+        Stage::No | Stage::Usage => tracing::warn!(
+            job = batch.id,
+            toggle,
+            table,
+            took_ms,
+            "{} ended: {outcome}",
+            kind.name()
+        ),
+        Stage::Done | Stage::Running | Stage::Waiting => tracing::info!(
+            job = batch.id,
+            toggle,
+            table,
+            took_ms,
+            "{} ended: {outcome}",
+            kind.name()
+        ),
     }
 }
 
 fn options(request: &Request) -> VerifyOptions {
-    VerifyOptions { repair: request.repair, values: request.values, ..VerifyOptions::default() }
+    VerifyOptions {
+        repair: request.repair,
+        values: request.values,
+        ..VerifyOptions::default()
+    }
 }
 
 async fn repair(engine: &Engine, table: TableId, request: &Request) -> Result<RepairReport, Error> {
-    engine.repair(Some(table), request.direction() == Direction::Reverse).await
+    engine
+        .repair(Some(table), request.direction() == Direction::Reverse)
+        .await
 }
 
 /// Keeps the view up to date, and the metric of copied rows.
@@ -77,7 +118,10 @@ fn on_progress(app: &Arc<App>, batch: &Arc<Batch>, index: usize, counts: bool) -
         if counts {
             let before = counted.fetch_max(progress.rows_changed, Ordering::Relaxed);
             let more = progress.rows_changed.saturating_sub(before);
-            app.metrics.backfill_rows.with_label_values(&[&view.toggle, &view.table]).inc_by(more);
+            app.metrics
+                .backfill_rows
+                .with_label_values(&[&view.toggle, &view.table])
+                .inc_by(more);
         }
     })
 }
@@ -85,17 +129,32 @@ fn on_progress(app: &Arc<App>, batch: &Arc<Batch>, index: usize, counts: bool) -
 fn backfilled(batch: &Batch, index: usize, outcome: Result<BackfillReport, Error>) {
     let mut view = lock(&batch.parts[index].view);
     match outcome {
-        Ok(report) if report.already_complete => view.ended(Stage::Done, "the table is complete already".to_owned()),
+        Ok(report) if report.already_complete => {
+            view.ended(Stage::Done, "the table is complete already".to_owned())
+        }
         Ok(report) => {
             (view.rows, view.changed) = (report.rows_seen, report.rows_copied);
-            let mut text = format!("{} rows read, {} copied", report.rows_seen, report.rows_copied);
+            let mut text = format!(
+                "{} rows read, {} copied",
+                report.rows_seen, report.rows_copied
+            );
             if report.repaired > 0 {
-                text.push_str(&format!(", {} that changed meanwhile repaired", report.repaired));
+                text.push_str(&format!(
+                    ", {} that changed meanwhile repaired",
+                    report.repaired
+                ));
             }
             if report.left_dirty > 0 {
-                text.push_str(&format!(", {} refused by the target and left to repair (`crossfade status`)", report.left_dirty));
+                text.push_str(&format!(
+                    ", {} refused by the target and left to repair (`crossfade status`)",
+                    report.left_dirty
+                ));
             }
-            let stage = if report.left_dirty == 0 { Stage::Done } else { Stage::No };
+            let stage = if report.left_dirty == 0 {
+                Stage::Done
+            } else {
+                Stage::No
+            };
             view.ended(stage, text);
         }
         Err(error) => view.ended(stage_of(&error), error.to_string()),
@@ -114,11 +173,26 @@ fn repaired(batch: &Batch, index: usize, outcome: Result<RepairReport, Error>) {
     let mut view = lock(&batch.parts[index].view);
     match outcome {
         Ok(report) => {
-            let RepairReport { upserted, deleted, already_equal, failed, left_dirty } = &report;
+            let RepairReport {
+                upserted,
+                deleted,
+                already_equal,
+                failed,
+                left_dirty,
+            } = &report;
             view.listed = failed.iter().map(ToString::to_string).collect();
-            (view.rows, view.changed) = (upserted + deleted + already_equal + left_dirty, upserted + deleted);
-            let text = format!("{upserted} written, {deleted} deleted, {already_equal} alike already, {left_dirty} left dirty");
-            let stage = if *left_dirty == 0 { Stage::Done } else { Stage::No };
+            (view.rows, view.changed) = (
+                upserted + deleted + already_equal + left_dirty,
+                upserted + deleted,
+            );
+            let text = format!(
+                "{upserted} written, {deleted} deleted, {already_equal} alike already, {left_dirty} left dirty"
+            );
+            let stage = if *left_dirty == 0 {
+                Stage::Done
+            } else {
+                Stage::No
+            };
             view.ended(stage, text);
         }
         Err(error) => view.ended(stage_of(&error), error.to_string()),

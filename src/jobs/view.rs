@@ -93,7 +93,10 @@ impl BatchView {
 
     /// The worst outcome of its tables; `None` when all is well.
     pub(crate) fn status(&self) -> Option<Status> {
-        self.tables.iter().filter_map(|part| part.stage.status()).max_by_key(|status| *status as u8)
+        self.tables
+            .iter()
+            .filter_map(|part| part.stage.status())
+            .max_by_key(|status| *status as u8)
     }
 }
 
@@ -129,7 +132,14 @@ impl PartView {
     }
 
     pub(super) fn verified(&mut self, report: &VerifyReport) {
-        let VerifyReport { rows, differences, repaired, pending, listed, complete } = report;
+        let VerifyReport {
+            rows,
+            differences,
+            repaired,
+            pending,
+            listed,
+            complete,
+        } = report;
         self.listed = listed.iter().map(ToString::to_string).collect();
         (self.rows, self.changed) = (*rows, *differences);
         let mut outcome = format!("{rows} rows compared, {differences} differ");
@@ -169,24 +179,42 @@ mod tests {
             outcome: None,
             listed: Vec::new(),
         };
-        BatchView { id: 1, kind: Kind::Verify, reverse: false, tables: stages.iter().map(part).collect() }
+        BatchView {
+            id: 1,
+            kind: Kind::Verify,
+            reverse: false,
+            tables: stages.iter().map(part).collect(),
+        }
     }
 
     #[test]
     fn the_worst_table_decides_the_exit_status() {
         assert_eq!(view(&[Stage::Done, Stage::Done]).status(), None);
         assert_eq!(view(&[Stage::No, Stage::Done]).status(), Some(Status::No));
-        assert_eq!(view(&[Stage::No, Stage::Failed]).status(), Some(Status::Broken));
+        assert_eq!(
+            view(&[Stage::No, Stage::Failed]).status(),
+            Some(Status::Broken)
+        );
         assert!(!view(&[Stage::Done, Stage::Waiting]).has_ended());
     }
 
     #[test]
     fn a_verify_with_differences_left_is_a_no() {
-        let report = VerifyReport { rows: 9, differences: 3, repaired: 2, pending: 0, listed: Vec::new(), complete: false };
+        let report = VerifyReport {
+            rows: 9,
+            differences: 3,
+            repaired: 2,
+            pending: 0,
+            listed: Vec::new(),
+            complete: false,
+        };
         let mut part = view(&[Stage::Running]).tables.remove(0);
         part.verified(&report);
         assert_eq!(part.stage, Stage::No);
         let outcome = part.outcome.unwrap();
-        assert!(outcome.contains("3 differ, 2 of them repaired") && outcome.contains("--repair"), "{outcome}");
+        assert!(
+            outcome.contains("3 differ, 2 of them repaired") && outcome.contains("--repair"),
+            "{outcome}"
+        );
     }
 }

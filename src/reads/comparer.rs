@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
+use arc_swap::ArcSwap;
 use crossfade_phase::Side;
 use crossfade_proxy::{Lookup, metrics::Metrics, shared::Comparer};
 use crossfade_reconcile::{Comparison, ShowKey};
 use crossfade_store::Mapping;
-use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::app::App;
@@ -35,18 +35,35 @@ impl Lookups {
     pub(crate) fn new(app: &App) -> (Lookups, Queue) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mapping = Arc::new(ArcSwap::new(app.mapping()));
-        let lookups = Lookups { queue: sender, metrics: app.metrics.clone(), mapping: mapping.clone() };
-        (lookups, Queue { lookups: Mutex::new(receiver), mapping })
+        let lookups = Lookups {
+            queue: sender,
+            metrics: app.metrics.clone(),
+            mapping: mapping.clone(),
+        };
+        (
+            lookups,
+            Queue {
+                lookups: Mutex::new(receiver),
+                mapping,
+            },
+        )
     }
 }
 
 impl Comparer for Lookups {
     fn compare(&self, lookup: Lookup) {
         if let Err(error) = self.queue.try_send(lookup) {
-            let (mpsc::error::TrySendError::Full(lookup) | mpsc::error::TrySendError::Closed(lookup)) = error;
+            let (mpsc::error::TrySendError::Full(lookup)
+            | mpsc::error::TrySendError::Closed(lookup)) = error;
             let mapping = self.mapping.load();
-            let toggle = mapping.tables.get(lookup.table.0).map_or("", |table| table.toggle.as_str());
-            self.metrics.reads_not_compared.with_label_values(&[toggle, "overloaded"]).inc();
+            let toggle = mapping
+                .tables
+                .get(lookup.table.0)
+                .map_or("", |table| table.toggle.as_str());
+            self.metrics
+                .reads_not_compared
+                .with_label_values(&[toggle, "overloaded"])
+                .inc();
         }
     }
 }
@@ -60,7 +77,9 @@ impl Queue {
 
     async fn work(&self, app: &Arc<App>) {
         loop {
-            let Some(lookup) = self.lookups.lock().await.recv().await else { return };
+            let Some(lookup) = self.lookups.lock().await.recv().await else {
+                return;
+            };
             self.mapping.store(app.mapping());
             compare(app, lookup).await;
         }
@@ -69,17 +88,32 @@ impl Queue {
 
 async fn compare(app: &App, lookup: Lookup) {
     let engine = app.engine.load_full();
-    let Some(table) = engine.mapping().tables.get(lookup.table.0) else { return };
+    let Some(table) = engine.mapping().tables.get(lookup.table.0) else {
+        return;
+    };
     let (toggle, name) = (table.toggle.as_str(), table.old.name.to_string());
     let began = Instant::now();
     let outcome = engine.compare_key(lookup.table, &lookup.key, false).await;
-    let latency = app.metrics.store_latency.with_label_values(&[Side::New.to_string().as_str(), "compare"]);
+    let latency = app
+        .metrics
+        .store_latency
+        .with_label_values(&[Side::New.to_string().as_str(), "compare"]);
     latency.observe(began.elapsed().as_secs_f64());
     match outcome {
-        Ok(Comparison::Equal | Comparison::Known) => app.metrics.reads_compared.with_label_values(&[toggle, &name]).inc(),
+        Ok(Comparison::Equal | Comparison::Known) => app
+            .metrics
+            .reads_compared
+            .with_label_values(&[toggle, &name])
+            .inc(),
         Ok(Comparison::Differs(difference)) => {
-            app.metrics.reads_compared.with_label_values(&[toggle, &name]).inc();
-            app.metrics.read_mismatches.with_label_values(&[toggle, &name]).inc();
+            app.metrics
+                .reads_compared
+                .with_label_values(&[toggle, &name])
+                .inc();
+            app.metrics
+                .read_mismatches
+                .with_label_values(&[toggle, &name])
+                .inc();
             if let Some(toggle) = app.toggles.get(toggle) {
                 app.facts(toggle).mismatch();
             }
@@ -87,7 +121,10 @@ async fn compare(app: &App, lookup: Lookup) {
             tracing::warn!(toggle, table = %name, key = %ShowKey(&difference.key), %difference, "a read of both stores differs; the key goes to repair");
         }
         Err(error) => {
-            app.metrics.reads_not_compared.with_label_values(&[toggle, "failed"]).inc();
+            app.metrics
+                .reads_not_compared
+                .with_label_values(&[toggle, "failed"])
+                .inc();
             tracing::debug!(toggle, table = %name, %error, "a read could not be compared");
         }
     }

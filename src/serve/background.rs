@@ -61,7 +61,14 @@ async fn journal(app: &Arc<App>, before: Health) -> Health {
 
 /// In the phases 1 and 2 the proxy serves without a mapping; the moment that it can be made, it is.
 async fn missing_mapping(app: &App) {
-    if !app.mapping().tables.is_empty() || app.config.load().toggles.values().all(|toggle| toggle.tables.is_empty()) {
+    if !app.mapping().tables.is_empty()
+        || app
+            .config
+            .load()
+            .toggles
+            .values()
+            .all(|toggle| toggle.tables.is_empty())
+    {
         return;
     }
     if let Ok(mapping) = app.resolve(&Need::of(app.toggles.values())).await {
@@ -72,10 +79,15 @@ async fn missing_mapping(app: &App) {
 
 /// Connections of a secondary that is one no longer.
 fn idle_connections(app: &App) {
-    let Some(shared) = app.shared.get() else { return };
+    let Some(shared) = app.shared.get() else {
+        return;
+    };
     for side in [Side::Old, Side::New] {
         let needed = app.toggles.values().any(|toggle| {
-            let (published, effective): (Phase, Phase) = (toggle.gate().current().phase, toggle.gate().effective_phase());
+            let (published, effective): (Phase, Phase) = (
+                toggle.gate().current().phase,
+                toggle.gate().effective_phase(),
+            );
             published.secondary() == Some(side) || effective.secondary() == Some(side)
         });
         if !needed {

@@ -22,9 +22,14 @@ async fn side(app: &App, side: Side) {
     let mut was_secondary = BTreeSet::new();
     loop {
         tokio::time::sleep(pause).await;
-        let written = app.toggles.iter().filter(|(_, toggle)| toggle.gate().current().phase.secondary() == Some(side));
+        let written = app
+            .toggles
+            .iter()
+            .filter(|(_, toggle)| toggle.gate().current().phase.secondary() == Some(side));
         was_secondary.extend(written.map(|(name, _)| name.clone()));
-        let unconfirmed = was_secondary.iter().any(|toggle| app.journal.backlog(toggle).unconfirmed > 0);
+        let unconfirmed = was_secondary
+            .iter()
+            .any(|toggle| app.journal.backlog(toggle).unconfirmed > 0);
         let outcome = match (unconfirmed, is_near(app, side)) {
             (true, _) => app.confirmer.confirm(side).await,
             // Before the first write, so that none is in doubt for want of a connection.

@@ -34,7 +34,10 @@ impl Readiness {
         let why = match tokio::time::timeout(PING, app.stores.on(home).ping()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("the {home} store does not answer: {error}")),
-            Err(_) => Some(format!("the {home} store does not answer within {} ms", PING.as_millis())),
+            Err(_) => Some(format!(
+                "the {home} store does not answer within {} ms",
+                PING.as_millis()
+            )),
         };
         if why.is_none() {
             *lock(&self.0) = Some(Instant::now());

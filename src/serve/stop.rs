@@ -37,7 +37,11 @@ impl Signals {
     /// # Errors
     /// When the system does not let the process.
     pub(super) fn new() -> io::Result<Signals> {
-        Ok(Signals { hangup: signal(SignalKind::hangup())?, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// The next one. Cancel-safe.
@@ -52,10 +56,18 @@ impl Signals {
 
 /// Takes no new client, lets running transactions end, then goes.
 pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static str) {
-    tracing::info!(signal, clients = clients(app), "crossfade stops: no new clients, running transactions may end within {} s", WITHIN.as_secs());
+    tracing::info!(
+        signal,
+        clients = clients(app),
+        "crossfade stops: no new clients, running transactions may end within {} s",
+        WITHIN.as_secs()
+    );
     let began = Instant::now();
     // It waits for threads.
-    if tokio::task::spawn_blocking(move || listeners.stop(LISTENERS)).await.is_err() {
+    if tokio::task::spawn_blocking(move || listeners.stop(LISTENERS))
+        .await
+        .is_err()
+    {
         tracing::warn!("a listening thread ended unexpectedly");
     }
     while clients(app) > 0 && transactions(app) > 0 && began.elapsed() < WITHIN {
@@ -63,7 +75,11 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
     }
     let (cut, took_ms) = (transactions(app), began.elapsed().as_millis());
     if cut > 0 {
-        tracing::warn!(transactions = cut, took_ms, "crossfade ends with transactions still open; their stores roll them back");
+        tracing::warn!(
+            transactions = cut,
+            took_ms,
+            "crossfade ends with transactions still open; their stores roll them back"
+        );
     } else {
         tracing::info!(took_ms, "crossfade ends");
     }
@@ -75,5 +91,9 @@ fn clients(app: &App) -> usize {
 
 /// Sessions that are in a transaction.
 fn transactions(app: &App) -> usize {
-    app.toggles.values().map(|toggle| toggle.gate().pinned().len()).max().unwrap_or(0)
+    app.toggles
+        .values()
+        .map(|toggle| toggle.gate().pinned().len())
+        .max()
+        .unwrap_or(0)
 }

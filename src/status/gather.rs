@@ -5,7 +5,10 @@ use crossfade_phase::Side;
 use crossfade_store::TableMap;
 use crossfade_toggle::Toggle;
 
-use super::{ConfigStatus, FailingKey, JournalStatus, Status, StoreStatus, TableStatus, ToggleStatus, VerifiedStatus};
+use super::{
+    ConfigStatus, FailingKey, JournalStatus, Status, StoreStatus, TableStatus, ToggleStatus,
+    VerifiedStatus,
+};
 use crate::{
     app::{App, reverse_record, table_record},
     jobs::PartView,
@@ -20,12 +23,23 @@ pub(crate) fn gather(app: &App) -> Status {
     let serving = app.shared.get().is_some();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_s: if serving { app.began.elapsed().as_secs() } else { 0 },
+        uptime_s: if serving {
+            app.began.elapsed().as_secs()
+        } else {
+            0
+        },
         serving,
-        toggles: app.toggles.iter().map(|(name, toggle)| (name.clone(), toggle_status(app, toggle))).collect(),
+        toggles: app
+            .toggles
+            .iter()
+            .map(|(name, toggle)| (name.clone(), toggle_status(app, toggle)))
+            .collect(),
         config: config(app),
         journal: journal(app),
-        stores: [Side::Old, Side::New].into_iter().map(|side| (side.to_string(), store(app, side))).collect(),
+        stores: [Side::Old, Side::New]
+            .into_iter()
+            .map(|side| (side.to_string(), store(app, side)))
+            .collect(),
         clients: app.shared.get().map_or(0, |shared| shared.clients()),
     }
 }
@@ -34,25 +48,50 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
     let (name, gate) = (toggle.name(), toggle.gate());
     let backlog = app.journal.backlog(name);
     let (refusal, waits_for) = app.facts(toggle).standing();
-    let history = app.journal.state().toggle(name).map(|state| state.history).unwrap_or_default();
+    let history = app
+        .journal
+        .state()
+        .toggle(name)
+        .map(|state| state.history)
+        .unwrap_or_default();
     let tables = app.tables_of(name);
     ToggleStatus {
         wanted: toggle.wanted().to_string(),
         effective: gate.effective_phase().to_string(),
         published: gate.current().phase.to_string(),
         epoch: gate.current().epoch.number(),
-        since: history.last().map(|change: &PhaseChange| utc(change.at_unix_s)),
+        since: history
+            .last()
+            .map(|change: &PhaseChange| utc(change.at_unix_s)),
         barrier: gate.is_closed(),
-        holders: gate.holders().iter().take(LISTED).map(ToString::to_string).collect(),
-        transactions: gate.pinned().iter().take(LISTED).map(ToString::to_string).collect(),
+        holders: gate
+            .holders()
+            .iter()
+            .take(LISTED)
+            .map(ToString::to_string)
+            .collect(),
+        transactions: gate
+            .pinned()
+            .iter()
+            .take(LISTED)
+            .map(ToString::to_string)
+            .collect(),
         dirty_keys: backlog.dirty,
-        oldest_dirty: app.journal.oldest_dirty(name).map(|at| utc(at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs())),
+        oldest_dirty: app.journal.oldest_dirty(name).map(|at| {
+            utc(at
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs())
+        }),
         open_intents: backlog.open + backlog.unconfirmed,
         failing: app.journal.failing_count(name),
         failing_keys: failing(app, name),
         refusal,
         waits_for,
-        tables: tables.iter().map(|table| (table.old.name.to_string(), table_status(app, table))).collect(),
+        tables: tables
+            .iter()
+            .map(|table| (table.old.name.to_string(), table_status(app, table)))
+            .collect(),
         jobs: jobs(app, name),
     }
 }
@@ -61,8 +100,16 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
     let name = table.old.name.to_string();
     let forward = table_record(&app.journal, table);
     let labels = [table.toggle.as_str(), name.as_str()];
-    let verified = |verified: crossfade_journal::Verified| VerifiedStatus { rows: verified.rows, differences: verified.differences, at: utc(verified.at_unix_s) };
-    let dirty = app.journal.dirty_count_by_table().into_iter().find(|(_, table, _)| **table == *name);
+    let verified = |verified: crossfade_journal::Verified| VerifiedStatus {
+        rows: verified.rows,
+        differences: verified.differences,
+        at: utc(verified.at_unix_s),
+    };
+    let dirty = app
+        .journal
+        .dirty_count_by_table()
+        .into_iter()
+        .find(|(_, table, _)| **table == *name);
     TableStatus {
         target: table.new.name.to_string(),
         complete: forward.is_complete(),
@@ -79,7 +126,13 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
 fn failing(app: &App, toggle: &str) -> Vec<FailingKey> {
     let failing = app.journal.failing(toggle, LISTED).into_iter();
     let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
-    failing.map(|(dirty, error)| FailingKey { table: dirty.key.table.to_string(), key: dirty.key.key.iter().map(text).collect(), error }).collect()
+    failing
+        .map(|(dirty, error)| FailingKey {
+            table: dirty.key.table.to_string(),
+            key: dirty.key.key.iter().map(text).collect(),
+            error,
+        })
+        .collect()
 }
 
 /// The jobs of a toggle, each table's last one of a kind.
@@ -96,17 +149,34 @@ fn jobs(app: &App, toggle: &str) -> Vec<PartView> {
 
 fn config(app: &App) -> ConfigStatus {
     let reload = app.reload().clone();
-    ConfigStatus { file: app.file.display().to_string(), ok: reload.error.is_none(), error: reload.error, needs_restart: reload.needs_restart }
+    ConfigStatus {
+        file: app.file.display().to_string(),
+        ok: reload.error.is_none(),
+        error: reload.error,
+        needs_restart: reload.needs_restart,
+    }
 }
 
 fn journal(app: &App) -> JournalStatus {
     match app.journal.health() {
-        Health::Writable => JournalStatus { healthy: true, error: None },
-        Health::Unwritable(error) => JournalStatus { healthy: false, error: Some(error.to_string()) },
+        Health::Writable => JournalStatus {
+            healthy: true,
+            error: None,
+        },
+        Health::Unwritable(error) => JournalStatus {
+            healthy: false,
+            error: Some(error.to_string()),
+        },
     }
 }
 
 fn store(app: &App, side: Side) -> StoreStatus {
-    let breaker_open = app.shared.get().is_some_and(|shared| shared.secondaries.on(side).is_open());
-    StoreStatus { url: app.endpoint(side).config.url.to_string(), breaker_open }
+    let breaker_open = app
+        .shared
+        .get()
+        .is_some_and(|shared| shared.secondaries.on(side).is_open());
+    StoreStatus {
+        url: app.endpoint(side).config.url.to_string(),
+        breaker_open,
+    }
 }

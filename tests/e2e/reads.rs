@@ -129,19 +129,13 @@ async fn an_incomplete_table_is_refused_rather_than_answered_wrongly() {
     let stores = crossfade_tests::Stores::shop().await;
     stores.old.run(crate::shop::SEED).await;
     let mut proxy = crossfade_tests::Proxy::start(stores.shop_config("use-old")).await;
-    proxy.walk(&["dual-write", "dual-read"]).await;
-    let guarded = proxy.cli(&[
-        "phase",
-        "shop",
-        "new-primary",
-        "--because",
-        "a test of incomplete tables",
-    ]);
-    assert_eq!(guarded.status, 0, "{guarded:?}");
-    eventually("phase 5", Duration::from_secs(20), async || {
-        proxy.toggle("shop").await["effective"] == "new-primary"
-    })
-    .await;
+    proxy.flip("dual-write").await;
+    proxy
+        .force("dual-read", "a test of incomplete tables")
+        .await;
+    proxy
+        .force("new-primary", "a test of incomplete tables")
+        .await;
     let client = proxy.connect(&stores.old).await;
     assert_eq!(
         total(&client, 7).await.as_deref(),

@@ -226,6 +226,20 @@ impl Proxy {
         }
     }
 
+    /// Moves the toggle `shop` to `phase` although its guard says no, as an operator does who knows why.
+    ///
+    /// # Panics
+    /// When that does not come about within 30 seconds.
+    pub async fn force(&mut self, phase: &str, because: &str) {
+        self.cli(&["phase", "shop", phase, "--because", because])
+            .expect(0);
+        self.config.set_phase("shop", phase);
+        crate::eventually("the forced flip comes about", FLIP, async || {
+            self.toggle("shop").await["effective"] == phase
+        })
+        .await;
+    }
+
     /// Edits the file and waits for nothing.
     pub fn ask(&mut self, toggle: &str, phase: &str) {
         self.config.set_phase(toggle, phase);

@@ -199,6 +199,7 @@ impl Managed {
             plan,
             held: VecDeque::new(),
             completion: None,
+            portioned: false,
             compare,
         };
         self.prepared.portals.insert(portal, entry);
@@ -258,10 +259,15 @@ impl Managed {
             return self.push(side, &frame.whole, Expect::Execute(shown()));
         };
         let (side, plan, compare) = (portal.side, portal.plan.clone(), portal.compare.take());
-        if portal.completion.is_some() {
-            self.hand_out(&name, rows, None);
+        if portal.portioned {
+            // The write ran to its end at the first Execute; all that is left is to hand out its rows, once they have come.
+            self.settle_batch(side).await?;
+            if !self.skips() {
+                self.hand_out(&name, rows, None);
+            }
             return Ok(());
         }
+        portal.portioned = plan.capture.is_some() && plan.returns_rows && rows > 0;
         self.activate(side).await?;
         if let Some(compare) = compare {
             self.compares.push(compare);

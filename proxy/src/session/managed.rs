@@ -103,6 +103,8 @@ pub(crate) struct Managed {
     pub(super) fresh: bool,
     /// Rows that stores have answered a lookup in both with.
     pub(super) found: Vec<Found>,
+    /// A server's last words were passed on.
+    pub(super) fatal_shown: bool,
     /// The last value that a server answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
@@ -153,6 +155,7 @@ impl Managed {
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            fatal_shown: false,
             found: Vec::new(),
             path: None,
             names: 0,
@@ -388,6 +391,12 @@ impl Managed {
             End::Malformed(error) => {
                 tracing::warn!(session = label, %error, "a connection was closed for breaking the protocol");
                 tell_malformed(&mut self.client.stream, error).await;
+            }
+            End::ServerEnded(side) => {
+                tracing::info!(session = label, %side, "a store ended a session's connection")
+            }
+            End::ServerGone(side) if self.fatal_shown => {
+                tracing::info!(session = label, %side, "a store ended a session's connection");
             }
             End::ServerGone(side) => {
                 tracing::warn!(session = label, %side, "a store closed a session's connection");

@@ -123,6 +123,10 @@ impl Managed {
     fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
         self.show(frame);
         self.batch_failed = true;
+        self.fatal_shown |= matches!(
+            backend::error_field(&frame.body(), b'V').as_deref(),
+            Some("FATAL" | "PANIC")
+        );
         self.upserts.clear();
         let copying = self.copying == Some(side);
         let backend = self.backend(side)?;

@@ -29,6 +29,8 @@ pub(crate) struct Portal {
     /// Rows of a captured write that the client has not asked for yet: a write runs to its end at the first Execute, as its images
     /// are needed, whatever the client's row limit says.
     pub(crate) held: VecDeque<Bytes>,
+    /// Its rows are handed out in portions.
+    pub(crate) portioned: bool,
     /// The completion that goes after the held rows.
     pub(crate) completion: Option<Bytes>,
     /// The Bind that made it, where it is needed once more for the other store.

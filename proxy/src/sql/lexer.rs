@@ -37,7 +37,7 @@ impl<'a> Lexer<'a> {
         let first = self.text[self.at];
         match first {
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {
-                self.skip_while(is_space);
+                self.skip(SPACE);
                 TokenKind::Space
             }
             b'-' if self.byte(self.at + 1) == b'-' => {
@@ -51,13 +51,21 @@ impl<'a> Lexer<'a> {
             b'0'..=b'9' => self.number(),
             b'.' if self.byte(self.at + 1).is_ascii_digit() => self.number(),
             b',' | b'(' | b')' | b'[' | b']' | b'.' | b';' | b':' => self.mark(first),
-            _ if is_operator(first) => self.operator(),
-            _ if is_word_start(first) => self.word(first),
+            _ if is(first, OPERATOR) => self.operator(),
+            _ if is(first, WORD_START) => self.word(first),
             _ => {
                 self.at += 1;
                 TokenKind::Error
             }
         }
+    }
+
+    fn skip(&mut self, classes: u8) {
+        let rest = &self.text[self.at..];
+        self.at += rest
+            .iter()
+            .position(|&byte| !is(byte, classes))
+            .unwrap_or(rest.len());
     }
 
     fn skip_while(&mut self, keep: impl Fn(u8) -> bool) {
@@ -152,8 +160,8 @@ impl<'a> Lexer<'a> {
             self.skip_while(|byte| byte.is_ascii_digit());
             return TokenKind::Param;
         }
-        if is_word_start(self.byte(end)) {
-            while is_word_start(self.byte(end)) || self.byte(end).is_ascii_digit() {
+        if is(self.byte(end), WORD_START) {
+            while is(self.byte(end), WORD_START | DIGIT) {
                 end += 1;
             }
         }
@@ -227,7 +235,7 @@ impl<'a> Lexer<'a> {
     fn operator(&mut self) -> TokenKind {
         let start = self.at;
         let mut end = start;
-        while is_operator(self.byte(end)) {
+        while is(self.byte(end), OPERATOR) {
             // A comment ends an operator.
             if end > start
                 && matches!(
@@ -262,7 +270,7 @@ impl<'a> Lexer<'a> {
             (b'u', b'&', b'"') => return self.quoted(3, TokenKind::UnicodeQuoted),
             _ => {}
         }
-        self.skip_while(|byte| is_word_start(byte) || byte.is_ascii_digit() || byte == b'$');
+        self.skip(WORD_START | DIGIT | DOLLAR);
         TokenKind::Word
     }
 }
@@ -284,34 +292,37 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+const SPACE: u8 = 1;
+const OPERATOR: u8 = 2;
+const WORD_START: u8 = 4;
+const DIGIT: u8 = 8;
+const DOLLAR: u8 = 16;
+
+/// What each byte may be part of: one look decides for most bytes of a statement.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
+            b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*'
+            | b'/' | b'%' | b'<' | b'>' | b'=' => OPERATOR,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => WORD_START,
+            b'0'..=b'9' => DIGIT,
+            b'$' => DOLLAR,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
 }
 
-fn is_operator(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'~' | b'!'
-            | b'@'
-            | b'#'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-            | b'+'
-            | b'-'
-            | b'*'
-            | b'/'
-            | b'%'
-            | b'<'
-            | b'>'
-            | b'='
-    )
-}
-
-fn is_word_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+fn is(byte: u8, classes: u8) -> bool {
+    CLASSES[usize::from(byte)] & classes != 0
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

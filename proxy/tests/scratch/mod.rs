@@ -1,6 +1,6 @@
 //! A throwaway PostgreSQL server, reached through a Unix socket in its own folder.
 
-pub mod shop;
+pub(crate) mod shop;
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ const LIFE_S: &str = "900";
 const START: Duration = Duration::from_secs(60);
 
 /// A running server. Dropping it stops it.
-pub struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     binaries: PathBuf,
     /// The tests run as root, so the server's programs change to another account.
@@ -39,7 +39,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         let data = self.folder.path().join("data");
         let mut stop = self.command("pg_ctl");
-        let _ = stop.args(["-m", "immediate", "-D"]).arg(data).arg("stop").stdout(Stdio::null()).status();
+        let _ = stop
+            .args(["-m", "immediate", "-D"])
+            .arg(data)
+            .arg("stop")
+            .stdout(Stdio::null())
+            .status();
         if let Some(mut process) = self.process.take() {
             let _ = process.wait();
         }
@@ -48,25 +53,56 @@ impl Drop for Server {
 
 impl Server {
     /// Starts a server with an empty database.
-    pub fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = fs::metadata(folder.path()).is_ok_and(|metadata| metadata.uid() == 0);
         if root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("a folder of the server's own");
         }
-        let mut server = Server { folder, binaries: binaries(), root, process: None, turn: Mutex::new(()) };
+        let mut server = Server {
+            folder,
+            binaries: binaries(),
+            root,
+            process: None,
+            turn: Mutex::new(()),
+        };
         let data = server.folder.path().join("data");
         let mut initdb = server.command("initdb");
-        initdb.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]);
-        let made = initdb.stdout(Stdio::null()).status().expect("PostgreSQL is installed");
+        initdb.arg("-D").arg(&data).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]);
+        let made = initdb
+            .stdout(Stdio::null())
+            .status()
+            .expect("PostgreSQL is installed");
         assert!(made.success(), "initdb: {made}");
         let log = fs::File::create(server.folder.path().join("log")).expect("a log file");
         let sockets = format!("unix_socket_directories={}", server.folder.path().display());
         let mut postgres = server.bounded("postgres");
-        postgres.arg("-D").arg(&data).args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", &sockets]).stderr(log);
-        server.process = Some(postgres.stdin(Stdio::null()).spawn().expect("PostgreSQL is installed"));
+        postgres
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", &sockets])
+            .stderr(log);
+        server.process = Some(
+            postgres
+                .stdin(Stdio::null())
+                .spawn()
+                .expect("PostgreSQL is installed"),
+        );
         let deadline = Instant::now() + START;
-        while server.run("SELECT 'ready';").lines().all(|line| line != "ready") {
+        while server
+            .run("SELECT 'ready';")
+            .lines()
+            .all(|line| line != "ready")
+        {
             assert!(Instant::now() < deadline, "the server does not answer");
             thread::sleep(Duration::from_millis(50));
         }
@@ -83,34 +119,70 @@ impl Server {
     }
 
     fn of(&self, wrapper: &[&str], tool: &str) -> Command {
-        let account: &[&str] = if self.root { &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] } else { &[] };
+        let account: &[&str] = if self.root {
+            &[
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+            ]
+        } else {
+            &[]
+        };
         let program = self.binaries.join(tool);
-        let mut words = account.iter().chain(wrapper).map(Path::new).chain([program.as_path()]);
+        let mut words = account
+            .iter()
+            .chain(wrapper)
+            .map(Path::new)
+            .chain([program.as_path()]);
         let mut command = Command::new(words.next().unwrap_or(&program));
         command.args(words).current_dir(self.folder.path());
         command
     }
 
     /// Runs a script in a session of its own and returns all that `psql` prints, errors among it.
-    pub fn run(&self, script: &str) -> String {
+    pub(crate) fn run(&self, script: &str) -> String {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = self.command("psql");
-        command.args(["-X", "-q", "-A", "-U", "postgres", "-d", "postgres", "-h"]).arg(self.folder.path()).args(["-f", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-X", "-q", "-A", "-U", "postgres", "-d", "postgres", "-h"])
+            .arg(self.folder.path())
+            .args(["-f", "-"]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut psql = command.spawn().expect("psql is installed");
         // A psql that finds no server does not read.
-        let _ = psql.stdin.take().expect("a pipe").write_all(script.as_bytes());
+        let _ = psql
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(script.as_bytes());
         let Output { stdout, stderr, .. } = psql.wait_with_output().expect("psql ends");
         // Positions within a text are its own affair.
         let errors = String::from_utf8_lossy(&stderr).into_owned();
-        let errors: Vec<&str> = errors.lines().map(|line| line.split_once(": ").map_or(line, |(_, message)| message)).collect();
+        let errors: Vec<&str> = errors
+            .lines()
+            .map(|line| line.split_once(": ").map_or(line, |(_, message)| message))
+            .collect();
         format!("{}{}", String::from_utf8_lossy(&stdout), errors.join("\n"))
     }
 }
 
 /// The newest of the installed servers, or the one on the PATH.
 fn binaries() -> PathBuf {
-    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = installed.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))).max();
+    let installed = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let newest = installed
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse::<u32>().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
+        .max();
     newest.map_or_else(PathBuf::new, |(_, path)| path)
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crossfade_config::QualifiedName;
 use crossfade_proxy::sql::{Analyzer, Refusal, Rewritten, Target};
-use crossfade_store::{Aliases, Column, ColumnMap, Mapping, Relation, TableId, TableMap, UniqueIndex};
+use crossfade_store::{
+    Aliases, Column, ColumnMap, Mapping, Relation, TableId, TableMap, UniqueIndex,
+};
 
 use super::Server;
 
@@ -112,7 +114,7 @@ fn table(
 }
 
 /// The mapping between the two.
-pub fn mapping() -> Mapping {
+pub(crate) fn mapping() -> Mapping {
     let at = ("at", 1184, "timestamp with time zone");
     let line = |name: &'static str, oid, ty: &'static str| ((name, oid, ty), Some((name, oid, ty)));
     let sales = [
@@ -152,7 +154,7 @@ pub fn mapping() -> Mapping {
 }
 
 /// The server that the tests share for as long as one of them runs.
-pub fn server() -> Arc<Server> {
+pub(crate) fn server() -> Arc<Server> {
     static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
@@ -169,14 +171,13 @@ pub fn server() -> Arc<Server> {
 /// # Errors
 ///
 /// The analyser's refusal.
-pub fn rewrite(text: &str, target: Target) -> Result<Rewritten, Refusal> {
+pub(crate) fn rewrite(text: &str, target: Target) -> Result<Rewritten, Refusal> {
     let mut analyzer = Analyzer::new(Arc::new(mapping()), 64);
     let path = analyzer.path(&["public".into()]);
     let facts = analyzer.facts(text.as_bytes(), true, path);
     assert!(facts.problem.is_none(), "{text}: {:?}", facts.problem);
     analyzer.rewrite(text.as_bytes(), true, &facts, 0, target)
 }
-
 
 /// What both stores hold, as the old one would print it.
 const STATE: [(&str, &str); 2] = [
@@ -191,7 +192,7 @@ const STATE: [(&str, &str); 2] = [
 ];
 
 /// Runs one text in a transaction that is rolled back: its answer, the columns and types of its result, and what it leaves behind.
-pub fn outcome(server: &Server, text: &str, side: usize, describe: bool) -> String {
+pub(crate) fn outcome(server: &Server, text: &str, side: usize, describe: bool) -> String {
     let (state, documents) = STATE[side];
     let table = ["public.sales", "shop.sale"][side];
     let key = ["id", "sale_id"][side];

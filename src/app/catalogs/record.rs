@@ -12,7 +12,10 @@ fn name(name: &QualifiedName) -> Name {
 }
 
 fn qualified((schema, name): &Name) -> QualifiedName {
-    QualifiedName { schema: schema.clone(), name: name.clone() }
+    QualifiedName {
+        schema: schema.clone(),
+        name: name.clone(),
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,15 +32,24 @@ pub(super) struct RelationRecord {
 
 impl From<&Relation> for RelationRecord {
     fn from(relation: &Relation) -> RelationRecord {
-        let unique = |index: &UniqueIndex| (index.name.clone(), index.columns.clone(), index.primary);
+        let unique =
+            |index: &UniqueIndex| (index.name.clone(), index.columns.clone(), index.primary);
         RelationRecord {
             name: name(&relation.name),
             oid: relation.oid,
             columns: relation.columns.iter().map(ColumnRecord::from).collect(),
             unique: relation.unique.iter().map(unique).collect(),
             partial_unique: relation.partial_unique.clone(),
-            foreign_keys: relation.foreign_keys.iter().map(ForeignKeyRecord::from).collect(),
-            referenced_by: relation.referenced_by.iter().map(ForeignKeyRecord::from).collect(),
+            foreign_keys: relation
+                .foreign_keys
+                .iter()
+                .map(ForeignKeyRecord::from)
+                .collect(),
+            referenced_by: relation
+                .referenced_by
+                .iter()
+                .map(ForeignKeyRecord::from)
+                .collect(),
             server: (relation.server.version, relation.server.encoding.clone()),
         }
     }
@@ -45,15 +57,27 @@ impl From<&Relation> for RelationRecord {
 
 impl RelationRecord {
     pub(super) fn relation(&self) -> Relation {
-        let unique = |(name, columns, primary): &(String, Vec<String>, bool)| UniqueIndex { name: name.clone(), columns: columns.clone(), primary: *primary };
+        let unique = |(name, columns, primary): &(String, Vec<String>, bool)| UniqueIndex {
+            name: name.clone(),
+            columns: columns.clone(),
+            primary: *primary,
+        };
         let (version, encoding) = self.server.clone();
         Relation {
             oid: self.oid,
             columns: self.columns.iter().map(ColumnRecord::column).collect(),
             unique: self.unique.iter().map(unique).collect(),
             partial_unique: self.partial_unique.clone(),
-            foreign_keys: self.foreign_keys.iter().map(ForeignKeyRecord::foreign_key).collect(),
-            referenced_by: self.referenced_by.iter().map(ForeignKeyRecord::foreign_key).collect(),
+            foreign_keys: self
+                .foreign_keys
+                .iter()
+                .map(ForeignKeyRecord::foreign_key)
+                .collect(),
+            referenced_by: self
+                .referenced_by
+                .iter()
+                .map(ForeignKeyRecord::foreign_key)
+                .collect(),
             server: ServerFacts { version, encoding },
             ..Relation::named(qualified(&self.name))
         }

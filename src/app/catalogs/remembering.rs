@@ -1,11 +1,18 @@
 //! A store whose answers about its catalog are remembered.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Key, KeyRange, LockedRow, Mapping, Relation, Row, Secondary, Store, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Key, KeyRange, LockedRow, Mapping, Relation, Row,
+    Secondary, Store, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 
@@ -16,17 +23,28 @@ pub(in crate::app) struct Remembering {
     memory: Memory,
     store: Arc<dyn Store>,
     trust: Trust,
+    /// It did not answer: asking it for every further table would only take time.
+    down: AtomicBool,
 }
 
 impl Remembering {
     pub(super) fn new(memory: Memory, store: Arc<dyn Store>, trust: Trust) -> Remembering {
-        Remembering { memory, store, trust }
+        Remembering {
+            memory,
+            store,
+            trust,
+            down: AtomicBool::new(false),
+        }
+    }
+
+    fn believes_memory(&self) -> bool {
+        self.trust == Trust::AsItWas || self.down.load(Ordering::Relaxed)
     }
 
     async fn relation_now(&self, name: &QualifiedName) -> StoreResult<Option<Relation>> {
         let side = self.store.side();
         let known = || self.memory.relation(side, name);
-        if self.trust == Trust::AsItWas
+        if self.believes_memory()
             && let Some(known) = known()
         {
             return Ok(Some(known));
@@ -39,17 +57,21 @@ impl Remembering {
                 Ok(found)
             }
             (Err(error), Trust::AskOrAsItWas) if error.outcome_unknown() => {
-                tracing::warn!(%error, table = %name, "the table is taken to be as it was");
+                tracing::warn!(%error, %side, "the store's tables are taken to be as they were");
+                self.down.store(true, Ordering::Relaxed);
                 known().map(Some).ok_or(error)
             }
             (Err(error), Trust::Ask | Trust::AskOrAsItWas | Trust::AsItWas) => Err(error),
         }
     }
 
-    async fn aliases_now(&self, tables: &[QualifiedName]) -> StoreResult<Vec<(QualifiedName, Alias)>> {
+    async fn aliases_now(
+        &self,
+        tables: &[QualifiedName],
+    ) -> StoreResult<Vec<(QualifiedName, Alias)>> {
         let side = self.store.side();
         let known = || self.memory.aliases(side, tables);
-        if self.trust == Trust::AsItWas
+        if self.believes_memory()
             && let Some(known) = known()
         {
             return Ok(known);
@@ -74,15 +96,25 @@ impl Store for Remembering {
         self.store.ping()
     }
 
-    fn relation<'a>(&'a self, name: &'a QualifiedName) -> BoxFuture<'a, StoreResult<Option<Relation>>> {
+    fn relation<'a>(
+        &'a self,
+        name: &'a QualifiedName,
+    ) -> BoxFuture<'a, StoreResult<Option<Relation>>> {
         Box::pin(self.relation_now(name))
     }
 
-    fn aliases<'a>(&'a self, tables: &'a [QualifiedName]) -> BoxFuture<'a, StoreResult<Vec<(QualifiedName, Alias)>>> {
+    fn aliases<'a>(
+        &'a self,
+        tables: &'a [QualifiedName],
+    ) -> BoxFuture<'a, StoreResult<Vec<(QualifiedName, Alias)>>> {
         Box::pin(self.aliases_now(tables))
     }
 
-    fn findings<'a>(&'a self, table: &'a TableMap, mapping: &'a Mapping) -> BoxFuture<'a, StoreResult<Vec<Finding>>> {
+    fn findings<'a>(
+        &'a self,
+        table: &'a TableMap,
+        mapping: &'a Mapping,
+    ) -> BoxFuture<'a, StoreResult<Vec<Finding>>> {
         self.store.findings(table, mapping)
     }
 
@@ -90,35 +122,69 @@ impl Store for Remembering {
         self.store.estimate_rows(table)
     }
 
-    fn scan<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange, limit: u32, form: Form) -> BoxFuture<'a, StoreResult<Vec<Row>>> {
+    fn scan<'a>(
+        &'a self,
+        table: &'a TableMap,
+        range: &'a KeyRange,
+        limit: u32,
+        form: Form,
+    ) -> BoxFuture<'a, StoreResult<Vec<Row>>> {
         self.store.scan(table, range, limit, form)
     }
 
-    fn fetch<'a>(&'a self, table: &'a TableMap, keys: &'a [Key], form: Form) -> BoxFuture<'a, StoreResult<Vec<Option<Row>>>> {
+    fn fetch<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+        form: Form,
+    ) -> BoxFuture<'a, StoreResult<Vec<Option<Row>>>> {
         self.store.fetch(table, keys, form)
     }
 
-    fn digest<'a>(&'a self, table: &'a TableMap, range: &'a KeyRange) -> BoxFuture<'a, StoreResult<Digest>> {
+    fn digest<'a>(
+        &'a self,
+        table: &'a TableMap,
+        range: &'a KeyRange,
+    ) -> BoxFuture<'a, StoreResult<Digest>> {
         self.store.digest(table, range)
     }
 
-    fn insert_absent<'a>(&'a self, table: &'a TableMap, rows: &'a [Row]) -> BoxFuture<'a, StoreResult<u64>> {
+    fn insert_absent<'a>(
+        &'a self,
+        table: &'a TableMap,
+        rows: &'a [Row],
+    ) -> BoxFuture<'a, StoreResult<u64>> {
         self.store.insert_absent(table, rows)
     }
 
-    fn apply<'a>(&'a self, table: &'a TableMap, changes: &'a [Change]) -> BoxFuture<'a, StoreResult<()>> {
+    fn apply<'a>(
+        &'a self,
+        table: &'a TableMap,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, StoreResult<()>> {
         self.store.apply(table, changes)
     }
 
-    fn lock_row<'a>(&'a self, table: &'a TableMap, key: &'a Key) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>> {
+    fn lock_row<'a>(
+        &'a self,
+        table: &'a TableMap,
+        key: &'a Key,
+    ) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>> {
         self.store.lock_row(table, key)
     }
 
-    fn sequence_positions<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
+    fn sequence_positions<'a>(
+        &'a self,
+        table: &'a TableMap,
+    ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         self.store.sequence_positions(table)
     }
 
-    fn advance_sequences<'a>(&'a self, table: &'a TableMap, floor: &'a BTreeMap<String, i64>) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
+    fn advance_sequences<'a>(
+        &'a self,
+        table: &'a TableMap,
+        floor: &'a BTreeMap<String, i64>,
+    ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         self.store.advance_sequences(table, floor)
     }
 

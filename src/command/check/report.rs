@@ -34,21 +34,32 @@ pub(super) fn toggle(name: &str, typed: &ToggleConfig, found: &Preflight) -> Str
         let _ = writeln!(text, "  the look at it did not get to its end: {failure}");
     }
     if let Some(count @ 1..) = found.blocking() {
-        let noun = if count == 1 { "finding blocks" } else { "findings block" };
-        let _ = writeln!(text, "  {count} {noun} dual-write; clear them up, then `crossfade check` again");
+        let noun = if count == 1 {
+            "finding blocks"
+        } else {
+            "findings block"
+        };
+        let _ = writeln!(
+            text,
+            "  {count} {noun} dual-write; clear them up, then `crossfade check` again"
+        );
     }
     text
 }
 
 fn findings(text: &mut String, table: &TableMap, found: &Preflight) {
-    for weighed in found.findings.iter().filter(|weighed| weighed.finding.table == table.old.name) {
+    for weighed in found
+        .findings
+        .iter()
+        .filter(|weighed| weighed.finding.table == table.old.name)
+    {
         let label = match (weighed.acknowledged, weighed.finding.blocks) {
             (true, _) => "acknowledged",
             (false, true) => "blocks dual-write",
             (false, false) => "note",
         };
         let _ = writeln!(text, "    {label}: {}", weighed.finding.what);
-        if !weighed.acknowledged {
+        if !weighed.acknowledged && weighed.finding.remedy != "nothing" {
             let _ = writeln!(text, "      → {}", weighed.finding.remedy);
         }
     }
@@ -58,8 +69,19 @@ fn findings(text: &mut String, table: &TableMap, found: &Preflight) {
 fn describe(table: &TableMap) -> String {
     let name = |&column: &usize| table.columns[column].old.name.as_str();
     let key: Vec<&str> = table.key.iter().map(name).collect();
-    let version = table.version.as_ref().map_or("never changes".to_owned(), |column| format!("version {}", name(column)));
-    let mut text = format!("{} → {}  key ({}), {version}, {} columns", table.old.name, table.new.name, key.join(", "), table.columns.len());
+    let version = table
+        .version
+        .as_ref()
+        .map_or("never changes".to_owned(), |column| {
+            format!("version {}", name(column))
+        });
+    let mut text = format!(
+        "{} → {}  key ({}), {version}, {} columns",
+        table.old.name,
+        table.new.name,
+        key.join(", "),
+        table.columns.len()
+    );
     if !table.dropped.is_empty() {
         let _ = write!(text, ", not carried: {}", table.dropped.join(", "));
     }
@@ -73,7 +95,11 @@ pub(super) fn next(toggle: &str, next: Phase, answer: &GuardAnswer) -> String {
     }
     let mut text = String::new();
     for unmet in &answer.unmet {
-        let _ = writeln!(text, "  {next} waits: {}\n    → {}", unmet.what, unmet.command);
+        let _ = writeln!(
+            text,
+            "  {next} waits: {}\n    → {}",
+            unmet.what, unmet.command
+        );
     }
     text
 }

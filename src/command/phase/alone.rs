@@ -14,7 +14,10 @@ use crate::{
 
 pub(super) async fn move_to(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
     let Some(toggle) = app.toggles.get(wish.toggle) else {
-        return Err(Failure::usage(format!("the file has no toggle \"{}\"", wish.toggle)));
+        return Err(Failure::usage(format!(
+            "the file has no toggle \"{}\"",
+            wish.toggle
+        )));
     };
     // Nothing runs, so whatever is published is effective.
     app.facts(toggle).effective(toggle.gate().current().epoch);
@@ -24,13 +27,19 @@ pub(super) async fn move_to(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode,
             return Err(Failure::no(refusal(&answer)));
         }
         wish.write()?;
-        println!("{}: it is in {} already, and the file says so", wish.toggle, wish.to);
+        println!(
+            "{}: it is in {} already, and the file says so",
+            wish.toggle, wish.to
+        );
         return Ok(ExitCode::SUCCESS);
     };
     match attempt(app, toggle, step, wish.because.clone()).await {
         Outcome::Moved => {
             wish.write()?;
-            println!("{}: {} is recorded and in the file; `crossfade serve` starts in it", wish.toggle, wish.to);
+            println!(
+                "{}: {} is recorded and in the file; `crossfade serve` starts in it",
+                wish.toggle, wish.to
+            );
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Refused { .. } => Err(Failure::no(refusal(&on_trial(app, toggle, wish.to).await))),

@@ -5,12 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use tokio::time::Instant;
 
 use super::{Wish, refusal};
-use crate::{
-    admin::asks::GuardAnswer,
-    command::client::Client,
-    failure::Failure,
-    status::Status,
-};
+use crate::{admin::asks::GuardAnswer, command::client::Client, failure::Failure, status::Status};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,12 +21,21 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
         return Err(Failure::no(refusal(&answer)));
     }
     if let Some(reason) = wish.because.as_ref().filter(|_| !answer.ok) {
-        let parts = [("toggle", wish.toggle), ("to", wish.to.name()), ("because", reason.as_str())];
-        client.post::<serde_json::Value>("/override", &parts).await?;
+        let parts = [
+            ("toggle", wish.toggle),
+            ("to", wish.to.name()),
+            ("because", reason.as_str()),
+        ];
+        client
+            .post::<serde_json::Value>("/override", &parts)
+            .await?;
     }
     wish.write()?;
     if !wish.wait {
-        println!("{}: the file says {}, and the proxy follows within a second (`crossfade status`)", wish.toggle, wish.to);
+        println!(
+            "{}: the file says {}, and the proxy follows within a second (`crossfade status`)",
+            wish.toggle, wish.to
+        );
         return Ok(ExitCode::SUCCESS);
     }
     wait(client, wish).await
@@ -41,8 +45,11 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
 async fn guard(client: &Client, wish: &Wish<'_>) -> Result<GuardAnswer, Failure> {
     let began = Instant::now();
     loop {
-        let answer: GuardAnswer = client.get("/guard", &[("toggle", wish.toggle), ("to", wish.to.name())]).await?;
-        let worth_waiting = wish.wait && wish.because.is_none() && answer.passing && began.elapsed() < PASSES;
+        let answer: GuardAnswer = client
+            .get("/guard", &[("toggle", wish.toggle), ("to", wish.to.name())])
+            .await?;
+        let worth_waiting =
+            wish.wait && wish.because.is_none() && answer.passing && began.elapsed() < PASSES;
         if answer.ok || !worth_waiting {
             return Ok(answer);
         }
@@ -56,7 +63,10 @@ async fn wait(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
     loop {
         let status: Status = client.get("/status", &[]).await?;
         let Some(toggle) = status.toggles.get(wish.toggle) else {
-            return Err(Failure::no(format!("the running proxy has no toggle \"{}\": it waits for a restart", wish.toggle)));
+            return Err(Failure::no(format!(
+                "the running proxy has no toggle \"{}\": it waits for a restart",
+                wish.toggle
+            )));
         };
         let to = wish.to.name();
         if toggle.effective == to && toggle.published == to {
@@ -64,15 +74,24 @@ async fn wait(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(error) = &status.config.error {
-            return Err(Failure::usage(format!("the file is broken, so that nothing of it applies:\n{error}")));
+            return Err(Failure::usage(format!(
+                "the file is broken, so that nothing of it applies:\n{error}"
+            )));
         }
         match (&toggle.refusal, toggle.wanted == to) {
             (Some(why), true) => {
-                return Err(Failure::no(format!("{why}\nthe file says {to}, and the proxy goes on trying; `crossfade phase {} {}` takes the wish back", wish.toggle, toggle.published)));
+                return Err(Failure::no(format!(
+                    "{why}\nthe file says {to}, and the proxy goes on trying; `crossfade phase {} {}` takes the wish back",
+                    wish.toggle, toggle.published
+                )));
             }
             (None, true) => {}
             (_, false) if began.elapsed() > FOLLOWS => {
-                return Err(Failure::broken(format!("the running proxy does not follow \"{}\": does it serve another file? Its own is \"{}\"", wish.file.display(), status.config.file)));
+                return Err(Failure::broken(format!(
+                    "the running proxy does not follow \"{}\": does it serve another file? Its own is \"{}\"",
+                    wish.file.display(),
+                    status.config.file
+                )));
             }
             (_, false) => {}
         }

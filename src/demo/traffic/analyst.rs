@@ -13,7 +13,8 @@ const STATUS: &str = "SELECT status::text, count(*), min(placed_at)::text, (avg(
 const UNPAID: &str = "SELECT count(*) FROM orders AS o WHERE o.customer_id BETWEEN $1 AND $2 AND NOT EXISTS (SELECT FROM payments AS p WHERE p.order_id = o.id)";
 const BEST: &str = "WITH sold AS (SELECT i.sku, sum(i.quantity) AS pieces FROM order_items AS i JOIN orders AS o ON o.id = i.order_id \
      WHERE o.customer_id BETWEEN $1 AND $2 GROUP BY i.sku) SELECT sku, pieces::bigint, rank() OVER (ORDER BY pieces DESC) FROM sold ORDER BY pieces DESC, sku LIMIT 5";
-const LETTERS: &str = "SELECT count(*) FROM customers WHERE profile @> '{\"newsletter\": true}' AND id <= $1";
+const LETTERS: &str =
+    "SELECT count(*) FROM customers WHERE profile @> '{\"newsletter\": true}' AND id <= $1";
 
 #[derive(Debug)]
 pub(super) struct Analyst {
@@ -23,28 +24,43 @@ pub(super) struct Analyst {
 
 impl Analyst {
     pub(super) async fn connect(config: &Config, seat: Seat) -> Result<Analyst, Trouble> {
-        Ok(Analyst { client: connect(config).await?, seat })
+        Ok(Analyst {
+            client: connect(config).await?,
+            seat,
+        })
     }
 
     /// Orders are in order, and no page is longer than it may be.
     async fn range(&self, from: i64, to: i64) -> Result<(), Trouble> {
         let rows = self.client.query(RANGE, &[&from, &to]).await?;
-        let days = rows.iter().map(|row| row.try_get::<_, String>(3)).collect::<Result<Vec<_>, _>>()?;
+        let days = rows
+            .iter()
+            .map(|row| row.try_get::<_, String>(3))
+            .collect::<Result<Vec<_>, _>>()?;
         let sorted = days.windows(2).all(|pair| pair[0] >= pair[1]);
-        expect(sorted && rows.len() <= 20, || format!("the newest orders of customers {from} to {to} come out of order"))
+        expect(sorted && rows.len() <= 20, || {
+            format!("the newest orders of customers {from} to {to} come out of order")
+        })
     }
 
     /// No customer of the first days is ever deleted, so each has its line.
     async fn join(&self, from: i64, to: i64) -> Result<(), Trouble> {
         let rows = self.client.query(JOIN, &[&from, &to]).await?;
         let lines = i64::try_from(rows.len()).unwrap_or(0);
-        expect(lines == to - from + 1, || format!("a join over customers {from} to {to} has {lines} lines"))
+        expect(lines == to - from + 1, || {
+            format!("a join over customers {from} to {to} has {lines} lines")
+        })
     }
 
     async fn letters(&self) -> Result<(), Trouble> {
-        let row = self.client.query_one(LETTERS, &[&i64::from(CUSTOMERS)]).await?;
+        let row = self
+            .client
+            .query_one(LETTERS, &[&i64::from(CUSTOMERS)])
+            .await?;
         let count: i64 = row.try_get(0)?;
-        expect(count == i64::from(CUSTOMERS / 4), || format!("{count} customers want the newsletter, a quarter of {CUSTOMERS} do"))
+        expect(count == i64::from(CUSTOMERS / 4), || {
+            format!("{count} customers want the newsletter, a quarter of {CUSTOMERS} do")
+        })
     }
 }
 
@@ -57,12 +73,16 @@ impl Worker for Analyst {
             2 => self.join(from, to).await?,
             3 => {
                 let rows = self.client.query(STATUS, &[]).await?.len();
-                expect((1..=4).contains(&rows), || format!("orders have {rows} kinds of status"))?;
+                expect((1..=4).contains(&rows), || {
+                    format!("orders have {rows} kinds of status")
+                })?;
             }
             4 => drop(self.client.query_one(UNPAID, &[&from, &to]).await?),
             5 => {
                 let rows = self.client.query(BEST, &[&from, &to]).await?.len();
-                expect(rows == 5, || format!("the best five products of customers {from} to {to} are {rows}"))?;
+                expect(rows == 5, || {
+                    format!("the best five products of customers {from} to {to} are {rows}")
+                })?;
             }
             _ => self.letters().await?,
         }

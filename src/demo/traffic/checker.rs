@@ -13,16 +13,20 @@ use model::{Item, Order};
 const KEPT: usize = 30;
 
 const SIGN_UP: &str = "INSERT INTO customers (email, name, tier, profile) VALUES ('checker@example.org', 'The Checker', 'gold', '{\"visits\": 0}') RETURNING id";
-const INSERT: &str = "INSERT INTO orders (customer_id, total, note) VALUES ($1, $2::text::numeric, $3) RETURNING id";
-const ITEM: &str = "INSERT INTO order_items (order_id, line, sku, quantity, price) VALUES ($1, $2, $3, $4, 9.99)";
-const PAYMENT: &str = "INSERT INTO payments (order_id, method, amount) VALUES ($1, $2, 5) RETURNING id::text";
+const INSERT: &str =
+    "INSERT INTO orders (customer_id, total, note) VALUES ($1, $2::text::numeric, $3) RETURNING id";
+const ITEM: &str =
+    "INSERT INTO order_items (order_id, line, sku, quantity, price) VALUES ($1, $2, $3, $4, 9.99)";
+const PAYMENT: &str =
+    "INSERT INTO payments (order_id, method, amount) VALUES ($1, $2, 5) RETURNING id::text";
 const UPDATE: &str = "UPDATE orders SET status = $2::text::order_status, total = total + 0.25, updated_at = clock_timestamp() WHERE id = $1";
 const READ: &str = "SELECT id, status::text, (total * 100)::bigint, note FROM orders WHERE id = $1";
 const ALL: &str = "SELECT id, status::text, (total * 100)::bigint, note FROM orders WHERE customer_id = $1 ORDER BY id";
 const ITEMS: &str = "SELECT line, sku, quantity FROM order_items WHERE order_id = $1 ORDER BY line";
 const PAYMENTS: &str = "SELECT id::text, method FROM payments WHERE order_id = $1";
 const VISIT: &str = "UPDATE customers SET profile = jsonb_set(profile, '{visits}', to_jsonb($2::bigint)), version = version + 1 WHERE id = $1";
-const CUSTOMER: &str = "SELECT (profile ->> 'visits')::bigint, version FROM customers WHERE id = $1";
+const CUSTOMER: &str =
+    "SELECT (profile ->> 'visits')::bigint, version FROM customers WHERE id = $1";
 
 #[derive(Debug)]
 pub(super) struct Checker {
@@ -58,23 +62,39 @@ impl Checker {
     async fn insert(&mut self) -> Result<Kind, Trouble> {
         let cents = i64::from(self.seat.random.below(50_000));
         let total = format!("{}.{:02}", cents / 100, cents % 100);
-        let note = self.seat.random.pick(&[None, Some("ok"), Some("naïve — 'quoted' \\ 漢字")]);
-        let id: i64 = self.client.query_one(&self.insert, &[&self.model.customer, &total, &note]).await?.try_get(0)?;
+        let note = self
+            .seat
+            .random
+            .pick(&[None, Some("ok"), Some("naïve — 'quoted' \\ 漢字")]);
+        let id: i64 = self
+            .client
+            .query_one(&self.insert, &[&self.model.customer, &total, &note])
+            .await?
+            .try_get(0)?;
         self.seat.tally.rows(Table::Orders, 1);
-        let fresh = self.model.orders.insert(id, Order::new(cents, note)).is_none();
+        let fresh = self
+            .model
+            .orders
+            .insert(id, Order::new(cents, note))
+            .is_none();
         expect(fresh, || format!("the id {id} was handed out twice"))?;
         self.look(id).await?;
         Ok(Kind::Insert)
     }
 
     async fn update(&mut self, id: i64) -> Result<Kind, Trouble> {
-        let status = self.seat.random.pick(&["new", "paid", "shipped", "returned"]);
+        let status = self
+            .seat
+            .random
+            .pick(&["new", "paid", "shipped", "returned"]);
         let changed = self.client.execute(&self.update, &[&id, &status]).await?;
         if let Some(order) = self.model.orders.get_mut(&id) {
             order.status = status.to_owned();
             order.cents += 25;
         }
-        expect(changed == 1, || format!("the UPDATE of order {id} changed {changed} rows"))?;
+        expect(changed == 1, || {
+            format!("the UPDATE of order {id} changed {changed} rows")
+        })?;
         self.look(id).await?;
         Ok(Kind::Update)
     }
@@ -82,23 +102,48 @@ impl Checker {
     /// The customer's own row: a document that is changed in place, and a version that counts.
     async fn visit(&mut self) -> Result<Kind, Trouble> {
         let visits = self.model.visits + 1;
-        let changed = self.client.execute(VISIT, &[&self.model.customer, &visits]).await?;
+        let changed = self
+            .client
+            .execute(VISIT, &[&self.model.customer, &visits])
+            .await?;
         self.model.visits = visits;
-        expect(changed == 1, || format!("the UPDATE of the checker's own row changed {changed} rows"))?;
-        let row = self.client.query_one(CUSTOMER, &[&self.model.customer]).await?;
+        expect(changed == 1, || {
+            format!("the UPDATE of the checker's own row changed {changed} rows")
+        })?;
+        let row = self
+            .client
+            .query_one(CUSTOMER, &[&self.model.customer])
+            .await?;
         let found: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        expect(found == (visits, visits + 1), || format!("after visit {visits} the checker's own row says visits {}, version {}", found.0, found.1))?;
+        expect(found == (visits, visits + 1), || {
+            format!(
+                "after visit {visits} the checker's own row says visits {}, version {}",
+                found.0, found.1
+            )
+        })?;
         Ok(Kind::Update)
     }
 
     /// Items and a payment below an order, in one transaction that reads what it wrote.
     async fn fill(&mut self, id: i64) -> Result<Kind, Trouble> {
-        let line = self.model.orders.get(&id).map_or(1, |order| i32::try_from(order.items.len()).unwrap_or(0) + 1);
-        let item = Item { sku: format!("CHK-{id}-{line}"), quantity: line * 2 };
+        let line = self
+            .model
+            .orders
+            .get(&id)
+            .map_or(1, |order| i32::try_from(order.items.len()).unwrap_or(0) + 1);
+        let item = Item {
+            sku: format!("CHK-{id}-{line}"),
+            quantity: line * 2,
+        };
         let transaction = self.client.transaction().await?;
-        transaction.execute(ITEM, &[&id, &line, &item.sku, &item.quantity]).await?;
+        transaction
+            .execute(ITEM, &[&id, &line, &item.sku, &item.quantity])
+            .await?;
         let seen = transaction.query(ITEMS, &[&id]).await?.len();
-        let payment: String = transaction.query_one(PAYMENT, &[&id, &"card"]).await?.try_get(0)?;
+        let payment: String = transaction
+            .query_one(PAYMENT, &[&id, &"card"])
+            .await?
+            .try_get(0)?;
         transaction.commit().await?;
         self.seat.tally.rows(Table::Items, 1);
         self.seat.tally.rows(Table::Payments, 1);
@@ -106,7 +151,9 @@ impl Checker {
             order.items.insert(line, item);
             order.payments.insert(payment);
             let wanted = order.items.len();
-            expect(seen == wanted, || format!("inside the transaction order {id} had {seen} items, not {wanted}"))?;
+            expect(seen == wanted, || {
+                format!("inside the transaction order {id} had {seen} items, not {wanted}")
+            })?;
         }
         self.look_below(id).await?;
         Ok(Kind::Transaction)
@@ -114,16 +161,36 @@ impl Checker {
 
     async fn delete(&mut self, id: i64) -> Result<Kind, Trouble> {
         let transaction = self.client.transaction().await?;
-        let payments = transaction.execute("DELETE FROM payments WHERE order_id = $1", &[&id]).await?;
-        let items = transaction.execute("DELETE FROM order_items WHERE order_id = $1", &[&id]).await?;
-        let orders = transaction.execute("DELETE FROM orders WHERE id = $1", &[&id]).await?;
+        let payments = transaction
+            .execute("DELETE FROM payments WHERE order_id = $1", &[&id])
+            .await?;
+        let items = transaction
+            .execute("DELETE FROM order_items WHERE order_id = $1", &[&id])
+            .await?;
+        let orders = transaction
+            .execute("DELETE FROM orders WHERE id = $1", &[&id])
+            .await?;
         transaction.commit().await?;
-        self.seat.tally.rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
-        self.seat.tally.rows(Table::Items, -i64::try_from(items).unwrap_or(0));
-        self.seat.tally.rows(Table::Orders, -i64::try_from(orders).unwrap_or(0));
-        let known = self.model.orders.remove(&id).map(|order| (1, order.items.len() as u64, order.payments.len() as u64));
+        self.seat
+            .tally
+            .rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
+        self.seat
+            .tally
+            .rows(Table::Items, -i64::try_from(items).unwrap_or(0));
+        self.seat
+            .tally
+            .rows(Table::Orders, -i64::try_from(orders).unwrap_or(0));
+        let known = self
+            .model
+            .orders
+            .remove(&id)
+            .map(|order| (1, order.items.len() as u64, order.payments.len() as u64));
         let found = (orders, items, payments);
-        expect(known == Some(found), || format!("deleting order {id} took {found:?} rows (order, items, payments), the model has {known:?}"))?;
+        expect(known == Some(found), || {
+            format!(
+                "deleting order {id} took {found:?} rows (order, items, payments), the model has {known:?}"
+            )
+        })?;
         self.look(id).await?;
         Ok(Kind::Transaction)
     }
@@ -138,32 +205,60 @@ impl Checker {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        expect(alike, || format!("order {id} reads {found:?}, this client wrote {known:?}"))
+        expect(alike, || {
+            format!("order {id} reads {found:?}, this client wrote {known:?}")
+        })
     }
 
     /// Reads what is below an order.
     async fn look_below(&self, id: i64) -> Result<(), Trouble> {
-        let Some(known) = self.model.orders.get(&id) else { return Ok(()) };
+        let Some(known) = self.model.orders.get(&id) else {
+            return Ok(());
+        };
         let mut found = Order::new(0, None);
         for row in self.client.query(ITEMS, &[&id]).await? {
-            found.items.insert(row.try_get(0)?, Item { sku: row.try_get(1)?, quantity: row.try_get(2)? });
+            found.items.insert(
+                row.try_get(0)?,
+                Item {
+                    sku: row.try_get(1)?,
+                    quantity: row.try_get(2)?,
+                },
+            );
         }
         for row in self.client.query(PAYMENTS, &[&id]).await? {
             found.payments.insert(row.try_get(0)?);
         }
         let alike = found.items == known.items && found.payments == known.payments;
-        expect(alike, || format!("below order {id} are {:?} and payments {:?}, this client wrote {known:?}", found.items, found.payments))
+        expect(alike, || {
+            format!(
+                "below order {id} are {:?} and payments {:?}, this client wrote {known:?}",
+                found.items, found.payments
+            )
+        })
     }
 
     /// Reads all orders by a column that is not the key.
     async fn look_at_all(&self) -> Result<Kind, Trouble> {
-        let rows = self.client.query(&self.all, &[&self.model.customer]).await?;
+        let rows = self
+            .client
+            .query(&self.all, &[&self.model.customer])
+            .await?;
         let found = rows.iter().map(order).collect::<Result<Vec<_>, _>>()?;
         let known = &self.model.orders;
-        expect(found.len() == known.len(), || format!("a range read gave {} of this client's {} orders", found.len(), known.len()))?;
+        expect(found.len() == known.len(), || {
+            format!(
+                "a range read gave {} of this client's {} orders",
+                found.len(),
+                known.len()
+            )
+        })?;
         for ((id, row), (known_id, order)) in found.iter().zip(known) {
             let alike = id == known_id && row.same_row(order);
-            expect(alike, || format!("a range read gave order {id} as {row:?}, this client wrote order {known_id} as {order:?}"))?;
+            expect(alike, || {
+                format!(
+                    "a range read gave order {id} as {row:?}, this client wrote order {known_id} as {order:?}"
+                )
+            })?;
         }
         Ok(Kind::Query)
     }
@@ -179,7 +274,10 @@ fn order(row: &Row) -> Result<(i64, Order), tokio_postgres::Error> {
 impl Worker for Checker {
     async fn step(&mut self) -> Result<Kind, Trouble> {
         let count = self.model.orders.len();
-        let at = self.seat.random.below(u32::try_from(count).unwrap_or(0).max(1)) as usize;
+        let at = self
+            .seat
+            .random
+            .below(u32::try_from(count).unwrap_or(0).max(1)) as usize;
         let some = self.model.orders.keys().nth(at).copied();
         match (self.seat.random.below(10), some) {
             (0..3, _) if count < KEPT => self.insert().await,

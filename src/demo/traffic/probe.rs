@@ -19,7 +19,10 @@ struct Way {
 impl Way {
     async fn connect(config: &Config) -> Result<Way, Trouble> {
         let client = connect(config).await?;
-        Ok(Way { read: client.prepare(READ).await?, client })
+        Ok(Way {
+            read: client.prepare(READ).await?,
+            client,
+        })
     }
 
     async fn read(&self, id: i64) -> Result<(std::time::Duration, bool), Trouble> {

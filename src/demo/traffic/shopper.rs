@@ -10,12 +10,14 @@ use crate::demo::tally::{Kind, Table, Trouble};
 /// Orders that a shopper keeps before it deletes the oldest.
 const KEPT: usize = 40;
 
-const READ: &str = "SELECT customer_id, status::text, (total * 100)::bigint FROM orders WHERE id = $1";
+const READ: &str =
+    "SELECT customer_id, status::text, (total * 100)::bigint FROM orders WHERE id = $1";
 const ORDER: &str = "INSERT INTO orders (customer_id, total, note, shipping) VALUES ($1, $2::text::numeric, $3, jsonb_build_object('city', $4::text)) RETURNING id";
 const STATUS: &str = "UPDATE orders SET status = $2::text::order_status, total = total + 1, updated_at = clock_timestamp() WHERE id = $1";
 const CUSTOMER: &str = "UPDATE customers SET profile = profile || jsonb_build_object('seen', $2::bigint), version = version + 1 WHERE id = $1 RETURNING version";
 const ITEMS: &str = "INSERT INTO order_items (order_id, line, sku, quantity, price) VALUES ($1, 1, $2, 2, 12.50), ($1, 2, 'SKU-0-2', 1, 3.75)";
-const PAYMENT: &str = "INSERT INTO payments (order_id, method, amount) VALUES ($1, $2, 28.75) RETURNING id::text";
+const PAYMENT: &str =
+    "INSERT INTO payments (order_id, method, amount) VALUES ($1, $2, 28.75) RETURNING id::text";
 const TOTAL: &str = "UPDATE orders SET total = (SELECT sum(quantity * price) FROM order_items WHERE order_id = $1), updated_at = clock_timestamp() \
      WHERE id = $1 RETURNING (total * 100)::bigint";
 const LOCK: &str = "SELECT status::text FROM orders WHERE id = $1 FOR UPDATE";
@@ -73,9 +75,19 @@ impl Shopper {
     async fn order(&mut self) -> Result<Kind, Trouble> {
         let (customer, cents) = (self.seat.customer(), self.seat.random.below(90_000));
         let total = format!("{}.{:02}", cents / 100, cents % 100);
-        let note = self.seat.random.pick(&[None, Some(""), Some("ring twice, it's late: \\ \" ünï 🎈")]);
-        let row = self.client.query_one(&self.order, &[&customer, &total, &note, &"Göteborg"]).await?;
-        self.keep(Own { id: row.try_get(0)?, items: 0, payments: 0 });
+        let note =
+            self.seat
+                .random
+                .pick(&[None, Some(""), Some("ring twice, it's late: \\ \" ünï 🎈")]);
+        let row = self
+            .client
+            .query_one(&self.order, &[&customer, &total, &note, &"Göteborg"])
+            .await?;
+        self.keep(Own {
+            id: row.try_get(0)?,
+            items: 0,
+            payments: 0,
+        });
         Ok(Kind::Insert)
     }
 
@@ -87,20 +99,34 @@ impl Shopper {
             }
             _ => {
                 let customer = self.seat.customer();
-                self.client.query(&self.customer, &[&customer, &self.steps]).await?.len() as u64
+                self.client
+                    .query(&self.customer, &[&customer, &self.steps])
+                    .await?
+                    .len() as u64
             }
         };
-        expect(changed == 1, || format!("an UPDATE by key changed {changed} rows"))?;
+        expect(changed == 1, || {
+            format!("an UPDATE by key changed {changed} rows")
+        })?;
         Ok(Kind::Update)
     }
 
     /// The oldest order that has nothing below it.
     async fn delete(&mut self) -> Result<Kind, Trouble> {
-        let Some(at) = self.own.iter().position(|own| own.items == 0) else { return self.order().await };
-        let Some(own) = self.own.remove(at) else { return self.order().await };
-        let gone = self.client.execute("DELETE FROM orders WHERE id = $1", &[&own.id]).await?;
+        let Some(at) = self.own.iter().position(|own| own.items == 0) else {
+            return self.order().await;
+        };
+        let Some(own) = self.own.remove(at) else {
+            return self.order().await;
+        };
+        let gone = self
+            .client
+            .execute("DELETE FROM orders WHERE id = $1", &[&own.id])
+            .await?;
         self.seat.tally.rows(Table::Orders, -1);
-        expect(gone == 1, || format!("the DELETE of order {} took {gone} rows", own.id))?;
+        expect(gone == 1, || {
+            format!("the DELETE of order {} took {gone} rows", own.id)
+        })?;
         Ok(Kind::Delete)
     }
 
@@ -109,9 +135,13 @@ impl Shopper {
         let customer = self.seat.customer();
         let paid = self.steps % 2 == 0;
         let mut transaction = self.client.transaction().await?;
-        let row = transaction.query_one(&self.order, &[&customer, &"0", &None::<&str>, &"Malmö"]).await?;
+        let row = transaction
+            .query_one(&self.order, &[&customer, &"0", &None::<&str>, &"Malmö"])
+            .await?;
         let id: i64 = row.try_get(0)?;
-        let items = transaction.execute(&self.items, &[&id, &format!("SKU-{customer}")]).await?;
+        let items = transaction
+            .execute(&self.items, &[&id, &format!("SKU-{customer}")])
+            .await?;
         let savepoint = transaction.savepoint("payment").await?;
         savepoint.query_one(&self.payment, &[&id, &"card"]).await?;
         if paid {
@@ -119,43 +149,79 @@ impl Shopper {
         } else {
             savepoint.rollback().await?;
         }
-        let cents: i64 = transaction.query_one(&self.total, &[&id]).await?.try_get(0)?;
+        let cents: i64 = transaction
+            .query_one(&self.total, &[&id])
+            .await?
+            .try_get(0)?;
         transaction.commit().await?;
         self.seat.tally.rows(Table::Items, 2);
         self.seat.tally.rows(Table::Payments, i64::from(paid));
-        self.keep(Own { id, items, payments: u64::from(paid) });
-        expect((items, cents) == (2, 2875), || format!("order {id} got {items} items and a total of {cents} cents"))?;
+        self.keep(Own {
+            id,
+            items,
+            payments: u64::from(paid),
+        });
+        expect((items, cents) == (2, 2875), || {
+            format!("order {id} got {items} items and a total of {cents} cents")
+        })?;
         Ok(Kind::Transaction)
     }
 
     /// An order goes with everything below it, from the leaves up.
     async fn cancel(&mut self) -> Result<Kind, Trouble> {
-        let Some(at) = self.own.iter().position(|own| own.items > 0) else { return self.checkout().await };
-        let Some(own) = self.own.remove(at) else { return self.checkout().await };
+        let Some(at) = self.own.iter().position(|own| own.items > 0) else {
+            return self.checkout().await;
+        };
+        let Some(own) = self.own.remove(at) else {
+            return self.checkout().await;
+        };
         let transaction = self.client.transaction().await?;
         transaction.query(&self.lock, &[&own.id]).await?;
-        let payments = transaction.execute("DELETE FROM payments WHERE order_id = $1", &[&own.id]).await?;
-        let items = transaction.execute("DELETE FROM order_items WHERE order_id = $1", &[&own.id]).await?;
-        let orders = transaction.execute("DELETE FROM orders WHERE id = $1", &[&own.id]).await?;
+        let payments = transaction
+            .execute("DELETE FROM payments WHERE order_id = $1", &[&own.id])
+            .await?;
+        let items = transaction
+            .execute("DELETE FROM order_items WHERE order_id = $1", &[&own.id])
+            .await?;
+        let orders = transaction
+            .execute("DELETE FROM orders WHERE id = $1", &[&own.id])
+            .await?;
         transaction.commit().await?;
-        self.seat.tally.rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
-        self.seat.tally.rows(Table::Items, -i64::try_from(items).unwrap_or(0));
+        self.seat
+            .tally
+            .rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
+        self.seat
+            .tally
+            .rows(Table::Items, -i64::try_from(items).unwrap_or(0));
         self.seat.tally.rows(Table::Orders, -1);
         let right = (orders, items, payments) == (1, own.items, own.payments);
-        expect(right, || format!("cancelling {own:?} deleted {orders} orders, {items} items and {payments} payments"))?;
+        expect(right, || {
+            format!(
+                "cancelling {own:?} deleted {orders} orders, {items} items and {payments} payments"
+            )
+        })?;
         Ok(Kind::Transaction)
     }
 
     /// A change of mind: nothing of it may be seen.
     async fn roll_back(&mut self) -> Result<Kind, Trouble> {
-        let Some(Own { id, .. }) = self.own.back().copied() else { return self.checkout().await };
+        let Some(Own { id, .. }) = self.own.back().copied() else {
+            return self.checkout().await;
+        };
         let transaction = self.client.transaction().await?;
-        let before: String = transaction.query_one(&self.lock, &[&id]).await?.try_get(0)?;
-        transaction.execute(&self.status, &[&id, &"returned"]).await?;
+        let before: String = transaction
+            .query_one(&self.lock, &[&id])
+            .await?
+            .try_get(0)?;
+        transaction
+            .execute(&self.status, &[&id, &"returned"])
+            .await?;
         transaction.rollback().await?;
         let row = self.client.query_one(&self.read, &[&id]).await?;
         let after: String = row.try_get(1)?;
-        expect(before == after, || format!("order {id} was {before} and is {after} after a ROLLBACK"))?;
+        expect(before == after, || {
+            format!("order {id} was {before} and is {after} after a ROLLBACK")
+        })?;
         Ok(Kind::Transaction)
     }
 

@@ -18,7 +18,12 @@ pub(super) struct Visitor {
 
 impl Visitor {
     pub(super) fn new(config: Config, seat: Seat) -> Visitor {
-        Visitor { config, seat, client: None, left: 0 }
+        Visitor {
+            config,
+            seat,
+            client: None,
+            left: 0,
+        }
     }
 
     async fn client(&mut self) -> Result<&Client, Trouble> {
@@ -30,7 +35,9 @@ impl Visitor {
         if self.client.is_none() {
             self.client = Some(connect(&self.config).await?);
         }
-        self.client.as_ref().ok_or_else(|| Trouble::Wrong("there is no connection".to_owned()))
+        self.client
+            .as_ref()
+            .ok_or_else(|| Trouble::Wrong("there is no connection".to_owned()))
     }
 }
 
@@ -43,11 +50,20 @@ impl Worker for Visitor {
             let insert = "INSERT INTO payments (order_id, method, amount) VALUES ($1, 'voucher', 1.00) RETURNING amount::text";
             let rows = client.query(insert, &[&order]).await?.len();
             self.seat.tally.rows(Table::Payments, 1);
-            expect(rows == 1, || format!("a payment for order {order} made {rows} rows"))?;
+            expect(rows == 1, || {
+                format!("a payment for order {order} made {rows} rows")
+            })?;
             return Ok(Kind::Insert);
         }
-        let row = client.query_opt("SELECT name, tier::text, profile::text FROM customers WHERE id = $1", &[&customer]).await?;
-        expect(row.is_some(), || format!("customer {customer} is not found"))?;
+        let row = client
+            .query_opt(
+                "SELECT name, tier::text, profile::text FROM customers WHERE id = $1",
+                &[&customer],
+            )
+            .await?;
+        expect(row.is_some(), || {
+            format!("customer {customer} is not found")
+        })?;
         Ok(Kind::Read)
     }
 

@@ -206,6 +206,8 @@ impl PostgresSecondary {
                     return Err(rejected(&self.endpoint.config.url, &body));
                 }
                 Message::ParseComplete
+                // Of statements that an earlier failed batch had prepared.
+                | Message::CloseComplete
                 | Message::BindComplete
                 | Message::NoticeResponse(_)
                 | Message::ParameterStatus(_) => {}

@@ -53,30 +53,32 @@ async fn phase_7_copies_what_only_the_old_store_has_and_phase_8_waits_for_it() {
     let stores = Stores::shop().await;
     stores
         .old
-        .run("INSERT INTO orders (customer) SELECT 'n' || n FROM generate_series(1, 3000) n")
+        .run("INSERT INTO orders (customer) SELECT 'n' || n FROM generate_series(1, 4000) n")
         .await;
-    stores.old.run("INSERT INTO items SELECT n, 1, 'p' FROM generate_series(1, 3000) n; INSERT INTO counters VALUES ('a')").await;
-    let mut proxy = Proxy::start(stores.shop_config("use-old")).await;
+    let others = "INSERT INTO items SELECT n, 1, 'p' FROM generate_series(1, 2000) n; INSERT INTO counters VALUES ('a')";
+    stores.old.run(others).await;
+    // Slow enough for somebody who asks for phase 8 too early.
+    let slow = "[reconcile]\nchunk_rows = 500\nmax_rows_per_s = 1000";
+    let mut proxy = Proxy::start(stores.shop_config("use-old").section(slow)).await;
     // No backfill in 3: every row is missing in the new store until phase 7.
-    proxy.walk(&["dual-write", "dual-read"]).await;
-    let forced = proxy.cli(&[
-        "phase",
-        "shop",
-        "new-primary",
-        "--because",
-        "the backfill comes in phase 7",
-    ]);
-    assert_eq!(forced.status, 0, "{forced:?}");
-    proxy.flip("new-primary").await;
+    proxy.flip("dual-write").await;
+    for phase in ["dual-read", "new-primary"] {
+        proxy.force(phase, "the backfill comes in phase 7").await;
+    }
     proxy.walk(&["new-writes", "backfill"]).await;
+    let reason = proxy.flip_refused("new-only").await;
+    assert!(
+        reason.contains("crossfade backfill") && reason.contains("orders"),
+        "{reason}"
+    );
+    proxy.ask("shop", "backfill");
     crossfade_tests::eventually(
         "every table is complete",
         Duration::from_secs(60),
         async || {
             let toggle = proxy.toggle("shop").await;
-            toggle["tables"]
-                .as_object()
-                .is_some_and(|tables| tables.values().all(|table| table["complete"] == true))
+            let tables = toggle["tables"].as_object().cloned().unwrap_or_default();
+            !tables.is_empty() && tables.values().all(|table| table["complete"] == true)
         },
     )
     .await;

@@ -157,36 +157,62 @@ async fn trap_05_an_update_of_a_row_that_the_new_store_never_got() {
 #[tokio::test]
 async fn trap_10_what_a_trigger_of_the_primary_does_to_a_row_is_carried() {
     const SCHEMA: &str = "
-        CREATE TABLE notes (id int PRIMARY KEY, body text, edits int DEFAULT 0, updated_at timestamptz);";
-    const TRIGGER: &str = "
+        CREATE TABLE notes (id int PRIMARY KEY, body text, edits int DEFAULT 0, updated_at timestamptz);
         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN NEW.body = upper(NEW.body); NEW.edits = NEW.edits + 1; NEW.updated_at = clock_timestamp(); RETURN NEW; END $$;
-        CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION touch();";
-    // The new store has the trigger too: images must not go through it a second time.
-    let schema = format!("{SCHEMA}{TRIGGER}");
+        BEGIN NEW.body = upper(NEW.body); NEW.edits = NEW.edits + 1; NEW.updated_at = clock_timestamp(); RETURN NEW; END $$;";
+    const TRIGGER: &str = "CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON notes FOR EACH ROW";
+    let old = format!("{SCHEMA}{TRIGGER} EXECUTE FUNCTION touch();");
+    // The new store has the trigger for later, and images do not go through it a second time.
+    let others = "WHEN (current_setting('application_name') NOT LIKE 'crossfade%')";
+    let later = format!("{SCHEMA}{TRIGGER} {others} EXECUTE FUNCTION touch();");
     let tables = "[toggle.shop.table.notes]\nversion = \"updated_at\"\nacknowledge = [\"touch\"]\n";
-    for new_schema in [SCHEMA, schema.as_str()] {
-        let shop = Shop::with(
-            "dual-write",
-            &schema,
-            new_schema,
-            tables,
-            "INSERT INTO notes VALUES (1, 'a')",
-            |c| c,
-        )
-        .await;
+    for new in [SCHEMA, later.as_str()] {
+        let seed = "INSERT INTO notes VALUES (1, 'a')";
+        let shop = Shop::with("dual-write", &old, new, tables, seed, |config| config).await;
         shop.run(
             "INSERT INTO notes VALUES (2, 'b'); UPDATE notes SET body = 'changed' WHERE id = 1",
         )
         .await;
         shop.stores.assert_equal(&["notes"]).await;
-        assert_eq!(
-            shop.stores
-                .new
-                .value("SELECT edits FROM notes WHERE id = 1")
-                .await,
-            "2"
-        );
+        let edits = shop
+            .stores
+            .new
+            .value("SELECT edits FROM notes WHERE id = 1")
+            .await;
+        assert_eq!(edits, "2");
+    }
+}
+
+#[tokio::test]
+async fn trap_10_cascades_that_both_stores_have() {
+    const SCHEMA: &str = "
+        CREATE TABLE parents (id int PRIMARY KEY, name text);
+        CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON DELETE CASCADE ON UPDATE CASCADE);
+        CREATE TABLE guests (id int PRIMARY KEY, host int REFERENCES parents ON DELETE SET NULL);";
+    const TABLES: &str =
+        "[toggle.shop.table.parents]\n[toggle.shop.table.children]\n[toggle.shop.table.guests]\n";
+    const SEED: &str = "INSERT INTO parents SELECT n, 'p' FROM generate_series(1, 9) n;
+        INSERT INTO children SELECT n, n % 9 + 1 FROM generate_series(1, 40) n;
+        INSERT INTO guests SELECT n, n % 9 + 1 FROM generate_series(1, 20) n WHERE n % 9 <> 4;";
+    for phase in ["dual-write", "new-primary"] {
+        let shop = Shop::of(phase, SCHEMA, TABLES, SEED).await;
+        shop.run("DELETE FROM parents WHERE id < 4; DELETE FROM children WHERE id = 20")
+            .await;
+        shop.run("UPDATE parents SET id = 50 WHERE id = 5").await;
+        shop.run(
+            "BEGIN; INSERT INTO parents VALUES (60); INSERT INTO children VALUES (61, 60); COMMIT",
+        )
+        .await;
+        shop.proxy.drained().await;
+        shop.stores
+            .assert_equal(&["parents", "children", "guests"])
+            .await;
+        let alone = shop
+            .stores
+            .old
+            .value("SELECT count(*) FROM guests WHERE host IS NULL")
+            .await;
+        assert_ne!(alone, "0");
     }
 }
 

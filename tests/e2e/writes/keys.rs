@@ -71,7 +71,13 @@ async fn keys_of_many_types_and_in_another_order_than_the_columns() {
     const SEED: &str =
         "INSERT INTO odd VALUES ('a', '2026-01-02', gen_random_uuid(), 'it''s \"q\"', 1.50)";
     for phase in ["dual-write", "new-primary"] {
-        let shop = Shop::of(phase, SCHEMA, "[toggle.shop.table.odd]\n", SEED).await;
+        let shop = Shop::of(
+            phase,
+            SCHEMA,
+            "[toggle.shop.table.odd]\nacknowledge = [\"n\"]\n",
+            SEED,
+        )
+        .await;
         shop.run("INSERT INTO odd VALUES ('b', 'infinity', gen_random_uuid(), '', 'NaN'), ('c', '0044-03-15 BC', gen_random_uuid(), E'\\n', -0.0)").await;
         shop.run("UPDATE odd SET note = 'changed'; DELETE FROM odd WHERE \"Weird Name\" = ''")
             .await;

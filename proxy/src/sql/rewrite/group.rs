@@ -152,7 +152,9 @@ fn referenced(
 fn group_end(walk: &Rewriter<'_>, select: &Node) -> Option<usize> {
     let script = walk.script;
     // The grammar places other expressions somewhere within themselves, or nowhere.
-    let mut places = select.nodes("group_clause").filter(|item| matches!(item.kind, "ColumnRef" | "AConst"));
+    let mut places = select
+        .nodes("group_clause")
+        .filter(|item| matches!(item.kind, "ColumnRef" | "AConst"));
     let first = places.next()?.location();
     let end = script.enclosed_end(first..walk.statement.tokens.end);
     let words = [

@@ -25,7 +25,13 @@ impl Order {
     /// A fresh order.
     pub(super) fn new(cents: i64, note: Option<&str>) -> Order {
         let status = "new".to_owned();
-        Order { status, cents, note: note.map(str::to_owned), items: BTreeMap::new(), payments: BTreeSet::new() }
+        Order {
+            status,
+            cents,
+            note: note.map(str::to_owned),
+            items: BTreeMap::new(),
+            payments: BTreeSet::new(),
+        }
     }
 
     /// Whether the rows of the orders themselves are alike.
@@ -44,7 +50,11 @@ pub(in crate::demo) struct Model {
 
 impl Model {
     pub(super) fn new(customer: i64) -> Model {
-        Model { customer, visits: 0, orders: BTreeMap::new() }
+        Model {
+            customer,
+            visits: 0,
+            orders: BTreeMap::new(),
+        }
     }
 
     /// Compares with the new store, asked directly and by its own names: how many rows, and what differs.
@@ -55,13 +65,18 @@ impl Model {
         let found = self.read(new).await?;
         let mut differences = Vec::new();
         if found.visits != self.visits {
-            differences.push(format!("customers {}: visits {}, the checker wrote {}", self.customer, found.visits, self.visits));
+            differences.push(format!(
+                "customers {}: visits {}, the checker wrote {}",
+                self.customer, found.visits, self.visits
+            ));
         }
         let ids: BTreeSet<&i64> = self.orders.keys().chain(found.orders.keys()).collect();
         for id in ids {
             let (known, stored) = (self.orders.get(id), found.orders.get(id));
             if known != stored {
-                differences.push(format!("orders {id}: {stored:?}, the checker wrote {known:?}"));
+                differences.push(format!(
+                    "orders {id}: {stored:?}, the checker wrote {known:?}"
+                ));
             }
         }
         Ok((self.rows(), differences))
@@ -76,7 +91,10 @@ impl Model {
     async fn read(&self, new: &Client) -> Result<Model, Error> {
         let mut found = Model::new(self.customer);
         let customer = "SELECT (profile ->> 'visits')::bigint FROM public.customers WHERE id = $1";
-        found.visits = new.query_one(customer, &[&self.customer]).await?.try_get(0)?;
+        found.visits = new
+            .query_one(customer, &[&self.customer])
+            .await?
+            .try_get(0)?;
         let orders = "SELECT id, status::text, (amount * 100)::bigint, note FROM public.orders WHERE customer_id = $1";
         for row in new.query(orders, &[&self.customer]).await? {
             let note: Option<String> = row.try_get(3)?;
@@ -91,7 +109,13 @@ impl Model {
                 order.items.insert(row.try_get(1)?, item);
             }
         }
-        for row in new.query("SELECT order_id, id::text FROM billing.payment WHERE order_id = ANY ($1)", &[&ids]).await? {
+        for row in new
+            .query(
+                "SELECT order_id, id::text FROM billing.payment WHERE order_id = ANY ($1)",
+                &[&ids],
+            )
+            .await?
+        {
             if let Some(order) = found.orders.get_mut(&row.try_get::<_, i64>(0)?) {
                 order.payments.insert(row.try_get(1)?);
             }

@@ -70,13 +70,18 @@ async fn serve(loaded: Loaded, file: &Path) -> Result<ExitCode, Failure> {
     let shared = Shared::new(parts(&app, &config, lookups));
     // Set once, here.
     let _ = app.shared.set(shared.clone());
+    let admin = match config.admin {
+        Some(address) => Some(
+            admin::bind(address)
+                .await
+                .map_err(|error| cannot_listen("admin", address, &error))?,
+        ),
+        None => None,
+    };
     let listeners = Listeners::start(&shared, tls)
         .map_err(|error| cannot_listen("listen", config.listen, &error))?;
     begin(&app, queue);
-    if let Some(address) = config.admin {
-        let admin = admin::bind(address)
-            .await
-            .map_err(|error| cannot_listen("admin", address, &error))?;
+    if let Some(admin) = admin {
         tokio::spawn(admin::serve(app.clone(), admin));
     }
     tracing::info!(

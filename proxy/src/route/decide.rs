@@ -279,9 +279,22 @@ fn captured(
         other => return Err(router.refusal(statement, uncaptured(other), HINT_CAPTURE)),
     };
     match table {
+        Some(table) if moves_what_others_point_to(router, statement, table) => Err(router.refusal(
+            statement,
+            "a change of a key that other tables point to",
+            "insert the row under its new key, turn the rows that point to it, and delete the old one",
+        )),
         Some(table) => Ok(Some((table, returning))),
         None => Err(router.refusal(statement, "a write that cannot be followed", HINT_CAPTURE)),
     }
+}
+
+/// The other store gets a changed key as a delete and an upsert, so its foreign keys act as for a delete, where those of the primary act as for an
+/// update (trap 10).
+fn moves_what_others_point_to(router: &Router, statement: &StatementFacts, table: TableId) -> bool {
+    let map = &router.mapping.tables[table.0];
+    let referenced = !map.old.referenced_by.is_empty() || !map.new.referenced_by.is_empty();
+    matches!(&statement.kind, Kind::Update(facts) if facts.sets_key) && referenced
 }
 
 fn uncaptured(kind: &Kind) -> &'static str {

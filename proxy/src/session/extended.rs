@@ -502,6 +502,8 @@ impl Managed {
         let backend = self.backend(side)?;
         frontend::sync(&mut backend.out);
         backend.batch = false;
+        // What comes after it is not skipped any more, though the answer to it may be under way (trap 14).
+        backend.skipping = false;
         backend.expect.push_back(Expect::Sync { show: true });
         self.active = self.home;
         Ok(())

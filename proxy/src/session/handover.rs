@@ -234,6 +234,10 @@ impl Managed {
 
     /// What the client was told of the server's settings is kept true.
     fn tell_parameter(&mut self, name: &str, value: &str) {
+        // These two tell of our own account, under which the session was opened; the client's role works on it.
+        if matches!(name, "session_authorization" | "is_superuser") {
+            return;
+        }
         if self
             .status
             .iter()

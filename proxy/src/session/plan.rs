@@ -12,6 +12,9 @@ use crate::{
     wire::backend::Status,
 };
 
+/// A statement of a Query with its plan.
+pub(super) type Planned = (Arc<str>, Arc<Plan>);
+
 impl Managed {
     /// Whether strings of the session take backslashes for what they are.
     fn conforming(&self) -> bool {
@@ -106,10 +109,7 @@ impl Managed {
     }
 
     /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
-    pub(super) fn plan_all(
-        &mut self,
-        sql: &[u8],
-    ) -> Result<Vec<(Arc<str>, Arc<Plan>)>, ClientError> {
+    pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<Planned>, ClientError> {
         let Some(facts) = self.look(sql) else {
             return Ok(Vec::new());
         };
@@ -218,7 +218,7 @@ impl Managed {
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.
-    fn check_places(&self, plans: &[(Arc<str>, Arc<Plan>)]) -> Result<(), ClientError> {
+    fn check_places(&self, plans: &[Planned]) -> Result<(), ClientError> {
         for (_, plan) in plans {
             self.check_place(plan)?;
         }

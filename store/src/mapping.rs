@@ -234,6 +234,11 @@ impl TableMap {
     pub fn is_identity(&self) -> bool {
         self.old.name == self.new.name
             && self.dropped.is_empty()
+            && self.columns.iter().all(|column| {
+                column.old.name == column.new.name
+                    && column.old.identity_always == column.new.identity_always
+                    && column.old.generated == column.new.generated
+            })
             && self.old.columns.len() == self.new.columns.len()
             && std::iter::zip(&self.old.columns, &self.new.columns)
                 .all(|(old, new)| old.name == new.name && old.type_name == new.type_name)

@@ -28,6 +28,10 @@ const NOT_SETTINGS: &[&str] = &["user", "database", "replication"];
 /// The named statements of a session, protocol-level ones only.
 const STATEMENTS: &str = "SELECT name, statement, (parameter_types::oid[])::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
 
+/// Those of SQL-level PREPARE, which EXECUTE runs by their name alone.
+const SQL_STATEMENTS: &str =
+    "SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+
 /// What a session has set, as calls that set it again. `role` is in no list of settings.
 const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
      WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
@@ -99,6 +103,20 @@ impl Managed {
             };
             self.prepared.statements.insert(name, statement);
         }
+        self.learn_unnamed(side)?;
+        let rows = self.ask(side, SQL_STATEMENTS).await?;
+        self.sql_writes = rows
+            .into_iter()
+            .filter_map(|row| match &row[..] {
+                [Some(name), Some(sql)] if self.writes_mapped(sql) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn learn_unnamed(&mut self, side: Side) -> Result<(), End> {
+        let backend = self.backends.get_mut(side).ok_or(End::ServerGone(side))?;
         if let Some(parse) = self.relay.unnamed.parse() {
             backend
                 .prepared

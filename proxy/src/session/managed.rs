@@ -105,6 +105,8 @@ pub(crate) struct Managed {
     pub(super) found: Vec<Found>,
     /// A server's last words were passed on.
     pub(super) fatal_shown: bool,
+    /// Statements of SQL-level PREPARE that write mapped tables: made in a phase that did not mind.
+    pub(super) sql_writes: std::collections::HashSet<String>,
     /// The last value that a server answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
@@ -155,6 +157,7 @@ impl Managed {
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            sql_writes: std::collections::HashSet::new(),
             fatal_shown: false,
             found: Vec::new(),
             path: None,

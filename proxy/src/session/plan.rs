@@ -165,6 +165,16 @@ impl Managed {
         index: usize,
         statement: &StatementFacts,
     ) -> Result<Plan, ClientError> {
+        if let Kind::Execute(name) = &statement.kind
+            && self.sql_writes.contains(name)
+            && !self.router.is_careless()
+        {
+            return Err(ClientError::new(
+                "0A000",
+                format!("crossfade refused EXECUTE of \"{name}\", which writes a mapped table"),
+            )
+            .hint("send the statement itself, or prepare it by the extended protocol"));
+        }
         let decision = decide(&self.router, &*self.shared.complete, statement)?;
         let mut plan = Plan {
             returns_rows: decision.returns_rows,
@@ -215,6 +225,14 @@ impl Managed {
             })
         });
         Ok(plan)
+    }
+
+    /// Whether a text writes a mapped table, or may do so.
+    pub(super) fn writes_mapped(&self, sql: &str) -> bool {
+        let Some(facts) = self.look(sql.as_bytes()) else {
+            return false;
+        };
+        facts.problem.is_some() || facts.statements.iter().any(StatementFacts::writes_mapped)
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.

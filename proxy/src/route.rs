@@ -297,8 +297,18 @@ impl Router {
     }
 
     fn refusal(&self, statement: &StatementFacts, what: &str, hint: &str) -> ClientError {
-        let tables: Vec<String> = statement
-            .tables()
+        let mut named = statement.tables();
+        if named.is_empty() {
+            // A block of code names them somewhere: any of those that are not in one store only.
+            named = self.mapping.tables.iter().map(|table| table.id).collect();
+            named.retain(|table| {
+                !matches!(
+                    self.phase(*table),
+                    Phase::DeployNew | Phase::UseOld | Phase::NewOnly
+                )
+            });
+        }
+        let tables: Vec<String> = named
             .into_iter()
             .map(|table| self.describe(table))
             .collect();

@@ -2,6 +2,7 @@
 
 use crate::shop::{PHASES, Shop};
 use crossfade_tests::{ConfigBuilder, Endpoint, Port, Proxy, SHOP_TABLES, Stores};
+use std::time::Duration;
 
 #[tokio::test]
 async fn trap_39_skipped_phases() {
@@ -43,6 +44,13 @@ async fn the_new_store_must_answer_before_phase_2_and_have_the_tables_before_pha
     stores.new.run("DROP TABLE orders").await;
     stores.new.run(crossfade_tests::SHOP).await;
     proxy.ask("shop", "use-old");
+    // A wish that goes there and back between two looks at the file is never seen, and its old refusal still stands.
+    crossfade_tests::eventually(
+        "the wish is taken back",
+        Duration::from_secs(10),
+        async || proxy.toggle("shop").await["wanted"] == "use-old",
+    )
+    .await;
     proxy.cli(&["check"]).expect(0);
     proxy.flip("dual-write").await;
 }

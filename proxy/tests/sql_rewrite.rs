@@ -190,7 +190,7 @@ fn trap_09_images_are_the_rows_and_old_keys_the_keys_as_they_were() {
     // The statement; its table; which rows it wrote, told by the old and the new columns; how far it moved the key's last column.
     for (text, table, written, moved) in [
         (
-            "INSERT INTO sales (code, total) VALUES ('n', 1), ('m', 2)",
+            "INSERT INTO sales (id, code, total) VALUES (9001, 'n', 1), (9002, 'm', 2)",
             0,
             ["code IN ('n', 'm')", "sale_code IN ('n', 'm')"],
             None,

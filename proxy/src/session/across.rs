@@ -95,22 +95,13 @@ impl Managed {
         for (sql, own) in [(block, false), (ask.as_str(), true)] {
             const NAME: &[u8] = b"crossfade_across";
             let backend = self.backend(side).map_err(lost)?;
-            frontend::target(&mut backend.out, b'C', Target::Statement, NAME);
-            frontend::parse(&mut backend.out, NAME, sql.as_bytes(), &[]);
-            frontend::bind(&mut backend.out, NAME, NAME, &[0, 0, 0, 0], &[]);
-            frontend::execute(&mut backend.out, NAME, 0);
+            let execute = Execute {
+                own,
+                ..Execute::default()
+            };
+            backend.push_own(NAME, sql, execute);
             frontend::target(&mut backend.out, b'C', Target::Portal, NAME);
-            backend.batch = true;
-            backend.expect.extend([
-                Expect::Close { show: false },
-                Expect::Parse { show: false },
-                Expect::Bind { show: false },
-                Expect::Execute(Execute {
-                    own,
-                    ..Execute::default()
-                }),
-                Expect::Close { show: false },
-            ]);
+            backend.expect.push_back(Expect::Close { show: false });
         }
         self.own_answer = None;
         self.settle_batch(side).await.map_err(lost)?;

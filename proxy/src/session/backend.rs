@@ -17,7 +17,11 @@ use super::{capture::Capture, client::Frame, transaction::Effect};
 use crate::{
     login::header,
     route::Variant,
-    wire::{HEADER, ProtocolError, backend::Status},
+    wire::{
+        HEADER, ProtocolError,
+        backend::Status,
+        frontend::{self, Target},
+    },
 };
 
 /// A message of this size or more is passed on in pieces where nobody has to look inside.
@@ -131,6 +135,22 @@ impl Backend {
     /// Whether the server owes nothing.
     pub(crate) fn settled(&self) -> bool {
         self.expect.is_empty() && self.piece_left == 0
+    }
+
+    /// Adds a statement of the session's own to the batch. The client sees none of its answers but an error. `name` is what its statement and
+    /// portal go by; an earlier statement of that name is replaced.
+    pub(crate) fn push_own(&mut self, name: &[u8], sql: &str, execute: Execute) {
+        frontend::target(&mut self.out, b'C', Target::Statement, name);
+        frontend::parse(&mut self.out, name, sql.as_bytes(), &[]);
+        frontend::bind(&mut self.out, name, name, &[0, 0, 0, 0], &[]);
+        frontend::execute(&mut self.out, name, 0);
+        self.batch = true;
+        self.expect.extend([
+            Expect::Close { show: false },
+            Expect::Parse { show: false },
+            Expect::Bind { show: false },
+            Expect::Execute(execute),
+        ]);
     }
 
     /// The next thing the server sent, as far as it has been read.

@@ -371,21 +371,12 @@ impl Managed {
     /// The commit is refused: the block is rolled back and the client gets the error in its place.
     pub(super) async fn abort_block(&mut self, side: Side, error: &ClientError) -> Result<(), End> {
         self.note_refusal(error);
-        const NAME: &[u8] = b"crossfade_rollback";
-        let backend = self.backend(side)?;
-        frontend::target(&mut backend.out, b'C', Target::Statement, NAME);
-        frontend::parse(&mut backend.out, NAME, b"ROLLBACK", &[]);
-        frontend::bind(&mut backend.out, NAME, NAME, &[0, 0, 0, 0], &[]);
-        frontend::execute(&mut backend.out, NAME, 0);
-        backend.expect.extend([
-            Expect::Close { show: false },
-            Expect::Parse { show: false },
-            Expect::Bind { show: false },
-            Expect::Execute(Execute {
-                effect: Some(Effect::Rollback { chain: false }),
-                ..Execute::default()
-            }),
-        ]);
+        let rollback = Execute {
+            effect: Some(Effect::Rollback { chain: false }),
+            ..Execute::default()
+        };
+        self.backend(side)?
+            .push_own(b"crossfade_rollback", "ROLLBACK", rollback);
         // A warning about a missing block is no business of the client's.
         self.quiet = true;
         let settled = self.settle_batch(side).await;

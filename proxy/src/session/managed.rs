@@ -12,7 +12,7 @@ use crossfade_store::{Mapping, postgres::conn::Stream};
 
 use super::{
     End,
-    backend::{Backend, Expect},
+    backend::{Backend, Execute, Expect},
     client::{Client, Frame},
     commit,
     merge::Found,
@@ -28,7 +28,7 @@ use crate::{
     route::{Lookup, Router},
     shared::Shared,
     sql::PathId,
-    wire::{backend::Status, frontend},
+    wire::backend::Status,
 };
 
 /// The session's server connections.
@@ -325,20 +325,10 @@ impl Managed {
     /// Makes the server raise an error in place of the statement that is refused, so that everything after it follows the server's
     /// own rules: a failed transaction block, a pipeline skipped until Sync.
     pub(super) fn refuse_in_batch(&mut self, error: &ClientError) -> Result<(), End> {
-        const NAME: &[u8] = b"crossfade_refusal";
         let side = self.active;
-        let backend = self.backend(side)?;
-        frontend::target(&mut backend.out, b'C', frontend::Target::Statement, NAME);
-        frontend::parse(&mut backend.out, NAME, error.raising_sql().as_bytes(), &[]);
-        frontend::bind(&mut backend.out, NAME, NAME, &[0, 0, 0, 0], &[]);
-        frontend::execute(&mut backend.out, NAME, 0);
-        backend.batch = true;
-        backend.expect.extend([
-            Expect::Close { show: false },
-            Expect::Parse { show: false },
-            Expect::Bind { show: false },
-            Expect::Execute(super::backend::Execute::default()),
-        ]);
+        let sql = error.raising_sql();
+        self.backend(side)?
+            .push_own(b"crossfade_refusal", &sql, Execute::default());
         Ok(())
     }
 

@@ -138,6 +138,7 @@ class Crossfade:
         self.port, self.admin = free_port(), free_port()
         self.binary = options.crossfade
         self.bench = bench
+        self.workers = json.dumps(options.workers)
         self.write(PHASES[0])
         self.process = Process([self.binary, "serve", "-c", str(self.file)], self.folder / "log")
         wait_for("the proxy", self.ready)
@@ -152,7 +153,7 @@ class Crossfade:
     def write(self, phase):
         """Writes the file as an editor does: under another name, then renamed."""
         old, new = (server.url(self.database) + "?sslmode=disable" for server in (self.bench.old, self.bench.new))
-        text = (f'listen = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin}"\n'
+        text = (f'workers = {self.workers}\nlisten = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin}"\n'
                 f'state_dir = "{self.folder}/state"\n[old]\nurl = "{old}"\n[new]\nurl = "{new}"\n'
                 f'[clients]\nmax_connections = 2000\n[flips]\nmismatch_window = "0s"\n'
                 f'[toggle.shop]\nphase = "{phase}"\n{TABLES}')

@@ -88,8 +88,8 @@ pub fn port(kind: StoreKind) -> u16 {
     }
 }
 
-/// One thread a core; a machine that does not tell how many it has gets one.
+/// One thread for two cores, and at least one (docs/decision/13).
 #[must_use]
 pub fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }

@@ -1,8 +1,7 @@
 //! What the proxy counts. Names begin with `crossfade_`; they are part of the operator's face and stay as they are.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds of latency buckets, in seconds: a fast local trip to a slow timeout.
@@ -31,15 +30,15 @@ pub struct Metrics {
     pub read_mismatches: IntCounterVec,
     /// Latency of calls on a store, by store and operation, in seconds.
     pub store_latency: HistogramVec,
-    /// Time clients waited at a barrier, in seconds.
-    pub barrier_wait: Histogram,
+    /// Time clients waited at a barrier, by toggle, in seconds.
+    pub barrier_wait: HistogramVec,
     /// Rows copied by backfills, by toggle and table.
     pub backfill_rows: IntCounterVec,
     /// Differences found by the last verify, by toggle and table.
     pub verify_differences: IntGaugeVec,
     /// Reloads of the configuration by result.
     pub config_reloads: IntCounterVec,
-    /// Statements refused, by toggle.
+    /// Statements refused, by SQLSTATE.
     pub refused: IntCounterVec,
     /// Clients connected.
     pub clients: IntGauge,
@@ -79,7 +78,7 @@ impl Metrics {
             "Time clients waited at a barrier",
         )
         .buckets(LATENCY_BUCKETS.to_vec());
-        let barrier_wait = Histogram::with_opts(wait)?;
+        let barrier_wait = HistogramVec::new(wait, &["toggle"])?;
         registry.register(Box::new(barrier_wait.clone()))?;
         let clients = IntGauge::new("crossfade_clients", "Clients connected")?;
         registry.register(Box::new(clients.clone()))?;
@@ -137,8 +136,8 @@ impl Metrics {
             )?,
             refused: counters(
                 "crossfade_refused_statements_total",
-                "Statements refused",
-                &["toggle"],
+                "Statements refused, each before anything of it ran",
+                &["sqlstate"],
             )?,
             store_latency,
             barrier_wait,

@@ -52,10 +52,11 @@ impl Pins {
         self.shared.flips.clone()
     }
 
-    /// Whether a toggle has moved since [`Pins::phases`] were last taken.
+    /// Whether a toggle has moved since [`Pins::phases`] were last taken, or the proxy stops.
     pub(crate) fn changed(&self) -> bool {
-        std::iter::zip(&self.shared.toggles, &self.seen)
-            .any(|(toggle, seen)| toggle.gate().current().epoch != seen.epoch)
+        self.shared.stopping()
+            || std::iter::zip(&self.shared.toggles, &self.seen)
+                .any(|(toggle, seen)| toggle.gate().current().epoch != seen.epoch)
     }
 
     /// A number that differs whenever [`Pins::phases`] may differ.
@@ -72,8 +73,11 @@ impl Pins {
         self.seen.iter().map(|snapshot| snapshot.phase)
     }
 
-    /// Pins every toggle, if all are as they were seen and no barrier is closed; otherwise pins none.
+    /// Pins every toggle, if all are as they were seen, no barrier is closed and the proxy goes on; otherwise pins none.
     pub(crate) fn try_pin_unchanged(&mut self) -> bool {
+        if self.shared.stopping() {
+            return false;
+        }
         for index in 0..self.slots.len() {
             match self.slots[index].try_pin() {
                 Ok(snapshot) if snapshot.epoch == self.seen[index].epoch => {}
@@ -93,7 +97,8 @@ impl Pins {
 
     /// Waits until no barrier is closed, then takes note of the phases as they are, pinning nothing. Cancel-safe.
     pub(crate) async fn refresh(&mut self) {
-        for (slot, seen) in std::iter::zip(&mut self.slots, &mut self.seen) {
+        let slots = std::iter::zip(&mut self.slots, &mut self.seen);
+        for (toggle, (slot, seen)) in std::iter::zip(&self.shared.toggles, slots) {
             let entry = slot.pin().await;
             slot.unpin();
             *seen = entry.snapshot;
@@ -101,6 +106,7 @@ impl Pins {
                 self.shared
                     .metrics
                     .barrier_wait
+                    .with_label_values(&[toggle.name()])
                     .observe(entry.waited.as_secs_f64());
             }
         }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use crate::{
     pins::Pins,
+    shared::Shared,
     unnamed::Unnamed,
     wire::{ProtocolError, Step, Walker, backend::Status, frontend_limit},
 };
@@ -36,7 +37,7 @@ pub(crate) enum Exit {
     ClientGone,
     /// The server closed its connection, or it broke; everything it sent has been passed on.
     ServerGone,
-    /// Between two transactions, a toggle moved or its barrier is closed. The bytes were read from the client and belong to its next
+    /// Between two transactions, a toggle moved, its barrier is closed, or the proxy stops. The bytes were read from the client and belong to its next
     /// transaction.
     Changed(BytesMut),
     /// The client or the server broke the protocol.
@@ -197,6 +198,7 @@ pub(crate) struct Relay<'a> {
     pub(crate) state: &'a mut RelayState,
     /// `None` for connections that no toggle concerns.
     pub(crate) pins: Option<&'a mut Pins>,
+    pub(crate) shared: &'a Shared,
 }
 
 impl Relay<'_> {
@@ -204,13 +206,7 @@ impl Relay<'_> {
     ///
     /// Not cancel-safe: bytes may be under way.
     pub(crate) async fn run(mut self, input: BytesMut) -> Exit {
-        let flips = self.pins.as_ref().map(|pins| pins.flips());
-        let mut flipped = pin!(async {
-            match flips {
-                Some(flips) => flips.notified().await,
-                None => std::future::pending().await,
-            }
-        });
+        let mut flipped = pin!(self.shared.flips.notified());
         let mut registered = false;
         if !input.is_empty() {
             if let Err(exit) = self.pin_if_idle(&input) {
@@ -238,13 +234,18 @@ impl Relay<'_> {
         if let Poll::Ready(exit) = self.poll_server_to_client(cx) {
             return Poll::Ready(exit);
         }
-        if self.pins.as_ref().is_some_and(|pins| pins.changed())
-            && self.state.idle()
-            && self.state.to_server.is_empty()
-        {
+        if self.changed() && self.state.idle() && self.state.to_server.is_empty() {
             return Poll::Ready(Exit::Changed(BytesMut::new()));
         }
         Poll::Pending
+    }
+
+    /// Whether the session has to look about it between two transactions.
+    fn changed(&self) -> bool {
+        match &self.pins {
+            Some(pins) => pins.changed(),
+            None => self.shared.stopping(),
+        }
     }
 
     fn poll_client_to_server(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {

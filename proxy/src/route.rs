@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) deallocates: Option<Deallocated>,
     /// A lookup by key whose answer is compared afterwards (phase 4).
     pub(crate) compare: Option<Compare>,
+    /// A table of a read whose answer is not compared, in phase 4.
+    pub(crate) uncompared: Option<TableId>,
     /// A lookup by key that is answered from both stores (phases 5 to 7).
     pub(crate) merge: Option<Merge>,
 }
@@ -89,6 +91,7 @@ impl Plan {
             session_state: false,
             deallocates: None,
             compare: None,
+            uncompared: None,
             merge: None,
         }
     }
@@ -133,6 +136,10 @@ enum KeySource {
 }
 
 impl Compare {
+    pub(crate) fn table(&self) -> TableId {
+        self.table
+    }
+
     /// The lookup that an execution with these parameters makes; `None` where a value's text cannot be told.
     pub(crate) fn lookup(&self, bind: Option<&Bind<'_>>) -> Option<Lookup> {
         let value = |source: &KeySource| match source {

@@ -53,6 +53,9 @@ pub(crate) enum End {
     /// The session cannot go on.
     #[error("{0}")]
     Fatal(ClientError),
+    /// The proxy stops, and the session is between two transactions.
+    #[error("crossfade stops")]
+    Stopping,
 }
 
 /// Serves a client from the end of its login to its end.
@@ -67,7 +70,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, logged_in: LoggedI
         mapped,
     } = logged_in;
     if !mapped {
-        return relay_only(client, server).await;
+        return relay_only(&shared, client, server).await;
     }
     let value = |name: &str| {
         parameters
@@ -95,17 +98,19 @@ fn pid(key: Option<&[u8]>) -> i32 {
         .map_or(0, |pid| i32::from_be_bytes(*pid))
 }
 
-async fn relay_only(mut client: Stream, mut server: Stream) {
+async fn relay_only(shared: &Shared, mut client: Stream, mut server: Stream) {
     let mut state = RelayState::default();
     let relay = Relay {
         client: &mut client,
         server: &mut server,
         state: &mut state,
         pins: None,
+        shared,
     };
-    let exit = relay.run(BytesMut::new()).await;
-    if let Exit::Malformed(error) = exit {
-        tell_malformed(&mut client, &error).await;
+    match relay.run(BytesMut::new()).await {
+        Exit::Malformed(error) => tell_malformed(&mut client, &error).await,
+        Exit::Changed(_) => tell(&mut client, &managed::stopping()).await,
+        Exit::ClientGone | Exit::ServerGone => {}
     }
 }
 
@@ -133,6 +138,7 @@ async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
         server: &mut backend.stream,
         state: &mut managed.relay,
         pins: Some(&mut managed.pins),
+        shared: &managed.shared,
     };
     match relay.run(input).await {
         Exit::Changed(input) => {
@@ -146,11 +152,16 @@ async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
 }
 
 pub(crate) async fn tell_malformed(client: &mut Stream, error: &ProtocolError) {
+    tell(client, &ClientError::new("08P01", error.to_string())).await;
+}
+
+/// The last words to a client.
+async fn tell(client: &mut Stream, error: &ClientError) {
     use tokio::io::AsyncWriteExt as _;
     let mut out = BytesMut::new();
-    ClientError::new("08P01", error.to_string()).write(&mut out, "FATAL");
-    // The client may be gone already; the error is in the log either way.
+    error.write(&mut out, "FATAL");
+    // The client may be gone already; what is worth it is in the log.
     if client.write_all(&out).await.is_ok() && client.shutdown().await.is_ok() {
-        tracing::debug!(%error, "told the client that it broke the protocol");
+        tracing::debug!(%error, "told the client why its connection ends");
     }
 }

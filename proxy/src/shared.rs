@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -53,6 +53,7 @@ pub struct Shared {
     analyzers: Vec<Mutex<Option<Arc<Mutex<Analyzer>>>>>,
     pub(crate) cancels: Cancels,
     pub(crate) clients: AtomicUsize,
+    stopping: AtomicBool,
 }
 
 /// Compares what both stores say of a row, in the background, and never blocks.
@@ -134,6 +135,7 @@ impl Shared {
                 .collect(),
             cancels: Cancels::default(),
             clients: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
             config: ArcSwap::from_pointee(config),
         })
     }
@@ -212,6 +214,16 @@ impl Shared {
             return Mode::Relay(Side::New);
         }
         Mode::Managed
+    }
+
+    /// Lets no session begin another transaction: each ends at its next pause between two, and its client is told why.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.flips.notify_waiters();
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Clients connected now.

@@ -11,6 +11,7 @@ use crate::{
     Direction, Error, Standing,
     gates::Gates,
     ledger::{Dirty, Ledger},
+    settle::Settling,
 };
 
 /// Both stores.
@@ -90,6 +91,7 @@ pub struct Engine {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) gates: Arc<dyn Gates>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) settling: Settling,
 }
 
 impl Engine {
@@ -107,6 +109,7 @@ impl Engine {
             ledger,
             gates,
             settings: Arc::new(settings),
+            settling: Settling::default(),
         }
     }
 

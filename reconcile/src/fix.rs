@@ -1,9 +1,13 @@
-//! Repair of keys that a job found, under the journal's eyes.
+//! Repair of keys under the journal's eyes.
 
 use crossfade_phase::Side;
-use crossfade_store::{Key, TableMap};
+use crossfade_store::{Key, StoreError, StoreResult, TableMap};
 
-use crate::{Engine, Error, Why, repair::repair_keys};
+use crate::{
+    Engine, Error, Why,
+    ledger::Dirty,
+    repair::{Repaired, repair_keys},
+};
 
 /// What became of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,24 +35,63 @@ impl Engine {
             // First: after a crash half way the repairer finds them.
             self.ledger.mark(table, keys, primary.other(), why).await?;
             let marks = self.ledger.marks(table, keys);
-            let (from, to) = (self.stores.on(primary), self.stores.on(primary.other()));
-            let outcomes = repair_keys(&**from, &**to, table, keys, self.settings.lock_hold).await;
-            for ((key, mark), outcome) in keys.iter().zip(marks).zip(outcomes) {
-                // No mark: the repairer was quicker.
-                match (outcome, mark) {
-                    (Ok(_), mark) => {
-                        fixed.repaired += 1;
-                        mark.iter().for_each(|mark| self.ledger.clean(mark));
-                    }
-                    (Err(error), mark) => {
-                        let error = error.to_string();
-                        mark.iter()
-                            .for_each(|mark| self.ledger.failed(mark, &error));
-                        fixed.failed.push((key.clone(), error));
-                    }
+            let outcomes = self.repair_marked(table, primary, keys, &marks).await;
+            for (key, outcome) in std::iter::zip(keys, outcomes) {
+                match outcome {
+                    Ok(_) => fixed.repaired += 1,
+                    Err(error) => fixed.failed.push((key.clone(), error.to_string())),
                 }
             }
         }
         Ok(fixed)
+    }
+
+    /// Repairs the keys from the store of `primary`; cleans those that are alike as of their marks and puts off the others. A key without a mark was
+    /// repaired by somebody else meanwhile. The caller holds a pin.
+    pub(crate) async fn repair_marked(
+        &self,
+        table: &TableMap,
+        primary: Side,
+        keys: &[Key],
+        marks: &[Option<Dirty>],
+    ) -> Vec<StoreResult<Repaired>> {
+        let (from, to) = (self.stores.on(primary), self.stores.on(primary.other()));
+        let unanswered = |mark: &&Dirty| mark.unanswered;
+        let newest = marks
+            .iter()
+            .flatten()
+            .filter(unanswered)
+            .map(|mark| mark.generation)
+            .max();
+        let settled = match newest {
+            Some(newest) => self.settling.upto(&**from, newest).await,
+            None => Ok(0),
+        };
+        // Before the row is read: a transaction that ends after the read would be missed.
+        let repaired = repair_keys(&**from, &**to, table, keys, self.settings.lock_hold).await;
+        let outcome = |(mark, repaired): (&Option<Dirty>, _)| match (mark, &settled) {
+            (Some(mark), Ok(settled)) if mark.unanswered && mark.generation > *settled => {
+                Err(StoreError::Unsettled {
+                    store: from.side().to_string(),
+                })
+            }
+            (Some(mark), Err(error)) if mark.unanswered => Err(StoreError::Unreachable {
+                store: from.side().to_string(),
+                reason: error.to_string(),
+            }),
+            (_, _) => repaired,
+        };
+        let outcomes: Vec<_> = std::iter::zip(marks, repaired).map(outcome).collect();
+        for (mark, outcome) in std::iter::zip(marks, &outcomes) {
+            match (mark, outcome) {
+                (Some(mark), Ok(_)) => self.ledger.clean(mark),
+                (Some(mark), Err(error)) => {
+                    tracing::debug!(table = %table.old.name, %error, "a key could not be repaired");
+                    self.ledger.failed(mark, &error.to_string());
+                }
+                (None, _) => {}
+            }
+        }
+        outcomes
     }
 }

@@ -28,6 +28,8 @@ pub struct Dirty {
     pub key: Key,
     /// Which mark it is. A later write to the row gives it a later one, and cleaning the earlier does not hide that (trap 11).
     pub generation: u64,
+    /// Whether a transaction of the primary that wrote the row may have been open at a mark.
+    pub unanswered: bool,
     /// Whether the row in the old store is suspected.
     pub stale_old: bool,
     /// Whether the row in the new store is suspected.

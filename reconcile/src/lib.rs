@@ -16,6 +16,7 @@ mod pace;
 mod progress;
 mod repair;
 mod repairer;
+mod settle;
 mod verify;
 
 pub use backfill::BackfillReport;

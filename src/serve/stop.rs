@@ -70,15 +70,18 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
     {
         tracing::warn!("a listening thread ended unexpectedly");
     }
-    while clients(app) > 0 && transactions(app) > 0 && began.elapsed() < WITHIN {
+    if let Some(shared) = app.shared.get() {
+        shared.stop();
+    }
+    while clients(app) > 0 && began.elapsed() < WITHIN {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let (cut, took_ms) = (transactions(app), began.elapsed().as_millis());
+    let (cut, took_ms) = (clients(app), began.elapsed().as_millis());
     if cut > 0 {
         tracing::warn!(
-            transactions = cut,
+            sessions = cut,
             took_ms,
-            "crossfade ends with transactions still open; their stores roll them back"
+            "crossfade ends with sessions in the middle of a transaction; their stores roll them back"
         );
     } else {
         tracing::info!(took_ms, "crossfade ends");
@@ -87,13 +90,4 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
 
 fn clients(app: &App) -> usize {
     app.shared.get().map_or(0, |shared| shared.clients())
-}
-
-/// Sessions that are in a transaction.
-fn transactions(app: &App) -> usize {
-    app.toggles
-        .values()
-        .map(|toggle| toggle.gate().pinned().len())
-        .max()
-        .unwrap_or(0)
 }

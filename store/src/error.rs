@@ -41,6 +41,14 @@ pub enum StoreError {
         /// What was wrong with it.
         what: String,
     },
+    /// A commit that the store never answered may still take effect there.
+    #[error(
+        "a commit that store \"{store}\" never answered may still take effect: a transaction that was open then has not ended"
+    )]
+    Unsettled {
+        /// The store's URL without its password.
+        store: String,
+    },
     /// The store's settings cannot be used (certificates, for one).
     #[error("store \"{store}\" cannot be set up: {reason}")]
     Setup {

@@ -5,6 +5,7 @@ mod aliases;
 mod catalog;
 pub mod conn;
 mod findings;
+mod horizon;
 mod key_locks;
 mod lock;
 mod pool;

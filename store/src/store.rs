@@ -128,6 +128,13 @@ pub trait Store: Send + Sync + 'static {
         key: &'a Key,
     ) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>>;
 
+    /// A point behind everything that anybody has written in this store so far, committed or not.
+    fn horizon(&self) -> BoxFuture<'_, StoreResult<Horizon>>;
+
+    /// Whether every transaction that had written something when `horizon` was taken has ended. A COMMIT that was sent and never answered may
+    /// take effect until then, and not after (trap 43).
+    fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>>;
+
     /// For each carried column that a sequence feeds (by its old name): a value that every value handed out or stored
     /// so far is at most.
     fn sequence_positions<'a>(
@@ -177,6 +184,10 @@ pub trait LockedRow: Send {
     /// Lets go of the lock.
     fn release(self: Box<Self>) -> BoxFuture<'static, StoreResult<()>>;
 }
+
+/// A point in a store's history, in the store's own counting ([`Store::horizon`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon(pub i64);
 
 /// How a name reaches a mapped table.
 #[derive(Debug, Clone, PartialEq, Eq)]

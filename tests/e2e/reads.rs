@@ -50,6 +50,49 @@ async fn trap_35_phase_4_counts_a_difference_answers_from_the_old_and_repairs() 
 }
 
 #[tokio::test]
+async fn phase_4_counts_what_it_compares_and_what_it_does_not() {
+    let shop = Shop::in_phase("dual-read").await;
+    let client = shop.client().await;
+    for id in 1..=5 {
+        total(&client, id).await;
+    }
+    for _ in 0..3 {
+        client
+            .query("SELECT count(*) FROM orders", &[])
+            .await
+            .unwrap();
+        client
+            .simple_query("SELECT * FROM items WHERE product LIKE 'p%'")
+            .await
+            .unwrap();
+    }
+    client.simple_query("SELECT 1").await.unwrap();
+    let count = async |name: &str, labels: &[(&str, &str)]| {
+        let metrics = shop.proxy.metrics().await;
+        metrics.sum(name, labels).unwrap_or(0.0)
+    };
+    eventually(
+        "five lookups are compared",
+        Duration::from_secs(10),
+        async || {
+            count(
+                "crossfade_reads_compared_total",
+                &[("table", "public.orders")],
+            )
+            .await
+                > 4.5
+        },
+    )
+    .await;
+    let others = count(
+        "crossfade_reads_not_compared_total",
+        &[("reason", "not-by-key")],
+    )
+    .await;
+    assert!((others - 6.0).abs() < 0.5, "{others}");
+}
+
+#[tokio::test]
 async fn a_new_store_that_hangs_does_not_slow_reads_in_4() {
     let server = crossfade_tests::Postgres::start();
     let (new, old) = (

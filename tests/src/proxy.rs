@@ -94,6 +94,17 @@ impl Proxy {
         self.process.take()?.end("TERM").code()
     }
 
+    /// Asks it to end in order (SIGTERM) and does not wait; [`Proxy::stop`] does.
+    ///
+    /// # Panics
+    /// While it does not run.
+    pub fn terminate(&self) {
+        self.process
+            .as_ref()
+            .expect("the proxy does not run")
+            .signal("TERM");
+    }
+
     /// Its process id.
     ///
     /// # Panics

@@ -103,7 +103,9 @@ pub(crate) fn workers(reader: &mut Reader<'_>, root: &Section<'_>) -> usize {
             reader.mistake(
                 field.at(),
                 what,
-                format!("write a whole number from 1 to {MAX_THREADS}, or \"auto\" for one a core"),
+                format!(
+                    "write a whole number from 1 to {MAX_THREADS}, or \"auto\" for one to two cores"
+                ),
             );
         }
         return defaults::workers();

@@ -179,10 +179,7 @@ impl Managed {
         };
         self.activate_for(&plan).await?;
         self.prepare_on(&name, &plan, false)?;
-        let compare = plan
-            .compare
-            .as_ref()
-            .and_then(|compare| compare.lookup(Some(&bind)));
+        let compare = self.compared(&plan, Some(&bind));
         let backend = self.backend(plan.side)?;
         let there = backend
             .prepared

@@ -49,6 +49,9 @@ impl Managed {
     /// # Errors
     /// When a store that the phases need cannot be reached, or the session is over.
     pub(crate) async fn enter(&mut self) -> Result<Mode, End> {
+        if self.shared.stopping() {
+            return Err(End::Stopping);
+        }
         self.pins.refresh().await;
         self.mapping = self.shared.mapping.load_full();
         let phases: Vec<Phase> = self.pins.phases().collect();
@@ -108,7 +111,7 @@ impl Managed {
         self.sql_writes = rows
             .into_iter()
             .filter_map(|row| match &row[..] {
-                [Some(name), Some(sql)] if self.writes_mapped(sql) => Some(name.clone()),
+                [Some(name), Some(sql)] if self.writes_mapped(name, sql) => Some(name.clone()),
                 _ => None,
             })
             .collect();

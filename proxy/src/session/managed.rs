@@ -337,7 +337,7 @@ impl Managed {
         self.shared
             .metrics
             .refused
-            .with_label_values(&["all"])
+            .with_label_values(&[error.sqlstate])
             .inc();
         tracing::info!(sqlstate = error.sqlstate, message = %error.message, "a statement was refused");
     }
@@ -403,6 +403,7 @@ impl Managed {
                 )
                 .await;
             }
+            End::Stopping => self.tell_fatal(&stopping()).await,
             End::Fatal(error) => {
                 tracing::warn!(session = label, %error, "a session could not go on");
                 self.tell_fatal(error).await;
@@ -422,6 +423,12 @@ impl Managed {
         self.names += 1;
         Bytes::from(format!("crossfade_{}", self.names))
     }
+}
+
+/// What PostgreSQL says itself in this case: drivers and pools know that it is worth connecting again.
+pub(super) fn stopping() -> ClientError {
+    ClientError::new("57P01", "terminating connection because crossfade stops")
+        .hint("connect again")
 }
 
 async fn fill(backend: Option<&mut Backend>) -> std::io::Result<bool> {

@@ -7,15 +7,33 @@ use crossfade_phase::Side;
 use super::{Capture, End, managed::Managed};
 use crate::{
     errors::ClientError,
-    route::{Deallocated, Merge, Plan, Variant, decide},
+    route::{Deallocated, Lookup, Merge, Plan, Variant, decide},
     sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
-    wire::backend::Status,
+    wire::{backend::Status, frontend::Bind},
 };
 
 /// A statement of a Query with its plan.
 pub(super) type Planned = (Arc<str>, Arc<Plan>);
 
 impl Managed {
+    /// The lookup that an execution makes and that is compared afterwards (phase 4). Counts a read that is not.
+    pub(super) fn compared(&self, plan: &Plan, bind: Option<&Bind<'_>>) -> Option<Lookup> {
+        let lookup = plan.compare.as_ref().map(|compare| compare.lookup(bind));
+        let (table, reason) = match (lookup, &plan.compare, plan.uncompared) {
+            (Some(Some(lookup)), _, _) => return Some(lookup),
+            (Some(None), Some(compare), _) => (compare.table(), "key-in-binary"),
+            (_, _, Some(table)) => (table, "not-by-key"),
+            (_, _, None) => return None,
+        };
+        let toggle = &self.mapping.tables[table.0].toggle;
+        self.shared
+            .metrics
+            .reads_not_compared
+            .with_label_values(&[toggle.as_str(), reason])
+            .inc();
+        None
+    }
+
     /// Whether strings of the session take backslashes for what they are.
     fn conforming(&self) -> bool {
         !self
@@ -165,7 +183,7 @@ impl Managed {
         index: usize,
         statement: &StatementFacts,
     ) -> Result<Plan, ClientError> {
-        if let Kind::Execute(name) = &statement.kind
+        if let Kind::Execute(name) = statement.kind.running()
             && self.sql_writes.contains(name)
             && !self.router.is_careless()
         {
@@ -185,6 +203,10 @@ impl Managed {
         };
         if decision.compare {
             plan.compare = self.router.compare(statement, sql, self.conforming());
+            plan.uncompared = match (&statement.kind, &plan.compare) {
+                (Kind::Select(_), None) => statement.tables().first().copied(),
+                _ => None,
+            };
         }
         let Some(target) = decision.target else {
             return Ok(plan);
@@ -228,11 +250,14 @@ impl Managed {
     }
 
     /// Whether a text writes a mapped table, or may do so.
-    pub(super) fn writes_mapped(&self, sql: &str) -> bool {
+    pub(super) fn writes_mapped(&self, name: &str, sql: &str) -> bool {
         let Some(facts) = self.look(sql.as_bytes()) else {
             return false;
         };
-        facts.problem.is_some() || facts.statements.iter().any(StatementFacts::writes_mapped)
+        // The server keeps the whole text of the Query in which the statement was prepared.
+        let makes = |statement: &&StatementFacts| matches!(&statement.kind, Kind::Prepare { name: made, .. } if made == name);
+        let mut made = facts.statements.iter().filter(makes);
+        facts.problem.is_some() || made.any(StatementFacts::writes_mapped)
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.

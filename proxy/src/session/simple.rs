@@ -42,12 +42,9 @@ impl Managed {
             .into_iter()
             .map(|(sql, plan)| Piece { sql, plan })
             .collect();
-        self.compares.extend(
-            pieces
-                .iter()
-                .filter_map(|piece| piece.plan.compare.as_ref()?.lookup(None)),
-        );
         for piece in &pieces {
+            let compare = self.compared(&piece.plan, None);
+            self.compares.extend(compare);
             self.note_statement(&piece.plan);
         }
         match &pieces[..] {

@@ -17,7 +17,7 @@ pub struct Glance {
 }
 
 /// Words that begin a statement on the session or its transaction.
-const SESSION_STATEMENTS: [&str; 29] = [
+const SESSION_STATEMENTS: [&str; 30] = [
     "begin",
     "start",
     "commit",
@@ -28,6 +28,8 @@ const SESSION_STATEMENTS: [&str; 29] = [
     "release",
     "prepare",
     "execute",
+    // It may be of an EXECUTE.
+    "explain",
     "deallocate",
     "set",
     "reset",
@@ -306,6 +308,7 @@ mod tests {
             "select PG_ADVISORY_lock(1)",
             "select pg_try_advisory_xact_lock(1)",
             "fetch 5 from c",
+            "explain analyze execute p",
         ] {
             assert!(glance(text).session, "{text}");
         }

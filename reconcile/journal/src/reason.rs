@@ -54,6 +54,16 @@ impl Reason {
         Reason::PrimaryUnknown,
     ];
 
+    /// Whether the primary's transaction may have been under way when the key was marked. A row that is read while it is says nothing: the key
+    /// must not be cleaned on its account (trap 43).
+    #[must_use]
+    pub fn primary_may_be_open(self) -> bool {
+        matches!(
+            self,
+            Reason::ProxyStopped | Reason::NoVerdict | Reason::PrimaryUnknown
+        )
+    }
+
     /// A short name without spaces.
     #[must_use]
     pub fn label(self) -> &'static str {

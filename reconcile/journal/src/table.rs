@@ -91,14 +91,19 @@ impl Table {
         read(&self.inner).keys.get(key).copied()
     }
 
-    /// Marks a key. An older mark gives way, but its age and attempts stay: a later write does not hide that a key fails (trap 11).
-    /// Says whether the key was clean before.
+    /// Marks a key. An older mark gives way, but its age and attempts stay: a later write does not hide that a key fails (trap 11). Nor does it
+    /// hide that a transaction of the primary may be open still. Says whether the key was clean before.
     pub(crate) fn mark(&self, key: &[u8], mut entry: Entry) -> bool {
         let mut inner = write(&self.inner);
         if let Some(known) = inner.keys.get_mut(key) {
             entry.since_s = known.since_s;
             entry.attempts = known.attempts;
             entry.stale = known.stale.or(entry.stale);
+            for reason in [known.reason, entry.reason] {
+                if reason.primary_may_be_open() {
+                    (known.reason, entry.reason) = (reason, reason);
+                }
+            }
             if entry.generation >= known.generation {
                 *known = entry;
             }

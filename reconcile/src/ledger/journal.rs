@@ -238,6 +238,7 @@ fn dirty(found: DirtyKey) -> Dirty {
         table: found.key.table.to_string(),
         key: Key(found.key.key.into_iter().map(Into::into).collect()),
         generation: found.generation,
+        unanswered: found.reason.primary_may_be_open(),
         stale_old: found.stale.contains(Side::Old),
         stale_new: found.stale.contains(Side::New),
     }

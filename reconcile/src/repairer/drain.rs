@@ -6,11 +6,7 @@ use crossfade_phase::Side;
 use crossfade_store::{Key, StoreError, TableMap};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
-use crate::{
-    Engine,
-    ledger::Dirty,
-    repair::{Repaired, repair_keys},
-};
+use crate::{Engine, ledger::Dirty, repair::Repaired};
 
 /// Keys repaired under one pin: few, so that a flip never waits long for it.
 pub(super) const UNIT: usize = 32;
@@ -96,28 +92,10 @@ impl Engine {
 
     /// Repairs the keys and tells the journal. The caller holds a pin.
     pub(super) async fn repair_unit(&self, unit: Unit<'_>) -> Vec<Outcome> {
-        let (primary, secondary) = (
-            self.stores.on(unit.secondary.other()),
-            self.stores.on(unit.secondary),
-        );
         let keys: Vec<Key> = unit.dirty.iter().map(|dirty| dirty.key.clone()).collect();
-        let outcomes = repair_keys(
-            &**primary,
-            &**secondary,
-            unit.table,
-            &keys,
-            self.settings.lock_hold,
-        )
-        .await;
-        for (dirty, outcome) in std::iter::zip(&unit.dirty, &outcomes) {
-            match outcome {
-                Ok(_) => self.ledger.clean(dirty),
-                Err(error) => {
-                    tracing::debug!(table = %unit.table.old.name, %error, "a key could not be repaired");
-                    self.ledger.failed(dirty, &error.to_string());
-                }
-            }
-        }
+        let marks: Vec<Option<Dirty>> = unit.dirty.into_iter().map(Some).collect();
+        let primary = unit.secondary.other();
+        let outcomes = self.repair_marked(unit.table, primary, &keys, &marks).await;
         std::iter::zip(keys, outcomes).collect()
     }
 }

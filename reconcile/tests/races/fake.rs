@@ -4,7 +4,7 @@ mod fate;
 mod store;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
     sync::{
         Arc, Mutex,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossfade_phase::Side;
-use crossfade_store::{Key, KeyRange, Row, StoreError, StoreResult};
+use crossfade_store::{Horizon, Key, KeyRange, Row, StoreError, StoreResult};
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex as KeyLock, OwnedMutexGuard};
 
@@ -39,6 +39,9 @@ struct Rows {
     tombstones: HashSet<Key>,
     locks: HashMap<Key, Arc<KeyLock<()>>>,
     refuses: HashSet<Vec<u8>>,
+    /// Numbers of transactions that are under way.
+    open: BTreeSet<i64>,
+    next: i64,
 }
 
 /// The store.
@@ -138,6 +141,31 @@ impl MemStore {
 
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.inner.lock().unwrap().rows.values().cloned().collect()
+    }
+
+    /// Begins a transaction that has written something that nobody sees yet.
+    pub(crate) fn begin_unseen(&self) -> i64 {
+        let mut inner = self.inner.lock().unwrap();
+        inner.next += 1;
+        let number = inner.next;
+        inner.open.insert(number);
+        number
+    }
+
+    /// Commits it: its row is there.
+    pub(crate) fn commit_unseen(&self, number: i64, row: Row) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.open.remove(&number);
+        inner.rows.insert(key_of(&row), row);
+    }
+
+    fn open_now(&self) -> Horizon {
+        Horizon(self.inner.lock().unwrap().next + 1)
+    }
+
+    fn ended_upto(&self, horizon: Horizon) -> bool {
+        let inner = self.inner.lock().unwrap();
+        inner.open.first().is_none_or(|first| *first >= horizon.0)
     }
 
     /// Waits for the key's lock, as any writer does.

@@ -1,5 +1,6 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
+use crossfade_journal::Reason;
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{Error, Repaired, repair_key};
 
@@ -124,6 +125,40 @@ async fn trap_11_a_poison_key_stays_dirty_with_the_stores_error_and_holds_up_nob
         1
     );
     world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_43_a_commit_that_was_never_answered_is_waited_for() {
+    for phase in [Phase::DualWrite, Phase::NewPrimary] {
+        let secondary = phase.secondary().unwrap();
+        let primary = secondary.other();
+        let world = World::new(phase);
+        world.fill(primary, 0..3);
+        let transaction = world.on(primary).begin_unseen();
+        world.mark_for(secondary, 9, Reason::PrimaryUnknown).await;
+        // Neither a later write that failed for a known reason hides it, nor does it hold up others.
+        world.mark(secondary, 9).await;
+        world.mark(secondary, 1).await;
+        let engine = world.engine().clone();
+        let repairer = tokio::spawn(async move { engine.run_repairer().await });
+        while world.is_dirty(1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(world.is_dirty(9));
+        let (_, error) = world.journal().failing("shop", 9).remove(0);
+        assert!(error.contains("never answered"), "{error}");
+        let report = world.engine().repair(Some(T), false).await.unwrap();
+        assert_eq!(report.left_dirty, 1);
+        world
+            .on(primary)
+            .commit_unseen(transaction, row(9, "late", 1));
+        while world.is_dirty(9) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        repairer.abort();
+        assert_eq!(world.on(secondary).get(&key(9)), Some(row(9, "late", 1)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -196,6 +196,13 @@ impl World {
         mark(self.journal(), stale, &key(n)).await;
     }
 
+    pub(crate) async fn mark_for(&self, stale: Side, n: u32, reason: Reason) {
+        self.journal()
+            .mark_dirty(stale, &[key_ref(&key(n))], reason)
+            .await
+            .unwrap();
+    }
+
     pub(crate) fn is_dirty(&self, n: u32) -> bool {
         self.journal().is_dirty("public.t", &key(n).0)
     }

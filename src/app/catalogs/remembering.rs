@@ -11,8 +11,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Key, KeyRange, LockedRow, Mapping, Relation, Row,
-    Secondary, Store, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
+    Row, Secondary, Store, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 
@@ -171,6 +171,14 @@ impl Store for Remembering {
         key: &'a Key,
     ) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>> {
         self.store.lock_row(table, key)
+    }
+
+    fn horizon(&self) -> BoxFuture<'_, StoreResult<Horizon>> {
+        self.store.horizon()
+    }
+
+    fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>> {
+        self.store.has_passed(horizon)
     }
 
     fn sequence_positions<'a>(

@@ -7,11 +7,12 @@ use crossfade_phase::Side;
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    aliases, catalog, conn::Endpoint, findings, lock, pool::Pool, read, secondary, sequences, write,
+    aliases, catalog, conn::Endpoint, findings, horizon, lock, pool::Pool, read, secondary,
+    sequences, write,
 };
 use crate::{
-    Alias, Change, Digest, Finding, Form, Key, KeyRange, LockedRow, Mapping, Relation, Row,
-    Secondary, Store, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
+    Row, Secondary, Store, StoreResult, TableMap,
 };
 
 /// Longest wait for a question to the catalog, a ping, a sequence, a row.
@@ -167,6 +168,14 @@ impl Store for PostgresStore {
         key: &'a Key,
     ) -> BoxFuture<'a, StoreResult<Box<dyn LockedRow>>> {
         lock::lock_row(self, table, key).boxed()
+    }
+
+    fn horizon(&self) -> BoxFuture<'_, StoreResult<Horizon>> {
+        horizon::horizon(self).boxed()
+    }
+
+    fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>> {
+        horizon::has_passed(self, horizon).boxed()
     }
 
     fn sequence_positions<'a>(

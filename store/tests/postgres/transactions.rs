@@ -72,6 +72,29 @@ async fn a_locked_row_waits_for_nobody_but_writers() {
 }
 
 #[tokio::test]
+async fn trap_43_a_horizon_passes_when_every_writer_of_before_has_ended() {
+    let pair = Pair::new("horizon", "", SCHEMA, SCHEMA, FILE).await;
+    let writer = pair.session(Side::Old).await;
+    writer
+        .batch_execute("BEGIN; INSERT INTO public.parent VALUES (1, 'one')")
+        .await
+        .expect("written");
+    let horizon = pair.old.horizon().await.expect("asked");
+    // Those who come later do not matter.
+    let later = pair.session(Side::Old).await;
+    later
+        .batch_execute("BEGIN; INSERT INTO public.parent VALUES (2, 'two')")
+        .await
+        .expect("written");
+    assert!(!pair.old.has_passed(horizon).await.expect("asked"));
+    writer.batch_execute("COMMIT").await.expect("committed");
+    // Others use the server too, and their transactions count.
+    while !pair.old.has_passed(horizon).await.expect("asked") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_applied_whole_or_not_at_all() {
     let pair = Pair::new("batches", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;

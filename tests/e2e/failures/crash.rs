@@ -120,6 +120,38 @@ async fn an_orderly_end_loses_nothing_either() {
 }
 
 #[tokio::test]
+async fn an_orderly_end_tells_idle_clients_at_once_and_waits_for_transactions() {
+    let mut shop = Shop::in_phase("dual-write").await;
+    let relayed = shop.proxy.endpoint(&shop.stores.old).database("postgres");
+    let unmapped = relayed.connect().await;
+    unmapped.simple_query("SELECT 1").await.unwrap();
+    let (idle, busy) = (shop.client().await, shop.client().await);
+    busy.batch_execute("BEGIN; UPDATE orders SET total = 7 WHERE id = 7")
+        .await
+        .unwrap();
+    shop.proxy.terminate();
+    let gone = async |client: &tokio_postgres::Client| {
+        let closed = async || client.is_closed();
+        eventually("a client is told", Duration::from_secs(3), closed).await;
+    };
+    gone(&idle).await;
+    gone(&unmapped).await;
+    busy.batch_execute("UPDATE orders SET total = 8 WHERE id = 8; COMMIT")
+        .await
+        .unwrap();
+    gone(&busy).await;
+    assert_eq!(shop.proxy.stop(), Some(0), "{}", shop.proxy.log());
+    let log = shop.proxy.log();
+    assert!(!log.contains("roll them back"), "{log}");
+    shop.assert_equal().await;
+    let new = &shop.stores.new;
+    assert_eq!(
+        new.value("SELECT total FROM orders WHERE id = 8").await,
+        "8.00"
+    );
+}
+
+#[tokio::test]
 async fn trap_43_the_primary_dies_in_the_middle_of_writes() {
     let mut server = crossfade_tests::Postgres::start();
     let old = server.database("old");

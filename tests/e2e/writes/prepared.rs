@@ -54,6 +54,31 @@ in_dual_phases!(
 );
 
 #[tokio::test]
+async fn trap_34_a_write_of_sql_level_prepare_is_refused_once_it_would_miss_a_store() {
+    let mut shop = Shop::in_phase("use-old").await;
+    let client = shop.client().await;
+    client
+        .batch_execute(
+            "PREPARE w (text) AS INSERT INTO orders (customer) VALUES ($1); PREPARE r AS SELECT count(*) FROM orders",
+        )
+        .await
+        .unwrap();
+    client.batch_execute("EXECUTE w('before')").await.unwrap();
+    shop.proxy.flip("dual-write").await;
+    for sql in ["EXECUTE w('missed')", "EXPLAIN ANALYZE EXECUTE w('missed')"] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        let said = error.as_db_error().unwrap();
+        assert_eq!(said.code().code(), "0A000", "{sql}: {said:?}");
+        assert!(said.hint().is_some(), "{said:?}");
+    }
+    client.batch_execute("EXECUTE r").await.unwrap();
+    let count = "SELECT count(*) FROM orders WHERE customer = 'missed'";
+    assert_eq!(shop.stores.old.value(count).await, "0");
+    shop.complete();
+    shop.assert_equal().await;
+}
+
+#[tokio::test]
 async fn trap_34_statements_prepared_once_and_used_through_every_flip() {
     let mut shop = Shop::in_phase("use-old").await;
     let client = shop.client().await;

@@ -61,8 +61,12 @@ impl Process {
         self.0.try_wait().unwrap()
     }
 
-    pub(super) fn end(mut self, signal: &str) -> ExitStatus {
+    pub(super) fn signal(&self, signal: &str) {
         kill(signal, &[self.0.id()]);
+    }
+
+    pub(super) fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
         self.0.wait().unwrap()
     }
 }

@@ -146,7 +146,7 @@ fn addresses() {
 fn numbers_durations_and_sizes() {
     one_at_top("workers = 0", "out of bounds; write a whole number from 1");
     one_at_top("workers = -1", "out of bounds");
-    one_at_top("workers = 'many'", "\"auto\" for one a core");
+    one_at_top("workers = 'many'", "\"auto\" for one to two cores");
     one_at_top("workers = 1.5", "is a number with a fraction");
     one_below(
         "[writes]\nsecondary_timeout = '5 seconds' # <<<",

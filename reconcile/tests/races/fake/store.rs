@@ -10,8 +10,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Key, KeyRange, LockedRow, Mapping, Relation, Row,
-    Secondary, Store, StoreError, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
+    Row, Secondary, Store, StoreError, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
@@ -201,6 +201,16 @@ impl Store for MemStore {
             let lock = row.is_some().then_some(lock);
             Ok(Box::new(Held { row, _lock: lock }) as Box<dyn LockedRow>)
         })
+    }
+
+    fn horizon(&self) -> BoxFuture<'_, StoreResult<Horizon>> {
+        let open = self.open_now();
+        Box::pin(async move { Ok(open) })
+    }
+
+    fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>> {
+        let passed = self.ended_upto(horizon);
+        Box::pin(async move { Ok(passed) })
     }
 
     fn sequence_positions<'a>(

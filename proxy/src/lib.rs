@@ -7,6 +7,7 @@ pub mod errors;
 pub mod listener;
 mod login;
 pub mod metrics;
+mod patience;
 mod pins;
 mod relay;
 mod route;

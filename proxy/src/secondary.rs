@@ -11,7 +11,9 @@ use std::{
 
 use crossfade_phase::Side;
 use crossfade_store::{Change, Mapping, Secondary, Store, StoreError, TableId};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::patience::Patience;
 
 /// Pools of both stores.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ pub struct Pool {
 struct Idle {
     secondary: Box<dyn Secondary>,
     mapping: Arc<Mapping>,
+    patience: Patience,
 }
 
 impl fmt::Debug for Pool {
@@ -99,7 +102,7 @@ pub struct Staged {
     pool: Arc<Pool>,
     worker: usize,
     idle: Idle,
-    _permit: tokio::sync::OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -132,11 +135,7 @@ impl Pool {
         if !self.breaker.may_try() {
             return Err(StageError::BreakerOpen);
         }
-        let staged =
-            match tokio::time::timeout(within, self.stage_now(worker, mapping, batch)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(StageError::TimedOut(within)),
-            };
+        let staged = self.stage_now(worker, mapping, batch, within).await;
         match &staged {
             Ok(_) => self.breaker.succeeded(),
             // The store answered: it is there, and refuses this batch (trap 11). The next one may well pass.
@@ -151,13 +150,20 @@ impl Pool {
         worker: usize,
         mapping: &Arc<Mapping>,
         batch: &[(TableId, Change)],
+        within: Duration,
     ) -> Result<Staged, StageError> {
-        // The semaphore is never closed.
-        let Ok(permit) = self.permits.clone().acquire_owned().await else {
-            return Err(StageError::BreakerOpen);
+        let began = Instant::now();
+        let (permit, mut idle) = match self.at_hand(worker, mapping) {
+            Some(both) => both,
+            None => tokio::time::timeout(within, self.connect(worker, mapping))
+                .await
+                .map_err(|_| StageError::TimedOut(within))??,
         };
-        let mut idle = self.take(worker, mapping).await?;
-        let outcome = idle.secondary.stage(batch).await;
+        let left = within.saturating_sub(began.elapsed());
+        let outcome = idle
+            .patience
+            .within(left, idle.secondary.stage(batch))
+            .await;
         let staged = Staged {
             pool: self.clone(),
             worker,
@@ -165,28 +171,52 @@ impl Pool {
             _permit: permit,
         };
         match outcome {
-            Ok(()) => Ok(staged),
-            Err(error) => {
+            Some(Ok(())) => Ok(staged),
+            Some(Err(error)) => {
                 staged.give_back();
                 Err(error.into())
             }
+            // Dropped with a batch under way: its connection closes, and the store rolls back.
+            None => Err(StageError::TimedOut(within)),
         }
     }
 
-    async fn take(&self, worker: usize, mapping: &Arc<Mapping>) -> Result<Idle, StoreError> {
-        {
-            let mut idle = self.lock(worker);
-            // Statements are prepared by one mapping; connections of an older one are of no use.
-            idle.retain(|idle| Arc::ptr_eq(&idle.mapping, mapping));
-            if let Some(idle) = idle.pop() {
-                return Ok(idle);
-            }
+    /// A connection that waits for work, when there is one and leave to use it.
+    fn at_hand(
+        &self,
+        worker: usize,
+        mapping: &Arc<Mapping>,
+    ) -> Option<(OwnedSemaphorePermit, Idle)> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some((permit, self.take(worker, mapping)?))
+    }
+
+    /// As [`Pool::at_hand`], but waits for leave and opens a connection if need be.
+    async fn connect(
+        &self,
+        worker: usize,
+        mapping: &Arc<Mapping>,
+    ) -> Result<(OwnedSemaphorePermit, Idle), StageError> {
+        // The semaphore is never closed.
+        let Ok(permit) = self.permits.clone().acquire_owned().await else {
+            return Err(StageError::BreakerOpen);
+        };
+        if let Some(idle) = self.take(worker, mapping) {
+            return Ok((permit, idle));
         }
-        let secondary = self.store.secondary(mapping.clone()).await?;
-        Ok(Idle {
-            secondary,
+        let idle = Idle {
+            secondary: self.store.secondary(mapping.clone()).await?,
             mapping: mapping.clone(),
-        })
+            patience: Patience::default(),
+        };
+        Ok((permit, idle))
+    }
+
+    fn take(&self, worker: usize, mapping: &Arc<Mapping>) -> Option<Idle> {
+        let mut idle = self.lock(worker);
+        // Statements are prepared by one mapping; connections of an older one are of no use.
+        idle.retain(|idle| Arc::ptr_eq(&idle.mapping, mapping));
+        idle.pop()
     }
 
     fn lock(&self, worker: usize) -> std::sync::MutexGuard<'_, Vec<Idle>> {
@@ -210,9 +240,14 @@ impl Staged {
     /// # Errors
     /// When the store did not commit, or the outcome is unknown.
     pub async fn commit(mut self, within: Duration) -> Result<(), StageError> {
-        let outcome = match tokio::time::timeout(within, self.idle.secondary.commit()).await {
-            Ok(outcome) => outcome.map_err(StageError::from),
-            Err(_) => Err(StageError::TimedOut(within)),
+        let Idle {
+            secondary,
+            patience,
+            ..
+        } = &mut self.idle;
+        let outcome = match patience.within(within, secondary.commit()).await {
+            Some(outcome) => outcome.map_err(StageError::from),
+            None => Err(StageError::TimedOut(within)),
         };
         if outcome.is_err() {
             self.pool.breaker.failed();

@@ -1,8 +1,14 @@
 //! Are two stores alike?
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use crate::Database;
+
+/// How long two stores with traffic at its end may differ.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Asserts that two tables hold the same rows, in whatever order; says how many.
 ///
@@ -13,19 +19,26 @@ pub async fn tables(old: &Database, old_table: &str, new: &Database, new_table: 
     queries(old, &every(old_table), new, &every(new_table)).await
 }
 
-/// Asserts that two queries give the same rows, in whatever order; says how many.
+/// Asserts that two queries give the same rows, in whatever order; says how many. A client is answered before the secondary has committed
+/// (docs/decision/14), so they get a moment to become alike.
 ///
 /// # Panics
 /// With the rows that only one gives.
 pub async fn queries(old: &Database, old_sql: &str, new: &Database, new_sql: &str) -> usize {
-    let (left, right) = (old.rows(old_sql).await, new.rows(new_sql).await);
-    let differing = differences(&left, &right);
-    assert!(
-        differing.is_empty(),
-        "the stores differ for {old_sql}:\n{}",
-        differing.join("\n")
-    );
-    left.len()
+    let began = Instant::now();
+    loop {
+        let (left, right) = (old.rows(old_sql).await, new.rows(new_sql).await);
+        let differing = differences(&left, &right);
+        if differing.is_empty() {
+            return left.len();
+        }
+        assert!(
+            began.elapsed() < MOMENT,
+            "the stores differ for {old_sql}:\n{}",
+            differing.join("\n")
+        );
+        tokio::time::sleep(MOMENT / 50).await;
+    }
 }
 
 /// The rows that only one side has, as lines to read; empty when both are alike.

@@ -1,10 +1,10 @@
 //! The client's end of a managed session.
 
-use std::io;
+use std::{future::poll_fn, io, pin::Pin, task::Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use crossfade_store::postgres::conn::Stream;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 
 use crate::{
     errors::ClientError,
@@ -14,6 +14,11 @@ use crate::{
 
 /// Output kept back at most before it goes to the client: large results stream.
 const FLUSH_AT: usize = 32 * 1024;
+
+/// `ReadyForQuery` outside of a transaction block.
+const READY_IDLE: &[u8] = b"Z\0\0\0\x05I";
+/// Sync.
+const SYNC: &[u8] = b"S\0\0\0\x04";
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -93,6 +98,38 @@ impl Client {
             self.out.clear();
         }
         Ok(())
+    }
+
+    /// Sends what is kept back as far as the client takes it at once, if it ends a request: the client may go on.
+    pub(crate) async fn answer_early(&mut self) -> io::Result<()> {
+        if !self.out.ends_with(READY_IDLE) {
+            return Ok(());
+        }
+        let Client { stream, out, .. } = self;
+        poll_fn(|cx| {
+            while !out.is_empty() {
+                match Pin::new(&mut *stream).poll_write(cx, out) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => out.advance(count),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                }
+            }
+            match Pin::new(&mut *stream).poll_flush(cx) {
+                Poll::Ready(outcome) => Poll::Ready(outcome),
+                Poll::Pending => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+    }
+
+    /// Takes a Sync, if that is the next message and has come.
+    pub(crate) fn take_sync(&mut self) -> bool {
+        let found = self.inbound.starts_with(SYNC);
+        if found {
+            self.inbound.advance(SYNC.len());
+        }
+        found
     }
 
     /// Sends what is kept back once it is much. Not cancel-safe.

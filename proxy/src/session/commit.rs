@@ -106,8 +106,9 @@ pub(crate) async fn prepare(
             .await
             .map_err(|error| reason_of(mapping, &batch, &error))
     };
-    let (intent, staged) = tokio::join!(intend, stage);
-    match (intent, staged) {
+    // The intent is on its way to the disk since it was declared. Asked for only now, it is nearly always there, and its writer has nobody to wake.
+    let staged = stage.await;
+    match (intend.await, staged) {
         (Ok(intent), Err(reason))
             if policy == OnSecondaryError::Fail && reason != Reason::NotWritten =>
         {
@@ -132,7 +133,7 @@ pub(crate) async fn prepare(
 }
 
 impl Prepared {
-    /// Steps 4 and 5, once the primary has answered. The client is answered after this.
+    /// Steps 4 and 5, once the primary has answered.
     pub(crate) async fn conclude(self, outcome: Outcome) {
         let Prepared {
             shared,
@@ -176,7 +177,7 @@ impl Prepared {
     }
 }
 
-/// The secondary lacks the transaction: its keys become dirty before the client is answered.
+/// The secondary lacks the transaction: its keys become dirty.
 async fn give_up(
     shared: &Shared,
     mapping: &Mapping,

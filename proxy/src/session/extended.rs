@@ -344,7 +344,13 @@ impl Managed {
             effect: plan.effect.clone(),
             ..shown()
         }));
-        let settled = self.settle_batch(side).await;
+        // Nearly always there: it saves a trip.
+        let settled = if self.client.take_sync() {
+            self.push_sync(side)?;
+            self.settle(side).await
+        } else {
+            self.settle_batch(side).await
+        };
         self.conclude(prepared, settled).await
     }
 
@@ -359,9 +365,17 @@ impl Managed {
             Ok(()) => Outcome::Committed,
             Err(_) => Outcome::Unknown,
         };
-        if let Some(prepared) = prepared {
-            prepared.conclude(outcome).await;
-        }
+        let Some(prepared) = prepared else {
+            return settled;
+        };
+        // The intent is durable, so the promise holds from here on; the session's pin is held until the secondary has committed
+        // (docs/decision/14).
+        let told = match outcome {
+            Outcome::Committed => self.client.answer_early().await,
+            Outcome::RolledBack | Outcome::Unknown => Ok(()),
+        };
+        prepared.conclude(outcome).await;
+        told.map_err(|_| End::ClientGone)?;
         settled
     }
 

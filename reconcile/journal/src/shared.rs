@@ -101,6 +101,22 @@ impl Core {
         matches!(self.mode, Mode::Healthy | Mode::Recovering)
     }
 
+    /// Notes that something was queued; says whether the writer sleeps too deep for it.
+    #[must_use]
+    fn must_wake(&mut self, urgent: bool) -> bool {
+        self.urgent |= urgent;
+        self.wanted += usize::from(urgent);
+        let wakes = match self.sleep {
+            Sleep::Awake => false,
+            Sleep::Light => urgent,
+            Sleep::Deep => true,
+        };
+        if wakes {
+            self.sleep = Sleep::Awake;
+        }
+        wakes
+    }
+
     /// Queues a record.
     pub(crate) fn log(&mut self, record: &Record<'_>) {
         if self.logs() {
@@ -163,15 +179,7 @@ impl Shared {
 
     /// Wakes the writer where it sleeps too deep for what was queued.
     pub(crate) fn nudge(&self, core: &mut Core, urgent: bool) {
-        core.urgent |= urgent;
-        core.wanted += usize::from(urgent);
-        let wakes = match core.sleep {
-            Sleep::Awake => false,
-            Sleep::Light => urgent,
-            Sleep::Deep => true,
-        };
-        if wakes {
-            core.sleep = Sleep::Awake;
+        if core.must_wake(urgent) {
             self.wake.notify_one();
         }
     }
@@ -245,7 +253,12 @@ impl Shared {
         });
         core.open.insert(id, target, count, section, toggles);
         let ticket = core.ticket;
-        self.nudge(&mut core, true);
+        let wakes = core.must_wake(true);
+        // Without the lock: the writer takes it first thing.
+        drop(core);
+        if wakes {
+            self.wake.notify_one();
+        }
         Ok((id, ticket))
     }
 

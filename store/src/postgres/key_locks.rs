@@ -15,18 +15,25 @@ pub const KEY_LOCKS: &str = "SELECT 1 FROM ROWS FROM (pg_catalog.unnest($1::pg_c
     pg_catalog.unnest($2::pg_catalog.text::pg_catalog.bool[])) AS l(id, deletes) WHERE CASE WHEN l.deletes \
     THEN pg_catalog.pg_advisory_xact_lock(l.id) ELSE pg_catalog.pg_advisory_xact_lock_shared(l.id) END IS NULL";
 
+/// The same for a single lock, by its number: what it costs the server, nearly every transaction pays. They answer with one row.
+pub(super) const KEY_LOCK_SHARED: &str = "SELECT pg_catalog.pg_advisory_xact_lock_shared($1)";
+/// As [`KEY_LOCK_SHARED`], for a key that is deleted.
+pub(super) const KEY_LOCK_EXCLUSIVE: &str = "SELECT pg_catalog.pg_advisory_xact_lock($1)";
+
 /// Locks that all keys share. A server has room for 6,400 by default, which a bulk transaction with a lock for each key would use up; two
 /// keys that share one lock cost a short wait, and only where one of them is deleted.
 const LOCKS: u64 = 1024;
 /// Keeps our locks apart from those of applications, which as a rule count from small numbers: the bytes of `crossfad`.
 const NAMESPACE: u64 = 0x6372_6f73_7366_6164;
 
-/// The parameters of [`KEY_LOCKS`] for a batch of changes on its way into `target`.
-#[must_use]
-pub fn key_locks<'a>(
+/// A lock's number, and whether it is for a key that is deleted.
+pub(super) type KeyLock = (i64, bool);
+
+/// The locks for a batch of changes on its way into `target`, in the order in which everybody takes them.
+pub(super) fn locks_of<'a>(
     target: Side,
     batch: impl IntoIterator<Item = (&'a TableMap, &'a Change)>,
-) -> [Bytes; 2] {
+) -> Vec<KeyLock> {
     let mut locks: Vec<(u64, bool)> = batch
         .into_iter()
         .filter_map(|(table, change)| {
@@ -40,13 +47,26 @@ pub fn key_locks<'a>(
     // The deleting lock of a number comes first and stands for the other.
     locks.sort_unstable_by_key(|&(lock, deletes)| (lock, !deletes));
     locks.dedup_by_key(|&mut (lock, _)| lock);
+    let number = |lock: u64| i64::from_ne_bytes((NAMESPACE ^ lock).to_ne_bytes());
+    locks
+        .into_iter()
+        .map(|(lock, deletes)| (number(lock), deletes))
+        .collect()
+}
+
+/// The parameters of [`KEY_LOCKS`] for a batch of changes on its way into `target`.
+#[must_use]
+pub fn key_locks<'a>(
+    target: Side,
+    batch: impl IntoIterator<Item = (&'a TableMap, &'a Change)>,
+) -> [Bytes; 2] {
+    parameters(&locks_of(target, batch))
+}
+
+pub(super) fn parameters(locks: &[KeyLock]) -> [Bytes; 2] {
     let list = |items: Vec<String>| Bytes::from(format!("{{{}}}", items.join(",")));
-    let ids = locks
-        .iter()
-        .map(|(lock, _)| i64::from_ne_bytes((NAMESPACE ^ lock).to_ne_bytes()).to_string())
-        .collect();
     [
-        list(ids),
+        list(locks.iter().map(|(id, _)| id.to_string()).collect()),
         list(
             locks
                 .iter()

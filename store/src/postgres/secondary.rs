@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     conn::{Endpoint, Stream, rejected},
-    key_locks::{KEY_LOCKS, key_locks},
+    key_locks::{KEY_LOCK_EXCLUSIVE, KEY_LOCK_SHARED, KEY_LOCKS, KeyLock, locks_of, parameters},
     settings::PINNED,
     sql::{self, ParamKind, Statement},
 };
@@ -26,6 +26,12 @@ use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
 
 /// Statements sent before their answers are read. Bounds what either side has to buffer; most transactions fit in one go.
 const WINDOW: usize = 256;
+
+/// OID of `int8`, by `pg_type.dat`.
+const INT8: u32 = 20;
+
+/// Room for one read, in bytes. Enough for the answers to a window.
+const READ_BUFFER: usize = 4096;
 
 /// Opens a connection for secondary writes.
 ///
@@ -78,6 +84,8 @@ enum Verb {
     Upsert,
     Delete,
     Lock,
+    LockShared,
+    LockExclusive,
 }
 
 /// A connection for the secondary part of transactions.
@@ -161,24 +169,58 @@ impl PostgresSecondary {
         batch: &[(TableId, Change)],
         fresh: &mut Vec<(TableId, Verb)>,
     ) -> StoreResult<()> {
-        const LOCKS: (TableId, Verb) = (TableId(usize::MAX), Verb::Lock);
         let mapping = self.mapping.clone();
         let batch = batch
             .iter()
             .map(|(table, change)| (&mapping.tables[table.0], change));
-        let parameters = key_locks(self.side, batch);
-        let name = statement_name(LOCKS.0, LOCKS.1);
-        if self.prepared.insert(LOCKS) {
-            fresh.push(LOCKS);
-            frontend::parse(&name, KEY_LOCKS, [25, 25], &mut self.out)
+        match &locks_of(self.side, batch)[..] {
+            &[(id, deletes)] => self.put_key_lock(id, deletes, fresh),
+            locks => self.put_lock_list(locks, fresh),
+        }
+    }
+
+    fn put_key_lock(
+        &mut self,
+        id: i64,
+        deletes: bool,
+        fresh: &mut Vec<(TableId, Verb)>,
+    ) -> StoreResult<()> {
+        let (verb, sql) = if deletes {
+            (Verb::LockExclusive, KEY_LOCK_EXCLUSIVE)
+        } else {
+            (Verb::LockShared, KEY_LOCK_SHARED)
+        };
+        let id = Bytes::copy_from_slice(&id.to_be_bytes());
+        self.put_lock(verb, sql, &[ParamKind::Binary(INT8)], &[Some(id)], fresh)
+    }
+
+    fn put_lock_list(
+        &mut self,
+        locks: &[KeyLock],
+        fresh: &mut Vec<(TableId, Verb)>,
+    ) -> StoreResult<()> {
+        let values = parameters(locks).map(Some);
+        let kinds = [ParamKind::Text, ParamKind::Text];
+        self.put_lock(Verb::Lock, KEY_LOCKS, &kinds, &values, fresh)
+    }
+
+    fn put_lock(
+        &mut self,
+        verb: Verb,
+        sql: &str,
+        kinds: &[ParamKind],
+        values: &[Option<Bytes>],
+        fresh: &mut Vec<(TableId, Verb)>,
+    ) -> StoreResult<()> {
+        let lock = (TableId(usize::MAX), verb);
+        let name = statement_name(lock.0, lock.1);
+        if self.prepared.insert(lock) {
+            fresh.push(lock);
+            let types = kinds.iter().map(|kind| kind.oid());
+            frontend::parse(&name, sql, types, &mut self.out)
                 .map_err(|error| self.broken(&error))?;
         }
-        put_bind(
-            &mut self.out,
-            &name,
-            &[ParamKind::Text, ParamKind::Text],
-            &parameters.map(Some),
-        );
+        put_bind(&mut self.out, &name, kinds, values);
         frontend::execute("", 0, &mut self.out).map_err(|error| self.broken(&error))
     }
 
@@ -209,6 +251,8 @@ impl PostgresSecondary {
                 // Of statements that an earlier failed batch had prepared.
                 | Message::CloseComplete
                 | Message::BindComplete
+                // Of a lock.
+                | Message::DataRow(_)
                 | Message::NoticeResponse(_)
                 | Message::ParameterStatus(_) => {}
                 _ => {
@@ -291,6 +335,8 @@ impl PostgresSecondary {
             {
                 return Ok(message);
             }
+            // Room for all that a batch is answered with: a buffer that grows by itself takes a call for each step.
+            self.inbound.reserve(READ_BUFFER);
             if self
                 .stream
                 .read_buf(&mut self.inbound)
@@ -346,6 +392,8 @@ fn statement_name(table: TableId, verb: Verb) -> String {
         Verb::Upsert => format!("u{}", table.0),
         Verb::Delete => format!("d{}", table.0),
         Verb::Lock => "k".to_owned(),
+        Verb::LockShared => "ks".to_owned(),
+        Verb::LockExclusive => "kx".to_owned(),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     /// Which text.
     pub(crate) variant: Variant,
     /// The text, where it is not the client's.
-    pub(crate) sql: Option<Arc<str>>,
+    pub(crate) sql: Option<bytes::Bytes>,
     /// Its answer carries images.
     pub(crate) capture: Option<Arc<Capture>>,
     /// The client asked for rows.
@@ -46,6 +46,12 @@ pub(crate) struct Plan {
     pub(crate) effect: Option<Effect>,
     /// It changes what `SHOW` shows: both connections must be kept alike.
     pub(crate) session_state: bool,
+    /// The custom setting (`myapp.tenant`) that it sets: no server can list those.
+    pub(crate) custom_setting: Option<String>,
+    /// It changes what names mean in what comes after it, or may do so.
+    pub(crate) moves_names: bool,
+    /// It only reads.
+    pub(crate) reads: bool,
     /// Prepared statements that it takes away.
     pub(crate) deallocates: Option<Deallocated>,
     /// A lookup by key whose answer is compared afterwards (phase 4).
@@ -62,7 +68,7 @@ pub(crate) struct Merge {
     /// The table.
     pub(crate) table: TableId,
     /// The text for the old store.
-    pub(crate) old_sql: Arc<str>,
+    pub(crate) old_sql: bytes::Bytes,
     /// Columns appended on either side: the version of a table whose rows change.
     pub(crate) images: usize,
     /// Where the key is found.
@@ -89,6 +95,9 @@ impl Plan {
             returns_rows: true,
             effect: None,
             session_state: false,
+            custom_setting: None,
+            moves_names: false,
+            reads: false,
             deallocates: None,
             compare: None,
             uncompared: None,
@@ -108,6 +117,7 @@ impl Plan {
     pub(crate) fn is_plain(&self, home: Side) -> bool {
         self.side == home
             && self.variant == Variant::Original
+            && self.sql.is_none()
             && self.capture.is_none()
             && self.deallocates.is_none()
     }
@@ -303,7 +313,12 @@ impl Router {
         )
     }
 
-    fn refusal(&self, statement: &StatementFacts, what: &str, hint: &str) -> ClientError {
+    pub(crate) fn refusal(
+        &self,
+        statement: &StatementFacts,
+        what: &str,
+        hint: &str,
+    ) -> ClientError {
         let mut named = statement.tables();
         if named.is_empty() {
             // A block of code names them somewhere: any of those that are not in one store only.

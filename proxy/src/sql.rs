@@ -20,7 +20,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use crossfade_store::Mapping;
+use crossfade_store::{Mapping, TableId};
 
 pub use facts::{
     AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts,
@@ -45,7 +45,7 @@ pub struct PathId(u32);
 pub struct Analyzer {
     mapping: Arc<Mapping>,
     names: NameSet,
-    paths: Vec<Vec<String>>,
+    paths: Vec<(Vec<String>, Vec<TableId>)>,
     cache: Cache,
     normal: Normal,
 }
@@ -79,12 +79,17 @@ impl Analyzer {
     /// The number of an effective search path: schemas in order, with `"$user"` replaced by its value. Sessions of one application have
     /// few of them.
     pub fn path(&mut self, schemas: &[String]) -> PathId {
+        self.path_hiding(schemas, &[])
+    }
+
+    /// As [`Analyzer::path`], where other relations of the same name hide these tables from unqualified names.
+    pub fn path_hiding(&mut self, schemas: &[String], hidden: &[TableId]) -> PathId {
         let place = self
             .paths
             .iter()
-            .position(|path| path == schemas)
+            .position(|(path, hides)| path == schemas && hides == hidden)
             .unwrap_or_else(|| {
-                self.paths.push(schemas.to_vec());
+                self.paths.push((schemas.to_vec(), hidden.to_vec()));
                 self.paths.len() - 1
             });
         PathId(u32::try_from(place).unwrap_or(u32::MAX))
@@ -107,7 +112,8 @@ impl Analyzer {
             .and_then(|place| self.paths.get(place));
         let names = analyse::Names {
             mapping: &self.mapping,
-            path: schemas.map_or(&[], Vec::as_slice),
+            path: schemas.map_or(&[], |(path, _)| path),
+            hidden: schemas.map_or(&[], |(_, hidden)| hidden),
         };
         let facts = Arc::new(analyse::facts(&self.normal, conforming, names));
         self.cache.insert(&key, facts.clone());

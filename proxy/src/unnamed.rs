@@ -48,9 +48,9 @@ impl Unnamed {
     }
 
     /// Sets it to what a managed session knows.
-    pub(crate) fn know(&mut self, sql: &str, types: &[u32]) {
+    pub(crate) fn know(&mut self, sql: &[u8], types: &[u32]) {
         let mut message = bytes::BytesMut::new();
-        frontend::parse(&mut message, b"", sql.as_bytes(), types);
+        frontend::parse(&mut message, b"", sql, types);
         self.begin(message.len() - HEADER);
         self.push(&message[HEADER..], true);
     }

@@ -150,7 +150,7 @@ pub(crate) async fn repair_keys(
     hold: Duration,
 ) -> Vec<StoreResult<Repaired>> {
     let swept = if keys.len() > 1 {
-        sweep(primary, secondary, table, keys)
+        sweep(primary, secondary, table, keys, Manner::InPlace)
             .await
             .unwrap_or_default()
     } else {
@@ -177,7 +177,45 @@ pub(crate) async fn repair_keys(
             break;
         }
     }
+    exchange(primary, secondary, table, keys, &mut outcomes).await;
     outcomes
+}
+
+/// Rows that hold each other's unique values (two that were swapped, say) can be written only when all of them are out of the way. Not where
+/// other tables point to them: a delete would act on those.
+async fn exchange(
+    primary: &dyn Store,
+    secondary: &dyn Store,
+    table: &TableMap,
+    keys: &[Key],
+    outcomes: &mut [StoreResult<Repaired>],
+) {
+    // `unique_violation`
+    let clashes = |outcome: &StoreResult<Repaired>| matches!(outcome, Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "23505");
+    let at: Vec<usize> = (0..outcomes.len())
+        .filter(|&index| clashes(&outcomes[index]))
+        .collect();
+    let free = table.on(secondary.side()).referenced_by.is_empty();
+    if at.len() < 2 || !free {
+        return;
+    }
+    let keys: Vec<Key> = at.iter().map(|&index| keys[index].clone()).collect();
+    // What it does not mend keeps the error that it had.
+    let swept = sweep(primary, secondary, table, &keys, Manner::Anew).await;
+    for (index, done) in std::iter::zip(at, swept.unwrap_or_default()) {
+        if let Some(done) = done {
+            outcomes[index] = Ok(done);
+        }
+    }
+}
+
+/// How a sweep writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Row by row.
+    InPlace,
+    /// After all the rows have been deleted.
+    Anew,
 }
 
 /// One write for all keys; `None` for those that changed meanwhile.
@@ -186,6 +224,7 @@ async fn sweep(
     secondary: &dyn Store,
     table: &TableMap,
     keys: &[Key],
+    manner: Manner,
 ) -> StoreResult<Vec<Option<Repaired>>> {
     let before = primary.fetch(table, keys, Form::Own).await?;
     // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
@@ -195,7 +234,14 @@ async fn sweep(
         Some(row) => Change::Upsert(row.clone()),
         None => Change::Delete(keys[index].clone()),
     };
-    let changes: Vec<Change> = order.into_iter().map(change).collect();
+    let mut changes: Vec<Change> = match manner {
+        Manner::InPlace => Vec::new(),
+        Manner::Anew => order
+            .iter()
+            .map(|&index| Change::Delete(keys[index].clone()))
+            .collect(),
+    };
+    changes.extend(order.into_iter().map(change));
     secondary.apply(table, &changes).await?;
     let after = primary.fetch(table, keys, Form::Own).await?;
     let outcome = |(before, after): (&Option<_>, &Option<_>)| match (before == after, before) {

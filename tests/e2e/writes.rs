@@ -6,6 +6,7 @@ mod capture;
 mod images;
 mod keys;
 mod mapping;
+mod names;
 mod prepared;
 mod races;
 mod transactions;

@@ -291,7 +291,23 @@ impl Proxy {
             .unwrap_or_else(|| panic!("no dirty_keys in {toggle}"))
     }
 
+    /// Waits until so many keys of the toggle `shop` are dirty: a client is answered before they are.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn dirty(&self, keys: u64) {
+        crate::eventually(
+            "as many keys are dirty",
+            Duration::from_secs(5),
+            async || self.dirty_keys().await == keys,
+        )
+        .await;
+    }
+
     /// Waits until the journal is empty: no dirty key, no open intent.
+    ///
+    /// # Panics
+    /// When that takes too long.
     pub async fn drained(&self) {
         crate::eventually("the journal drains", Duration::from_secs(30), async || {
             let toggle = self.toggle("shop").await;

@@ -22,6 +22,8 @@ pub(crate) struct Decision {
     pub(crate) returns_rows: bool,
     pub(crate) effect: Option<Effect>,
     pub(crate) session_state: bool,
+    pub(crate) moves_names: bool,
+    pub(crate) reads: bool,
     pub(crate) deallocates: Option<Deallocated>,
     /// Compare what it looks up.
     pub(crate) compare: bool,
@@ -38,6 +40,8 @@ impl Decision {
             returns_rows: true,
             effect: None,
             session_state: false,
+            moves_names: false,
+            reads: false,
             deallocates: None,
             compare: false,
             merge: None,
@@ -65,6 +69,8 @@ pub(crate) fn decide(
     };
     decision.effect = effect(&statement.kind);
     decision.session_state = changes_session(statement);
+    decision.moves_names = moves_names(statement);
+    decision.reads = only_reads(statement);
     decision.deallocates = match &statement.kind {
         Kind::Deallocate(None) | Kind::Discard(DiscardTarget::All) => Some(Deallocated::All),
         Kind::Deallocate(Some(name)) => Some(Deallocated::Named(name.clone())),
@@ -95,12 +101,37 @@ fn changes_session(statement: &StatementFacts) -> bool {
     setting || statement.traits.set_config
 }
 
+/// Relations that are made or dropped count as well: they may hide a mapped table, or have hidden one.
+fn moves_names(statement: &StatementFacts) -> bool {
+    let makes = matches!(
+        statement.kind,
+        Kind::Ddl(_) | Kind::CreateAs | Kind::Select(SelectFacts { into: true, .. })
+    );
+    makes
+        || statement.kind.changes_names()
+        || statement.traits.set_config
+        || statement.traits.temporary
+}
+
+fn only_reads(statement: &StatementFacts) -> bool {
+    let kind = matches!(
+        statement.kind.running(),
+        Kind::Select(SelectFacts { into: false, .. }) | Kind::Show(_)
+    );
+    kind && !statement.writes_mapped() && !statement.traits.modifying_cte
+}
+
 fn on_others(router: &Router, statement: &StatementFacts) -> Result<Decision, ClientError> {
     match &statement.kind {
         Kind::PrepareTransaction(_) if router.dual => Err(router.refusal(
             statement,
             "PREPARE TRANSACTION while a toggle writes both stores",
             "commit in one phase; two-phase commit cannot take the other store along",
+        )),
+        Kind::CommitPrepared(_) if router.dual => Err(router.refusal(
+            statement,
+            "COMMIT PREPARED while a toggle writes both stores",
+            "whatever it wrote would be missing in the other store: commit it in phase use-old, or on the old server itself if it wrote no mapped table",
         )),
         Kind::Do { names_mapped: true } if !router.one_store() => Err(router.refusal(
             statement,
@@ -261,7 +292,8 @@ fn captured(
         let what = format!("a call of function \"{}\", which may write,", alias.name);
         return Err(router.refusal(statement, &what, HINT_CAPTURE));
     }
-    if !statement.writes_mapped() {
+    let explained = matches!(&statement.kind, Kind::Explain { analyze: false, .. });
+    if explained || !statement.writes_mapped() {
         return Ok(None);
     }
     if let Some(alias) = statement

@@ -113,6 +113,8 @@ pub(crate) struct Backend {
     pub(crate) copy_in: bool,
     /// Prepared statements it has, by the client's name and the variant of the text; the value is the name they have there.
     pub(crate) prepared: HashMap<(Bytes, Variant), Bytes>,
+    /// The role that works on a connection which our own account has opened.
+    pub(crate) acts_as: Option<String>,
     piece_left: usize,
 }
 
@@ -128,6 +130,7 @@ impl Backend {
             batch: false,
             copy_in: false,
             prepared: HashMap::new(),
+            acts_as: None,
             piece_left: 0,
         }
     }

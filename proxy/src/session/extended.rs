@@ -31,9 +31,11 @@ impl Managed {
     /// Whether messages are skipped up to the next Sync, as the server does after an error.
     pub(super) fn skips(&mut self) -> bool {
         let active = self.active;
-        self.backends
-            .get_mut(active)
-            .is_some_and(|backend| backend.skipping)
+        self.refused
+            || self
+                .backends
+                .get_mut(active)
+                .is_some_and(|backend| backend.skipping)
     }
 
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
@@ -78,7 +80,7 @@ impl Managed {
             return self.refuse_in_batch(&ClientError::new("42P05", told));
         }
         let statement = Statement {
-            sql: String::from_utf8_lossy(sql).into(),
+            sql: body.slice_ref(sql),
             types: types.into(),
             planned: None,
         };
@@ -107,19 +109,19 @@ impl Managed {
 
     /// What the named statement does in the pinned phases.
     fn plan_of(&mut self, name: &Bytes) -> Result<Arc<Plan>, ClientError> {
-        let epoch = self.pins.stamp();
+        let stamp = (self.pins.stamp(), self.path);
         let Some(statement) = self.prepared.statements.get(name) else {
             return Ok(Arc::new(Plan::pass(self.home)));
         };
         if let Some((planned, plan)) = &statement.planned
-            && *planned == epoch
+            && *planned == stamp
         {
             return self.check_block(plan.clone());
         }
         let sql = statement.sql.clone();
         let plan = Arc::new(self.plan_single(&sql)?);
         if let Some(statement) = self.prepared.statements.get_mut(name) {
-            statement.planned = Some((epoch, plan.clone()));
+            statement.planned = Some((stamp, plan.clone()));
         }
         self.check_block(plan)
     }
@@ -153,7 +155,7 @@ impl Managed {
         frontend::parse(
             &mut backend.out,
             &there,
-            sql.as_bytes(),
+            &sql,
             &types_for(plan.side, &statement.types),
         );
         backend.batch = true;
@@ -171,13 +173,14 @@ impl Managed {
         let (portal, name) = (body.slice_ref(bind.portal), body.slice_ref(bind.statement));
         if let Some(statement) = self.prepared.statements.get(&name) {
             let sql = statement.sql.clone();
-            self.ensure_path(sql.as_bytes()).await?;
+            self.ensure_path(&sql).await?;
         }
         let plan = match self.plan_of(&name) {
             Ok(plan) => plan,
             Err(error) => return self.refuse(&error),
         };
         self.activate_for(&plan).await?;
+        self.finish_portion(&portal).await?;
         self.prepare_on(&name, &plan, false)?;
         let compare = self.compared(&plan, Some(&bind));
         let backend = self.backend(plan.side)?;
@@ -266,6 +269,7 @@ impl Managed {
         }
         portal.portioned = plan.capture.is_some() && plan.returns_rows && rows > 0;
         self.activate(side).await?;
+        self.batch_wrote |= !plan.reads;
         if let Some(compare) = compare {
             self.compares.push(compare);
         }
@@ -410,6 +414,7 @@ impl Managed {
         let active = self.active;
         match target {
             Target::Portal => {
+                self.finish_portion(&name).await?;
                 let side = self
                     .prepared
                     .portals
@@ -428,6 +433,14 @@ impl Managed {
                 self.backend(active)?.batch = true;
                 self.push(active, &frame.whole, Expect::Close { show: true })
             }
+        }
+    }
+
+    /// Rows that a portal has still to hand out come before it goes.
+    async fn finish_portion(&mut self, portal: &Bytes) -> Result<(), End> {
+        match self.prepared.portals.get(portal) {
+            Some(known) if known.portioned => self.settle_batch(known.side).await,
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -508,6 +521,8 @@ impl Managed {
         backend.skipping = false;
         backend.expect.push_back(Expect::Sync { show: true });
         self.active = self.home;
+        self.batch_wrote = false;
+        self.refused = false;
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use crate::{
     wire::{backend, frontend, take_i32, take_u16},
 };
 
-/// A row of text.
-type TextRow = Vec<Option<String>>;
+/// A row's values, as the server sent them.
+pub(super) type Values = Vec<Option<Bytes>>;
 
 /// Settings that a client's startup packet may hold and that are not session settings of a server.
 const NOT_SETTINGS: &[&str] = &["user", "database", "replication"];
@@ -95,12 +95,12 @@ impl Managed {
             let [Some(name), Some(sql), types] = &row[..] else {
                 continue;
             };
-            let name = Bytes::copy_from_slice(name.as_bytes());
+            let name = name.clone();
             backend
                 .prepared
                 .insert((name.clone(), Variant::Original), name.clone());
             let statement = Statement {
-                sql: sql.as_str().into(),
+                sql: sql.clone(),
                 types: oids(types.as_deref()),
                 planned: None,
             };
@@ -111,7 +111,9 @@ impl Managed {
         self.sql_writes = rows
             .into_iter()
             .filter_map(|row| match &row[..] {
-                [Some(name), Some(sql)] if self.writes_mapped(name, sql) => Some(name.clone()),
+                [Some(name), Some(sql)] if self.writes_mapped(name, sql) => {
+                    Some(text(name.clone()))
+                }
                 _ => None,
             })
             .collect();
@@ -125,7 +127,7 @@ impl Managed {
                 .prepared
                 .insert((Bytes::new(), Variant::Original), Bytes::new());
             let statement = Statement {
-                sql: String::from_utf8_lossy(parse.sql).into(),
+                sql: Bytes::copy_from_slice(parse.sql),
                 types: parse.types.into(),
                 planned: None,
             };
@@ -144,12 +146,7 @@ impl Managed {
             if backend.prepared.contains_key(&key) && !name.is_empty() {
                 continue;
             }
-            frontend::parse(
-                &mut backend.out,
-                &name,
-                statement.sql.as_bytes(),
-                &statement.types,
-            );
+            frontend::parse(&mut backend.out, &name, &statement.sql, &statement.types);
             frontend::sync(&mut backend.out);
             backend
                 .expect
@@ -178,7 +175,7 @@ impl Managed {
             self.copy_channels(from, to).await?;
             let bound = self.ask(from, BOUND).await?;
             if !bound.is_empty() {
-                let what: Vec<String> = bound.into_iter().flatten().flatten().collect();
+                let what: Vec<String> = bound.into_iter().flatten().flatten().map(text).collect();
                 tracing::warn!(
                     what = what.join(", "), %from, %to,
                     "a session moves to the other store and leaves behind what cannot be carried; it ends with its connection"
@@ -230,7 +227,8 @@ impl Managed {
             .collect();
         // Our account opens the connection, the client's role works on it: what the client may do in the one store is not widened
         // in the other. As a startup parameter the role survives RESET ALL and DISCARD ALL.
-        if user != endpoint.config.url.user {
+        let acts_as = (user != endpoint.config.url.user).then(|| user.clone());
+        if acts_as.is_some() {
             settings.push(("role", &user));
         }
         let login = endpoint.login(&settings).await.map_err(|error| {
@@ -249,7 +247,9 @@ impl Managed {
         for (name, value) in &login.parameters {
             self.tell_parameter(name, value);
         }
-        *self.backends.slot(side) = Some(Backend::new(login.stream));
+        let mut backend = Backend::new(login.stream);
+        backend.acts_as = acts_as;
+        *self.backends.slot(side) = Some(backend);
         Ok(())
     }
 
@@ -282,14 +282,30 @@ impl Managed {
     }
 
     async fn copy_settings(&mut self, from: Side, to: Side) -> Result<(), End> {
-        let rows = self.ask(from, SETTINGS).await?;
+        let mut question = SETTINGS.to_owned();
+        for name in &self.custom_settings {
+            let name = quote_literal(name);
+            question.push_str(&format!(
+                " UNION ALL SELECT {name}, pg_catalog.current_setting({name}, true)"
+            ));
+        }
+        let rows = self.ask(from, &question).await?;
         let mut sql = String::from("RESET ALL");
+        let acts_as = self
+            .backends
+            .get_mut(to)
+            .and_then(|backend| backend.acts_as.clone());
         for row in &rows {
             if let [Some(name), Some(value)] = &row[..] {
+                // To the client it is "no other role than my own".
+                let value = match &acts_as {
+                    Some(role) if name == "role" && value == "none" => &Bytes::from(role.clone()),
+                    Some(_) | None => value,
+                };
                 sql.push_str(&format!(
                     "; SELECT pg_catalog.set_config({}, {}, false)",
-                    quote_literal(name),
-                    quote_literal(value)
+                    quote_literal(&text(name.clone())),
+                    quote_literal(&text(value.clone()))
                 ));
             }
         }
@@ -307,7 +323,7 @@ impl Managed {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|channel| format!("LISTEN {channel};"))
+            .map(|channel| format!("LISTEN {};", text(channel)))
             .collect();
         if listen.is_empty() {
             Ok(())
@@ -317,7 +333,7 @@ impl Managed {
     }
 
     /// A question of the session's own, between two transactions. The client sees nothing of it.
-    pub(crate) async fn ask(&mut self, side: Side, sql: &str) -> Result<Vec<TextRow>, End> {
+    pub(crate) async fn ask(&mut self, side: Side, sql: &str) -> Result<Vec<Values>, End> {
         let backend = self.backend(side)?;
         frontend::query(&mut backend.out, sql.as_bytes());
         let mut rows = Vec::new();
@@ -329,7 +345,7 @@ impl Managed {
                 };
                 match frame.kind {
                     b'D' => rows.push(
-                        text_row(&frame.body())
+                        values(&frame.body())
                             .ok_or(crate::wire::ProtocolError::Body { kind: b'D' })?,
                     ),
                     b'E' => {
@@ -351,9 +367,9 @@ impl Managed {
         &mut self,
         side: Side,
         sql: &str,
-        rows: Vec<TextRow>,
+        rows: Vec<Values>,
         refused: Option<String>,
-    ) -> Result<Vec<TextRow>, End> {
+    ) -> Result<Vec<Values>, End> {
         let Some(error) = refused else {
             return Ok(rows);
         };
@@ -369,7 +385,7 @@ impl Managed {
     }
 }
 
-fn text_row(mut body: &[u8]) -> Option<TextRow> {
+fn values(mut body: &[u8]) -> Option<Values> {
     let count = take_u16(&mut body)?;
     (0..count)
         .map(|_| {
@@ -379,14 +395,21 @@ fn text_row(mut body: &[u8]) -> Option<TextRow> {
             };
             let (value, rest) = body.split_at_checked(length)?;
             body = rest;
-            Some(Some(String::from_utf8_lossy(value).into_owned()))
+            Some(Some(Bytes::copy_from_slice(value)))
         })
         .collect()
 }
 
+/// Names and settings: what is not in UTF-8 there serves messages only.
+fn text(value: Bytes) -> String {
+    String::from_utf8_lossy(&value).into_owned()
+}
+
 /// Reads an array of OIDs in text form, `{23,25}`.
-fn oids(text: Option<&str>) -> Arc<[u32]> {
-    text.unwrap_or_default()
+fn oids(value: Option<&[u8]>) -> Arc<[u32]> {
+    value
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .unwrap_or_default()
         .trim_matches(['{', '}'])
         .split(',')
         .filter_map(|oid| oid.parse().ok())
@@ -399,7 +422,7 @@ mod tests {
 
     #[test]
     fn an_array_of_types_is_read() {
-        assert_eq!(&oids(Some("{23,1043}"))[..], [23, 1043]);
-        assert!(oids(Some("{}")).is_empty() && oids(None).is_empty());
+        assert_eq!(&oids(Some(b"{23,1043}"))[..], [23, 1043]);
+        assert!(oids(Some(b"{}")).is_empty() && oids(None).is_empty());
     }
 }

@@ -64,6 +64,14 @@ pub(crate) struct Managed {
     pub(crate) router: Router,
     /// The effective search path, as long as nothing may have changed it.
     pub(crate) path: Option<PathId>,
+    /// The last that was known.
+    pub(super) last_path: Option<PathId>,
+    /// What names mean was changed in the present transaction, and its end may change it back.
+    pub(super) names_moved: bool,
+    /// The present batch has run something that is more than a read.
+    pub(super) batch_wrote: bool,
+    /// A message of the present batch was refused: the server is about to raise the error, and the rest is skipped.
+    pub(super) refused: bool,
     /// Startup parameters as the client sent them.
     pub(super) parameters: Vec<(String, String)>,
     /// `ParameterStatus` values as the client knows them.
@@ -107,6 +115,8 @@ pub(crate) struct Managed {
     pub(super) fatal_shown: bool,
     /// Statements of SQL-level PREPARE that write mapped tables: made in a phase that did not mind.
     pub(super) sql_writes: std::collections::HashSet<String>,
+    /// Custom settings that the client has set since statements are looked at.
+    pub(super) custom_settings: std::collections::BTreeSet<String>,
     /// The last value that a server answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
@@ -157,10 +167,15 @@ impl Managed {
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            custom_settings: std::collections::BTreeSet::new(),
             sql_writes: std::collections::HashSet::new(),
             fatal_shown: false,
             found: Vec::new(),
             path: None,
+            last_path: None,
+            names_moved: false,
+            batch_wrote: false,
+            refused: false,
             names: 0,
         }
     }
@@ -271,6 +286,11 @@ impl Managed {
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<(), End> {
+        let copies = matches!(frame.kind, b'd' | b'c' | b'f');
+        if !copies && self.copying.is_none() {
+            // What was asked of the other server before is answered before.
+            self.settle_or_copy(self.active.other()).await?;
+        }
         match frame.kind {
             b'Q' => self.query(&frame).await,
             b'P' => self.parse(&frame).await,
@@ -293,6 +313,12 @@ impl Managed {
 
     /// Data of a COPY goes to the server that waits for it; PostgreSQL ignores it when none does.
     async fn copy_data(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.copying.is_none() {
+            // A client need not wait for the server to say that it takes the data.
+            for side in [self.active, self.active.other()] {
+                self.settle_or_copy(side).await?;
+            }
+        }
         let Some(side) = self.copying else {
             return Ok(());
         };
@@ -326,6 +352,7 @@ impl Managed {
     /// own rules: a failed transaction block, a pipeline skipped until Sync.
     pub(super) fn refuse_in_batch(&mut self, error: &ClientError) -> Result<(), End> {
         let side = self.active;
+        self.refused = true;
         let sql = error.raising_sql();
         self.backend(side)?
             .push_own(b"crossfade_refusal", &sql, Execute::default());

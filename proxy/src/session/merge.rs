@@ -93,7 +93,7 @@ impl Managed {
         let backend = self.backend(Side::Old)?;
         // The unnamed statement and portal there are ours while we are at home in the new store.
         backend.prepared.retain(|(name, _), _| !name.is_empty());
-        frontend::parse(&mut backend.out, b"", merge.old_sql.as_bytes(), &[]);
+        frontend::parse(&mut backend.out, b"", &merge.old_sql, &[]);
         let (parameters, results) = match bind {
             None => (&[0_u8, 0, 0, 0][..], Vec::new()),
             Some(bind) => (bind.parameters, bind.results.clone()),

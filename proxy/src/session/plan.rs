@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crossfade_phase::Side;
 
-use super::{Capture, End, managed::Managed};
+use super::{Capture, Effect, managed::Managed};
 use crate::{
     errors::ClientError,
     route::{Deallocated, Lookup, Merge, Plan, Variant, decide},
     sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
-    wire::{backend::Status, frontend::Bind},
+    wire::frontend::Bind,
 };
 
 /// A statement of a Query with its plan.
-pub(super) type Planned = (Arc<str>, Arc<Plan>);
+pub(super) type Planned = (Bytes, Arc<Plan>);
 
 impl Managed {
     /// The lookup that an execution makes and that is compared afterwards (phase 4). Counts a read that is not.
@@ -35,40 +36,15 @@ impl Managed {
     }
 
     /// Whether strings of the session take backslashes for what they are.
-    fn conforming(&self) -> bool {
+    pub(super) fn conforming(&self) -> bool {
         !self
             .status
             .iter()
             .any(|(name, value)| name == "standard_conforming_strings" && value == "off")
     }
 
-    /// Learns the effective search path, should the text name something that it decides on and nobody have asked since it may have changed.
-    pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<(), End> {
-        let home = self.home;
-        if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
-            return Ok(());
-        }
-        let settled = self.backends.get_mut(home).is_some_and(|backend| {
-            backend.settled() && !backend.batch && backend.status != Status::Failed
-        });
-        if !settled {
-            // In the middle of a pipeline nobody can be asked; what the path was when it began is not known to be wrong.
-            return Ok(());
-        }
-        let rows = self
-            .ask(
-                home,
-                "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))",
-            )
-            .await?;
-        let schemas: Vec<String> = rows.into_iter().flatten().flatten().collect();
-        let path = self.router.analyzer().path(&schemas);
-        self.path = Some(path);
-        Ok(())
-    }
-
-    /// The path to analyse by. When it is not known, every mapped schema counts as being in it: that captures or refuses too much, never
-    /// too little.
+    /// The path to analyse by. It is known wherever a text names a mapped table ([`Managed::ensure_path`]); for the others every mapped schema counts
+    /// as being in it.
     fn path_id(&self) -> PathId {
         self.path.unwrap_or_else(|| {
             let schemas: std::collections::BTreeSet<String> = self
@@ -85,8 +61,14 @@ impl Managed {
 
     /// What is to be remembered of a statement that is about to run.
     pub(super) fn note_statement(&mut self, plan: &Plan) {
-        if plan.session_state {
-            self.settings_moved = true;
+        self.settings_moved |= plan.session_state;
+        self.custom_settings.extend(plan.custom_setting.clone());
+        let undoes = matches!(
+            plan.effect,
+            Some(Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_))
+        );
+        if plan.moves_names || (undoes && self.names_moved) {
+            self.names_moved = true;
             self.path = None;
         }
         match &plan.deallocates {
@@ -112,12 +94,13 @@ impl Managed {
     }
 
     /// The plan of a text of one statement, as a Parse has it.
-    pub(super) fn plan_single(&mut self, sql: &str) -> Result<Plan, ClientError> {
-        let Some(facts) = self.look(sql.as_bytes()) else {
+    pub(super) fn plan_single(&mut self, sql: &[u8]) -> Result<Plan, ClientError> {
+        self.check_text(sql)?;
+        let Some(facts) = self.look(sql) else {
             return Ok(Plan::pass(self.home));
         };
         match &facts.statements[..] {
-            [statement] => self.plan(sql.as_bytes(), &facts, 0, statement),
+            [statement] => self.plan(sql, &facts, 0, statement),
             // The server refuses several statements in one Parse, and an empty one does nothing.
             [] => self
                 .without_statements(&facts)
@@ -128,22 +111,24 @@ impl Managed {
 
     /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
     pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<Planned>, ClientError> {
+        self.check_text(sql)?;
         let Some(facts) = self.look(sql) else {
             return Ok(Vec::new());
         };
         self.without_statements(&facts)?;
-        let texts: Vec<Arc<str>> = {
+        let texts: Vec<Bytes> = {
             let analyzer = self.router.analyzer();
             analyzer
                 .split(sql, self.conforming(), &facts)
                 .into_iter()
-                .map(|text| String::from_utf8_lossy(text).into())
+                .map(Bytes::copy_from_slice)
                 .collect()
         };
         let mut plans = Vec::with_capacity(texts.len());
         for ((index, statement), text) in facts.statements.iter().enumerate().zip(texts) {
             plans.push((text, Arc::new(self.plan(sql, &facts, index, statement)?)));
         }
+        self.check_names(&plans)?;
         self.check_places(&plans)?;
         Ok(plans)
     }
@@ -177,7 +162,7 @@ impl Managed {
     }
 
     fn plan(
-        &self,
+        &mut self,
         sql: &[u8],
         facts: &Facts,
         index: usize,
@@ -198,10 +183,20 @@ impl Managed {
             returns_rows: decision.returns_rows,
             effect: decision.effect,
             session_state: decision.session_state,
+            custom_setting: custom_setting(&statement.kind),
+            moves_names: decision.moves_names,
+            reads: decision.reads,
             deallocates: decision.deallocates,
             ..Plan::pass(decision.side)
         };
-        if decision.compare {
+        let captures = decision.capture.is_some();
+        if captures || decision.target.is_some() {
+            self.check_encoding(sql, statement, captures)?;
+        }
+        if let Some(instead) = self.check_account(statement, sql, &plan)? {
+            plan.sql = Some(instead);
+        }
+        if decision.compare && self.speaks_utf8() {
             plan.compare = self.router.compare(statement, sql, self.conforming());
             plan.uncompared = match (&statement.kind, &plan.compare) {
                 (Kind::Select(_), None) => statement.tables().first().copied(),
@@ -231,13 +226,13 @@ impl Managed {
             let key = self.router.compare(statement, sql, self.conforming());
             plan.merge = Some(Merge {
                 table,
-                old_sql: String::from_utf8_lossy(&old.sql).into(),
+                old_sql: old.sql.into(),
                 images: rewritten.images,
                 key,
             });
         }
         plan.variant = Variant::For(target);
-        plan.sql = Some(String::from_utf8_lossy(&rewritten.sql).into());
+        plan.sql = Some(rewritten.sql.into());
         plan.capture = decision.capture.map(|table| {
             Arc::new(Capture {
                 mapping: self.mapping.clone(),
@@ -250,14 +245,35 @@ impl Managed {
     }
 
     /// Whether a text writes a mapped table, or may do so.
-    pub(super) fn writes_mapped(&self, name: &str, sql: &str) -> bool {
-        let Some(facts) = self.look(sql.as_bytes()) else {
+    pub(super) fn writes_mapped(&self, name: &[u8], sql: &[u8]) -> bool {
+        let Some(facts) = self.look(sql) else {
             return false;
         };
         // The server keeps the whole text of the Query in which the statement was prepared.
-        let makes = |statement: &&StatementFacts| matches!(&statement.kind, Kind::Prepare { name: made, .. } if made == name);
+        let makes = |statement: &&StatementFacts| matches!(&statement.kind, Kind::Prepare { name: made, .. } if made.as_bytes() == name);
         let mut made = facts.statements.iter().filter(makes);
         facts.problem.is_some() || made.any(StatementFacts::writes_mapped)
+    }
+
+    /// A Query is understood as a whole before anything of it runs: a statement that changes what names mean would make the rest mean something
+    /// else (trap 13).
+    fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
+        let analyzer = self.router.analyzer();
+        let conforming = self.conforming();
+        let mut rest = plans
+            .iter()
+            .skip_while(|(_, plan)| !plan.moves_names)
+            .skip(1);
+        if self.router.is_careless()
+            || !rest.any(|(text, _)| analyzer.glance(text, conforming).mapped)
+        {
+            return Ok(());
+        }
+        Err(ClientError::new(
+            "0A000",
+            "crossfade refused a Query in which a statement changes what the names in a later one mean",
+        )
+        .hint("send the statements one by one"))
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.
@@ -279,11 +295,20 @@ impl Managed {
     }
 
     fn check_place(&self, plan: &Plan) -> Result<(), ClientError> {
-        if self.transaction.in_block && plan.side != self.home {
+        if plan.side != self.home && self.transaction.in_block
+            || plan.side != self.active && self.batch_wrote
+        {
             Err(elsewhere())
         } else {
             Ok(())
         }
+    }
+}
+
+fn custom_setting(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Set(set) if !set.local && set.name.contains('.') => Some(set.name.clone()),
+        _ => None,
     }
 }
 

@@ -48,6 +48,25 @@ impl Managed {
         Ok(())
     }
 
+    /// As [`Managed::settle`], or until the server takes a copy's data, for which it will wait.
+    pub(super) async fn settle_or_copy(&mut self, side: Side) -> Result<(), End> {
+        let Some(backend) = self.backends.get_mut(side) else {
+            return Ok(());
+        };
+        if backend.batch && !backend.settled() {
+            frontend::flush(&mut backend.out);
+        }
+        while self.copying.is_none()
+            && self
+                .backends
+                .get_mut(side)
+                .is_some_and(|backend| !backend.settled())
+        {
+            self.exchange(side, true).await?;
+        }
+        Ok(())
+    }
+
     /// As [`Managed::settle`], of a batch that no Sync has ended yet.
     pub(super) async fn settle_batch(&mut self, side: Side) -> Result<(), End> {
         if let Some(backend) = self.backends.get_mut(side)
@@ -171,6 +190,9 @@ impl Managed {
             && !self.failed
         {
             self.transaction.apply(&effect);
+        }
+        if status == Status::Idle && std::mem::take(&mut self.names_moved) {
+            self.path = None;
         }
         if show {
             if status == Status::Idle {

@@ -24,7 +24,7 @@ use crate::{
 
 /// One statement of a Query with its plan.
 struct Piece {
-    sql: Arc<str>,
+    sql: Bytes,
     plan: Arc<Plan>,
 }
 
@@ -150,7 +150,7 @@ impl Managed {
         let captured = plan.capture.is_some();
         let backend = self.backend(side)?;
         let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
-        frontend::parse(&mut backend.out, b"", sql.as_bytes(), &[]);
+        frontend::parse(&mut backend.out, b"", sql, &[]);
         frontend::bind(&mut backend.out, b"", b"", &[0, 0, 0, 0], &[]);
         frontend::target(&mut backend.out, b'D', Target::Portal, b"");
         frontend::execute(&mut backend.out, b"", 0);

@@ -5,18 +5,24 @@ use std::{collections::HashMap, collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use crossfade_phase::Side;
 
-use crate::route::{Lookup, Plan};
+use crate::{
+    route::{Lookup, Plan},
+    sql::PathId,
+};
+
+/// For which phases, and which meaning of names, a plan holds.
+pub(crate) type Stamp = (u64, Option<PathId>);
 
 /// A prepared statement as the client made it. Which text a server has under which name is the backend's affair: a flip may ask for
 /// another one (trap 34).
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     /// The SQL.
-    pub(crate) sql: Arc<str>,
+    pub(crate) sql: Bytes,
     /// Parameter types as the client gave them.
     pub(crate) types: Arc<[u32]>,
-    /// What it does, with the stamp of the phases for which that holds.
-    pub(crate) planned: Option<(u64, Arc<Plan>)>,
+    /// What it does, with the stamp of the phases and the meaning of names for which that holds.
+    pub(crate) planned: Option<(Stamp, Arc<Plan>)>,
 }
 
 /// A portal.

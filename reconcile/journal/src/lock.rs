@@ -4,11 +4,16 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::OpenError;
 
 const NAME: &str = "lock";
+
+/// A process that was killed holds the lock until the kernel has taken it apart: whoever starts it anew at once shall not fail for that.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Holds the folder until it is dropped; the kernel lets go when the process dies, however it dies.
 #[derive(Debug)]
@@ -26,7 +31,16 @@ impl DirLock {
             .truncate(false)
             .open(&path)
             .map_err(OpenError::io("open", &path))?;
-        match file.try_lock() {
+        let began = Instant::now();
+        let taken = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                    thread::sleep(PATIENCE / 50);
+                }
+                taken => break taken,
+            }
+        };
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();

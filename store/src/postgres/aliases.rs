@@ -1,6 +1,6 @@
 //! Names through which SQL reaches mapped tables without naming them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crossfade_config::QualifiedName;
 
@@ -22,19 +22,19 @@ const REACHING: &str = "WITH RECURSIVE reach(oid) AS (SELECT $1::oid UNION SELEC
         SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)) AS view \
     FROM reach JOIN pg_class c USING (oid) WHERE c.oid <> $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
 
-/// Functions that users made whose source has a word that writes. Those with a body in standard SQL keep no source text; the server
-/// writes it out.
-fn writing(version: u32) -> String {
+/// Functions that users made, and whether their source has a word that writes. Those with a body in standard SQL keep no source text; the
+/// server writes it out.
+fn functions(version: u32) -> String {
     let body = if version >= 140_000 {
         "coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)"
     } else {
         "p.prosrc"
     };
     format!(
-        "SELECT * FROM (SELECT p.proname::text AS name, {body} AS source FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+        "SELECT name, source, source ~* '\\m(insert|update|delete|merge|truncate|copy|execute)\\M' AS writes FROM (SELECT p.proname::text AS name, {body} AS source FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
          WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind IN ('f', 'p') \
          AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)) AS f \
-         WHERE source ~* '\\m(insert|update|delete|merge|truncate|copy)\\M' ORDER BY 1"
+         ORDER BY 1"
     )
 }
 
@@ -71,21 +71,45 @@ pub(super) async fn aliases(
                     }
                 }),
         );
-        for (function, bodies) in &sources {
-            if bodies
-                .iter()
-                .any(|body| names.iter().any(|name| mentions(body, name)))
-            {
-                found.push((table.clone(), Alias::WritingFunction(function.clone())));
-            }
+        for function in writing(&sources, &names) {
+            found.push((table.clone(), Alias::WritingFunction(function)));
         }
     }
     lease.done();
     Ok(found)
 }
 
-/// Bodies of writing functions by name; one name may be overloaded.
-async fn function_sources(lease: &Lease) -> StoreResult<BTreeMap<String, Vec<String>>> {
+/// The functions that write one of the relations, themselves or by calling one that does.
+fn writing(sources: &BTreeMap<String, Vec<Body>>, relations: &[String]) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let next: Vec<String> = sources
+            .iter()
+            .filter(|(name, _)| !found.contains(*name))
+            .filter(|(_, bodies)| {
+                bodies.iter().any(|body| {
+                    let names = |name: &String| mentions(&body.source, name);
+                    body.writes && relations.iter().any(names) || found.iter().any(names)
+                })
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        if next.is_empty() {
+            return found;
+        }
+        found.extend(next);
+    }
+}
+
+/// The source of a function.
+struct Body {
+    source: String,
+    /// It has a word that writes.
+    writes: bool,
+}
+
+/// Bodies of functions by name; one name may be overloaded.
+async fn function_sources(lease: &Lease) -> StoreResult<BTreeMap<String, Vec<Body>>> {
     let version: Vec<_> = lease
         .rows(
             "SELECT current_setting('server_version_num')::int8 AS version",
@@ -98,15 +122,18 @@ async fn function_sources(lease: &Lease) -> StoreResult<BTreeMap<String, Vec<Str
         .map(|row| lease.read::<i64>(row, "version"))
         .transpose()?
         .unwrap_or(0);
-    let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut sources: BTreeMap<String, Vec<Body>> = BTreeMap::new();
     for row in lease
-        .rows(&writing(u32::try_from(version).unwrap_or(0)), &[], SHORT)
+        .rows(&functions(u32::try_from(version).unwrap_or(0)), &[], SHORT)
         .await?
     {
         sources
             .entry(lease.read(&row, "name")?)
             .or_default()
-            .push(lease.read(&row, "source")?);
+            .push(Body {
+                source: lease.read(&row, "source")?,
+                writes: lease.read(&row, "writes")?,
+            });
     }
     Ok(sources)
 }
@@ -124,6 +151,26 @@ pub(super) fn mentions(source: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_function_that_calls_a_writing_one_writes() {
+        let body = |source: &str, writes| {
+            let source = source.to_owned();
+            vec![Body { source, writes }]
+        };
+        let sources = BTreeMap::from([
+            ("deep".to_owned(), body("insert into orders", true)),
+            ("middle".to_owned(), body("select deep(1)", false)),
+            ("outer".to_owned(), body("perform Middle()", false)),
+            ("reader".to_owned(), body("select from orders", false)),
+            ("other".to_owned(), body("insert into others", true)),
+        ]);
+        let found = writing(&sources, &["orders".into()]);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            ["deep", "middle", "outer"]
+        );
+    }
 
     #[test]
     fn a_table_is_mentioned_as_a_whole_word_only() {

@@ -5,6 +5,7 @@
 mod cascades;
 mod columns;
 mod keys;
+mod prepared;
 mod rights;
 mod triggers;
 mod types;
@@ -74,6 +75,7 @@ pub(super) async fn findings(
     cascades::cascades(&mut report, mapping, side);
     triggers::triggers(&mut report, &lease, mapping, side).await?;
     rights::rights(&mut report, &lease, side).await?;
+    prepared::prepared(&mut report, &lease, side).await?;
     lease.done();
     Ok(report.found)
 }

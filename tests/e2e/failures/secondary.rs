@@ -139,7 +139,7 @@ async fn trap_11_a_row_that_only_the_secondary_refuses() {
         "UPDATE orders SET customer = '{long}' WHERE id = 5"
     ))
     .await;
-    assert_eq!(shop.proxy.dirty_keys().await, 1);
+    shop.proxy.dirty(1).await;
     // Later writes to the key do not hide that it is dirty, and other rows go on.
     for sql in [
         "UPDATE orders SET total = 55 WHERE id = 5",
@@ -147,7 +147,7 @@ async fn trap_11_a_row_that_only_the_secondary_refuses() {
     ] {
         shop.run(sql).await;
     }
-    assert_eq!(shop.proxy.dirty_keys().await, 1);
+    shop.proxy.dirty(1).await;
     assert_eq!(
         shop.stores
             .new
@@ -179,7 +179,7 @@ async fn trap_11_a_unique_index_that_only_the_secondary_has() {
         .await;
     shop.run("INSERT INTO orders (customer) VALUES ('early 1')")
         .await;
-    assert_eq!(shop.proxy.dirty_keys().await, 1);
+    shop.proxy.dirty(1).await;
     shop.run("DELETE FROM orders WHERE customer = 'early 1' AND id > 1")
         .await;
     shop.proxy.drained().await;
@@ -239,8 +239,26 @@ async fn trap_02_a_lock_held_in_the_secondary_costs_the_client_only_the_timeout(
     within(3, "a write whose row is locked in the secondary", write)
         .await
         .unwrap();
-    assert_eq!(frail.proxy.dirty_keys().await, 1);
+    frail.proxy.dirty(1).await;
     holder.batch_execute("ROLLBACK").await.unwrap();
     frail.proxy.drained().await;
     frail.assert_equal().await;
+}
+
+#[tokio::test]
+async fn trap_11_unique_values_that_were_swapped_are_repaired_together() {
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE)";
+    let seed = "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)";
+    let shop = Shop::of("dual-write", schema, "[toggle.shop.table.t]", seed).await;
+    shop.run("BEGIN; UPDATE t SET u = u + 100; UPDATE t SET u = 140 - u; COMMIT")
+        .await;
+    assert_eq!(
+        shop.stores
+            .old
+            .value("SELECT string_agg(u::text, ' ' ORDER BY id) FROM t")
+            .await,
+        "30 20 10"
+    );
+    shop.proxy.drained().await;
+    shop.stores.assert_equal(&["t"]).await;
 }

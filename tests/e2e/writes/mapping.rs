@@ -85,7 +85,7 @@ async fn trap_11_a_value_that_does_not_fit_the_new_type_stays_dirty_and_the_clie
     let shop = Shop::with("dual-write", OLD, NEW, TABLES, SEED, |config| config).await;
     shop.run("INSERT INTO people (id, name, joined) VALUES (4, 'Max', 'some day')")
         .await;
-    assert_eq!(shop.proxy.dirty_keys().await, 1);
+    shop.proxy.dirty(1).await;
     assert_eq!(
         shop.stores
             .old

@@ -118,7 +118,10 @@ impl Unmet {
                     shell_word(table)
                 )
             }
-            Unmet::UnknownToOld(_) => "crossfade verify --reverse --repair".to_owned(),
+            // No command proves it: phase 8 does not count its writes. The operator says that there were none.
+            Unmet::UnknownToOld(_) => {
+                "crossfade phase TOGGLE backfill --because \"writers stopped before the reverse verify\"".to_owned()
+            }
         }
     }
 }
@@ -235,7 +238,7 @@ fn unknown_to_old(f: &mut fmt::Formatter<'_>, count: Option<u64>) -> fmt::Result
     }
     f.write_str(
         " since the reverse verify never reached the old store: going back can lose them and bring deleted rows back \
-         (stop the writers first)",
+         (stop the writers, then crossfade verify --reverse --repair, then go back with a reason)",
     )
 }
 

@@ -9,6 +9,8 @@ use crate::sql::facts::AliasKind;
 pub(in crate::sql) struct Names<'a> {
     pub(in crate::sql) mapping: &'a Mapping,
     pub(in crate::sql) path: &'a [String],
+    /// Mapped tables that another relation of the same name hides: a temporary table, or one in an earlier schema of the path.
+    pub(in crate::sql) hidden: &'a [TableId],
 }
 
 /// What a relation's name means.
@@ -21,8 +23,8 @@ pub(super) enum Found<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// An unqualified name is the mapped table's if that table's schema is in the path at all: another table of that name earlier
-    /// in the path cannot be seen from here, and taking it for the mapped one refuses or captures too much, never too little.
+    /// An unqualified name is the mapped table's if that table's schema is in the path and the server says that nothing else of that name comes
+    /// before it. Taken for the mapped table, another one's rows would be written to the other store.
     pub(super) fn relation(&self, schema: &str, name: &str) -> Found<'a> {
         if matches!(schema, "pg_catalog" | "information_schema") {
             return Found::Catalog;
@@ -57,6 +59,7 @@ impl<'a> Names<'a> {
         }
         let place = |schema: &str| self.path.iter().position(|entry| entry == schema);
         candidates
+            .filter(|table| !self.hidden.contains(&table.id))
             .filter_map(|table| Some((place(&table.old.name.schema)?, table.id)))
             .min()
             .map(|(_, id)| id)

@@ -1,0 +1,143 @@
+//! What a session must not do, whatever tables it names.
+
+use bytes::Bytes;
+use crossfade_store::postgres::sql::quote_ident;
+
+use super::managed::Managed;
+use crate::{
+    errors::ClientError,
+    route::Plan,
+    sql::{Kind, SetAction, SetTarget, StatementFacts},
+};
+
+/// Client encodings in which a byte of a character may look like a quote or a backslash: the text cannot be read as the server reads it.
+const UNREADABLE: &[&str] = &[
+    "SJIS",
+    "SHIFT_JIS_2004",
+    "BIG5",
+    "GBK",
+    "UHC",
+    "GB18030",
+    "JOHAB",
+];
+
+impl Managed {
+    fn told(&self, name: &str) -> &str {
+        let told = self.status.iter().find(|(known, _)| known == name);
+        told.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Whether the bytes that client and server exchange are UTF-8, as those of the secondary's connection are.
+    pub(super) fn speaks_utf8(&self) -> bool {
+        match self.told("client_encoding") {
+            "UTF8" | "" => true,
+            // Nothing is converted.
+            "SQL_ASCII" => matches!(self.told("server_encoding"), "UTF8" | "SQL_ASCII" | ""),
+            _ => false,
+        }
+    }
+
+    /// Refuses a text that cannot be read.
+    pub(super) fn check_text(&self, sql: &[u8]) -> Result<(), ClientError> {
+        if sql.is_ascii() || self.router.is_careless() {
+            return Ok(());
+        }
+        let encoding = self.told("client_encoding");
+        if UNREADABLE.contains(&encoding) {
+            return Err(ClientError::new(
+                "0A000",
+                format!("crossfade cannot read SQL in client_encoding {encoding}"),
+            )
+            .hint("SET client_encoding TO 'UTF8'"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a write whose images would be in another encoding than the other store's connection, and bytes that are none.
+    pub(super) fn check_encoding(
+        &self,
+        sql: &[u8],
+        statement: &StatementFacts,
+        captures: bool,
+    ) -> Result<(), ClientError> {
+        if captures && !self.speaks_utf8() {
+            let encoding = self.told("client_encoding");
+            return Err(self
+                .router
+                .refusal(
+                    statement,
+                    &format!("a write in client_encoding {encoding}"),
+                    "SET client_encoding TO 'UTF8' for sessions that write while a toggle writes both stores",
+                ));
+        }
+        if self.told("client_encoding") == "UTF8"
+            && let Err(error) = std::str::from_utf8(sql)
+        {
+            let bad: Vec<String> = sql[error.valid_up_to()..]
+                .iter()
+                .take(error.error_len().unwrap_or(1))
+                .map(|byte| format!("0x{byte:02x}"))
+                .collect();
+            return Err(ClientError::new(
+                "22021",
+                format!(
+                    "invalid byte sequence for encoding \"UTF8\": {}",
+                    bad.join(" ")
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where our own account has opened the connection and the client's role works on it, no statement may bring that account to light. Answers with
+    /// the text to send instead.
+    pub(super) fn check_account(
+        &mut self,
+        statement: &StatementFacts,
+        sql: &[u8],
+        plan: &Plan,
+    ) -> Result<Option<Bytes>, ClientError> {
+        let role = self
+            .backends
+            .get_mut(plan.side)
+            .and_then(|backend| backend.acts_as.clone());
+        let Some(role) = role else {
+            return Ok(None);
+        };
+        let refused = |what: &str| {
+            Err(ClientError::new(
+                "0A000",
+                format!("crossfade refused {what}: the session works under its role on a connection of crossfade's"),
+            )
+            .hint("use SET ROLE, or connect to the server itself"))
+        };
+        match &statement.kind {
+            Kind::Set(set) if set.target == SetTarget::Role => match &set.action {
+                SetAction::To(values)
+                    if values
+                        .iter()
+                        .any(|value| value.eq_ignore_ascii_case("none")) =>
+                {
+                    let local = if set.local { "LOCAL " } else { "" };
+                    Ok(Some(
+                        format!("SET {local}ROLE {}", quote_ident(&role)).into(),
+                    ))
+                }
+                SetAction::To(_) | SetAction::Reset | SetAction::FromCurrent => Ok(None),
+            },
+            Kind::Set(set) if set.target == SetTarget::SessionAuthorization => match set.action {
+                SetAction::Reset => Ok(None),
+                SetAction::To(_) | SetAction::FromCurrent => refused("SET SESSION AUTHORIZATION"),
+            },
+            _ if statement.traits.set_config => {
+                let text = String::from_utf8_lossy(sql).to_ascii_lowercase();
+                if text.contains("'role'") || text.contains("session_authorization") {
+                    refused("set_config of the role")
+                } else {
+                    Ok(None)
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What unqualified names mean in a session, by the server's own word.
+
+use bytes::Bytes;
+use crossfade_phase::Side;
+use crossfade_store::{TableId, postgres::sql::quote_literal};
+
+use super::{
+    End,
+    backend::{Execute, Expect},
+    managed::Managed,
+};
+use crate::wire::{
+    backend::Status,
+    frontend::{self, Target},
+};
+
+/// Between the schemas of the path, and between them and the hidden tables: no name of a schema holds them in practice.
+const PART: char = '\u{1}';
+const END: char = '\u{2}';
+
+/// Of the statement and the portal.
+const NAME: &[u8] = b"crossfade_names";
+
+impl Managed {
+    /// Learns the effective search path, and which mapped tables others of the same name hide, should the text name a mapped table and
+    /// nobody have asked since it may have changed. In a pipeline the question waits for what was sent before it.
+    pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<(), End> {
+        if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
+            return Ok(());
+        }
+        let home = self.home;
+        if self.active == home {
+            self.settle_batch(home).await?;
+        }
+        let backend = self.backend(home)?;
+        if backend.skipping || backend.status == Status::Failed {
+            // Nothing runs before a Sync or a ROLLBACK, and then it is asked anew.
+            return Ok(());
+        }
+        let in_batch = backend.batch;
+        let execute = Execute {
+            own: true,
+            ..Execute::default()
+        };
+        let question = self.question();
+        let backend = self.backend(home)?;
+        backend.push_own(NAME, &question, execute);
+        frontend::target(&mut backend.out, b'C', Target::Portal, NAME);
+        backend.expect.push_back(Expect::Close { show: false });
+        if !in_batch {
+            frontend::sync(&mut backend.out);
+            backend.batch = false;
+            backend.expect.push_back(Expect::Sync { show: false });
+        }
+        self.own_answer = None;
+        self.settle_batch(home).await?;
+        let answer = self.own_answer.take().unwrap_or_default();
+        self.learn_names(home, &answer);
+        Ok(())
+    }
+
+    fn question(&self) -> String {
+        let tables: Vec<String> = self
+            .mapping
+            .tables
+            .iter()
+            .map(|table| {
+                let (schema, name) = (&table.old.name.schema, &table.old.name.name);
+                format!(
+                    "({}, {}, {})",
+                    table.id.0,
+                    quote_literal(schema),
+                    quote_literal(name)
+                )
+            })
+            .collect();
+        format!(
+            "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list FROM \
+             (SELECT pg_catalog.current_schemas(true) AS p) AS x, \
+             LATERAL (SELECT COALESCE(pg_catalog.string_agg(t.i::pg_catalog.text, pg_catalog.chr(1)), '') AS list \
+             FROM (VALUES {}) AS t(i, s, n) \
+             JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(t.n)) \
+             JOIN pg_catalog.pg_namespace AS ns ON ns.oid = c.relnamespace \
+             WHERE pg_catalog.array_position(p, ns.nspname) < pg_catalog.array_position(p, t.s::pg_catalog.name)) AS h",
+            tables.join(", ")
+        )
+    }
+
+    fn learn_names(&mut self, side: Side, answer: &Bytes) {
+        let answer = String::from_utf8_lossy(answer);
+        let (schemas, hidden) = answer.split_once(END).unwrap_or(("", ""));
+        let schemas: Vec<String> = schemas
+            .split(PART)
+            .filter(|schema| !schema.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let hidden: Vec<TableId> = hidden
+            .split(PART)
+            .filter_map(|id| id.parse().ok().map(TableId))
+            .collect();
+        let path = self.router.analyzer().path_hiding(&schemas, &hidden);
+        if self.last_path.replace(path) != Some(path) {
+            tracing::trace!(%side, ?schemas, ?hidden, "the session's names have a new meaning");
+            // Texts that were made by another meaning.
+            for side in [Side::Old, Side::New] {
+                if let Some(backend) = self.backends.get_mut(side) {
+                    backend
+                        .prepared
+                        .retain(|(_, variant), _| *variant == crate::route::Variant::Original);
+                }
+            }
+        }
+        self.path = Some(path);
+    }
+}

@@ -29,9 +29,6 @@ use crate::{
 const LAZY_FLUSH: Duration = Duration::from_millis(100);
 /// A flush that takes as long as this is worth sharing with those who are late.
 const SLOW_FLUSH: Duration = Duration::from_micros(500);
-/// Least time between two flushes: what comes in meanwhile shares the next. Clients wait for the secondary as long as that anyway, and a single one is
-/// hardly ever so quick; a flush for each of their transactions would cost more than all else that is done for them here.
-const GATHER: Duration = Duration::from_micros(400);
 /// Lazy records beyond this are written at once, in bytes.
 const LAZY_BYTES: usize = 1 << 20;
 
@@ -45,9 +42,7 @@ pub(crate) struct Writer {
     carry: Option<Carry>,
     /// When lazy records are due.
     due: Instant,
-    /// When the last flush began.
-    began: Option<Instant>,
-    /// How long it took.
+    /// How long the last flush took.
     flush: Duration,
     /// How many waited for the last batch.
     company: usize,
@@ -72,7 +67,6 @@ impl Writer {
             woken: Vec::new(),
             carry: None,
             due: Instant::now(),
-            began: None,
             flush: Duration::ZERO,
             company: 0,
         }
@@ -138,13 +132,9 @@ impl Writer {
         }
     }
 
-    /// A moment for others to join. On a slow disk also for those who waited for the last batch to come back: the first of them alone would make
+    /// On a slow disk, a moment for the others who waited for the last batch to come back: the first of them alone would make
     /// them all wait for two flushes.
     fn pause(&self, core: &Core) -> Option<Duration> {
-        let since = self.began.map_or(GATHER, |began| began.elapsed());
-        if since < GATHER {
-            return Some(GATHER - since);
-        }
         let complete = core.wanted >= self.company;
         (!complete && self.flush >= SLOW_FLUSH).then(|| self.flush / 8)
     }
@@ -185,7 +175,6 @@ impl Writer {
 
     fn write(&mut self, ticket: u64) {
         let began = Instant::now();
-        self.began = Some(began);
         match self.log.append(&self.shared, &mut self.batch) {
             Ok(()) => {
                 self.flush = began.elapsed();

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) custom_setting: Option<String>,
     /// It changes what names mean in what comes after it, or may do so.
     pub(crate) moves_names: bool,
+    /// It does so by making or dropping relations: only names that it holds itself are concerned.
+    pub(crate) makes_relations: bool,
     /// It only reads.
     pub(crate) reads: bool,
     /// Prepared statements that it takes away.
@@ -97,6 +99,7 @@ impl Plan {
             session_state: false,
             custom_setting: None,
             moves_names: false,
+            makes_relations: false,
             reads: false,
             deallocates: None,
             compare: None,

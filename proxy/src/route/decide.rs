@@ -23,6 +23,7 @@ pub(crate) struct Decision {
     pub(crate) effect: Option<Effect>,
     pub(crate) session_state: bool,
     pub(crate) moves_names: bool,
+    pub(crate) makes_relations: bool,
     pub(crate) reads: bool,
     pub(crate) deallocates: Option<Deallocated>,
     /// Compare what it looks up.
@@ -41,6 +42,7 @@ impl Decision {
             effect: None,
             session_state: false,
             moves_names: false,
+            makes_relations: false,
             reads: false,
             deallocates: None,
             compare: false,
@@ -69,7 +71,9 @@ pub(crate) fn decide(
     };
     decision.effect = effect(&statement.kind);
     decision.session_state = changes_session(statement);
-    decision.moves_names = moves_names(statement);
+    decision.makes_relations = makes_relations(statement);
+    decision.moves_names =
+        decision.makes_relations || statement.kind.changes_names() || statement.traits.set_config;
     decision.reads = only_reads(statement);
     decision.deallocates = match &statement.kind {
         Kind::Deallocate(None) | Kind::Discard(DiscardTarget::All) => Some(Deallocated::All),
@@ -101,16 +105,13 @@ fn changes_session(statement: &StatementFacts) -> bool {
     setting || statement.traits.set_config
 }
 
-/// Relations that are made or dropped count as well: they may hide a mapped table, or have hidden one.
-fn moves_names(statement: &StatementFacts) -> bool {
+/// Relations that are made or dropped may hide a mapped table, or have hidden one.
+fn makes_relations(statement: &StatementFacts) -> bool {
     let makes = matches!(
         statement.kind,
         Kind::Ddl(_) | Kind::CreateAs | Kind::Select(SelectFacts { into: true, .. })
     );
-    makes
-        || statement.kind.changes_names()
-        || statement.traits.set_config
-        || statement.traits.temporary
+    makes || statement.traits.temporary
 }
 
 fn only_reads(statement: &StatementFacts) -> bool {
@@ -291,6 +292,11 @@ fn captured(
     {
         let what = format!("a call of function \"{}\", which may write,", alias.name);
         return Err(router.refusal(statement, &what, HINT_CAPTURE));
+    }
+    if matches!(statement.kind, Kind::Ddl(_)) && statement.touches_mapped() {
+        let what = "a definition that names a mapped table";
+        let hint = "what writes or reads through it would not be seen: make it in a phase that writes one store (use-old, new-only)";
+        return Err(router.refusal(statement, what, hint));
     }
     let explained = matches!(&statement.kind, Kind::Explain { analyze: false, .. });
     if explained || !statement.writes_mapped() {

@@ -287,7 +287,7 @@ impl Managed {
 
     async fn handle(&mut self, frame: Frame) -> Result<(), End> {
         let copies = matches!(frame.kind, b'd' | b'c' | b'f');
-        if !copies && self.copying.is_none() {
+        if !copies && frame.kind != b'X' && self.copying.is_none() {
             // What was asked of the other server before is answered before.
             self.settle_or_copy(self.active.other()).await?;
         }

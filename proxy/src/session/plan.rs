@@ -9,7 +9,7 @@ use super::{Capture, Effect, managed::Managed};
 use crate::{
     errors::ClientError,
     route::{Deallocated, Lookup, Merge, Plan, Variant, decide},
-    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
+    sql::{Facts, Kind, PathId, Problem, SelectFacts, StatementFacts, Target},
     wire::frontend::Bind,
 };
 
@@ -184,7 +184,8 @@ impl Managed {
             effect: decision.effect,
             session_state: decision.session_state,
             custom_setting: custom_setting(&statement.kind),
-            moves_names: decision.moves_names,
+            moves_names: decision.moves_names && !harmless(statement, sql),
+            makes_relations: decision.makes_relations,
             reads: decision.reads,
             deallocates: decision.deallocates,
             ..Plan::pass(decision.side)
@@ -260,13 +261,11 @@ impl Managed {
     fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
         let analyzer = self.router.analyzer();
         let conforming = self.conforming();
-        let mut rest = plans
-            .iter()
-            .skip_while(|(_, plan)| !plan.moves_names)
-            .skip(1);
-        if self.router.is_careless()
-            || !rest.any(|(text, _)| analyzer.glance(text, conforming).mapped)
-        {
+        let named = |text: &Bytes| analyzer.glance(text, conforming).mapped;
+        let moves =
+            |(text, plan): &&Planned| plan.moves_names && (!plan.makes_relations || named(text));
+        let mut rest = plans.iter().skip_while(|piece| !moves(piece)).skip(1);
+        if self.router.is_careless() || !rest.any(|(text, _)| named(text)) {
             return Ok(());
         }
         Err(ClientError::new(
@@ -303,6 +302,22 @@ impl Managed {
             Ok(())
         }
     }
+}
+
+/// A `set_config` of settings that are written out and decide on no name: the usual way to tell the server who a request is for.
+fn harmless(statement: &StatementFacts, sql: &[u8]) -> bool {
+    let only_by_function = statement.traits.set_config
+        && matches!(
+            statement.kind,
+            Kind::Select(SelectFacts { into: false, .. })
+        )
+        && !statement.other_tables;
+    let text = String::from_utf8_lossy(sql).to_ascii_lowercase();
+    let decisive = ["search_path", "role", "session_authorization"];
+    only_by_function
+        && statement.params == 0
+        && !statement.traits.temporary
+        && !decisive.iter().any(|name| text.contains(name))
 }
 
 fn custom_setting(kind: &Kind) -> Option<String> {

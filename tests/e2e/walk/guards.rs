@@ -139,3 +139,36 @@ async fn a_refused_move_can_be_forced_with_a_reason_that_is_kept() {
         proxy.log()
     );
 }
+
+#[tokio::test]
+async fn a_prepared_transaction_from_before_would_be_missed() {
+    let server = crossfade_tests::Postgres::builder()
+        .setting("max_prepared_transactions = 4")
+        .start();
+    let (old, new) = (
+        server.database("old"),
+        crossfade_tests::Stores::shop().await.new,
+    );
+    old.run(crossfade_tests::SHOP).await;
+    let config = crossfade_tests::ConfigBuilder::new(old.own(), new.own())
+        .section("[flips]\nmismatch_window = \"0s\"")
+        .toggle("shop", "use-old", crossfade_tests::SHOP_TABLES);
+    let mut proxy = crossfade_tests::Proxy::start(config).await;
+    let client = proxy.connect(&old).await;
+    client
+        .batch_execute("BEGIN; INSERT INTO orders (customer) VALUES ('in doubt')")
+        .await
+        .unwrap();
+    client
+        .batch_execute("PREPARE TRANSACTION 'g1'")
+        .await
+        .unwrap();
+    let refusal = proxy.flip_refused("dual-write").await;
+    assert!(refusal.contains("g1"), "{refusal}");
+    client.batch_execute("COMMIT PREPARED 'g1'").await.unwrap();
+    proxy.flip("dual-write").await;
+    for sql in ["PREPARE TRANSACTION 'g2'", "COMMIT PREPARED 'g2'"] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some("0A000"), "{sql}");
+    }
+}

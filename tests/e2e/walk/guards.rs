@@ -166,7 +166,12 @@ async fn a_prepared_transaction_from_before_would_be_missed() {
     let refusal = proxy.flip_refused("dual-write").await;
     assert!(refusal.contains("g1"), "{refusal}");
     client.batch_execute("COMMIT PREPARED 'g1'").await.unwrap();
-    proxy.flip("dual-write").await;
+    crossfade_tests::eventually(
+        "the toggle moves by itself",
+        Duration::from_secs(20),
+        async || proxy.toggle("shop").await["effective"] == "dual-write",
+    )
+    .await;
     for sql in ["PREPARE TRANSACTION 'g2'", "COMMIT PREPARED 'g2'"] {
         let error = client.batch_execute(sql).await.unwrap_err();
         assert_eq!(error.code().map(|code| code.code()), Some("0A000"), "{sql}");

@@ -8,9 +8,11 @@ use crate::{
     postgres::{adapter::SHORT, pool::Lease, rows::Param},
 };
 
-/// Those that hold a lock on the table; a prepared transaction is listed among the locks without a backend of its own.
+/// Those that hold a lock on the table. A prepared transaction is listed among the locks without a process; its lock on its own id leads from the
+/// one to the other.
 const PREPARED: &str = "SELECT DISTINCT p.gid::text AS gid FROM pg_prepared_xacts p \
-    JOIN pg_locks l ON l.virtualtransaction = '-1/' || p.transaction::text \
+    JOIN pg_locks own ON own.locktype = 'transactionid' AND own.transactionid = p.transaction AND own.pid IS NULL \
+    JOIN pg_locks l ON l.virtualtransaction = own.virtualtransaction AND l.pid IS NULL \
     WHERE l.locktype = 'relation' AND l.relation = $1 AND p.database = current_database() ORDER BY 1";
 
 /// Their rows are in no image: they were written before anybody looked.

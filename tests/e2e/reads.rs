@@ -33,7 +33,7 @@ async fn trap_35_phase_4_counts_a_difference_answers_from_the_old_and_repairs() 
     );
     shop.stores
         .new
-        .run("UPDATE orders SET total = 999 WHERE id = 1; DELETE FROM orders WHERE id = 2")
+        .run("UPDATE orders SET total = 2718281 WHERE id = 1; DELETE FROM orders WHERE id = 2")
         .await;
     assert_eq!(total(&client, 1).await.as_deref(), Some("1.00"));
     assert_eq!(total(&client, 2).await.as_deref(), Some("2.00"));
@@ -46,7 +46,8 @@ async fn trap_35_phase_4_counts_a_difference_answers_from_the_old_and_repairs() 
     shop.proxy.drained().await;
     shop.assert_equal().await;
     let log = shop.proxy.log();
-    assert!(!log.contains("999"), "values are in the log: {log}");
+    // Not a number that a time or a port may hold.
+    assert!(!log.contains("2718281"), "values are in the log: {log}");
 }
 
 #[tokio::test]

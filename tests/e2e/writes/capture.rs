@@ -221,3 +221,29 @@ async fn what_is_refused_later_passes_in_phase_2() {
         "0"
     );
 }
+
+#[tokio::test]
+async fn explain_runs_nothing_and_definitions_are_refused() {
+    for phase in ["dual-write", "new-primary"] {
+        let shop = Shop::in_phase(phase).await;
+        let client = shop.client().await;
+        for sql in [
+            "EXPLAIN INSERT INTO orders (customer) VALUES ('never')",
+            "EXPLAIN (COSTS OFF) UPDATE orders SET total = 0",
+        ] {
+            let plan = client.simple_query(sql).await;
+            assert!(plan.is_ok(), "{phase}: {sql}: {plan:?}");
+        }
+        for sql in [
+            "EXPLAIN ANALYZE DELETE FROM orders",
+            "CREATE VIEW seen AS SELECT id, customer FROM orders",
+            "ALTER TABLE orders ADD COLUMN note text",
+        ] {
+            let error = client.batch_execute(sql).await.unwrap_err();
+            let code = error.code().map(|code| code.code().to_owned());
+            assert_eq!(code.as_deref(), Some("0A000"), "{phase}: {sql}: {error:?}");
+        }
+        shop.assert_equal().await;
+        shop.assert_clean().await;
+    }
+}

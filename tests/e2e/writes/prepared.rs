@@ -2,7 +2,7 @@
 
 use crate::shop::Shop;
 use crossfade_tests::wire::{
-    messages::{bind, close_statement, describe_statement, execute, parse, sync},
+    messages::{bind, close_portal, close_statement, describe_statement, execute, parse, sync},
     transcript,
 };
 
@@ -187,3 +187,21 @@ in_dual_phases!(statements_prepared_in_sql, async |shop: &Shop| {
         );
     }
 });
+
+#[tokio::test]
+async fn a_portal_that_is_closed_in_the_same_pipeline_hands_out_its_rows_first() {
+    let shop = Shop::in_phase("dual-write").await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let write = "INSERT INTO orders (customer) SELECT 'portion ' || n FROM generate_series(1, 5) n RETURNING customer";
+    let pipeline = [
+        parse("", write, &[]),
+        bind("p", "", &[]),
+        execute("p", 2),
+        close_portal("p"),
+        sync(),
+    ];
+    assert_eq!(transcript(&wire.ask(&pipeline).await), "12DDs3Z");
+    let count = "SELECT count(*) FROM orders WHERE customer LIKE 'portion%'";
+    assert_eq!(shop.stores.old.value(count).await, "5");
+    shop.assert_equal().await;
+}

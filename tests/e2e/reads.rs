@@ -186,6 +186,24 @@ async fn an_incomplete_table_is_refused_rather_than_answered_wrongly() {
         Some("7.00"),
         "a row by key is filled in from the old store"
     );
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .await
+        .unwrap();
+    let one_snapshot = client
+        .query_opt("SELECT total::text FROM orders WHERE id = 7", &[])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        one_snapshot.code().map(|code| code.code()),
+        Some("0A000"),
+        "trap 31: {one_snapshot:?}"
+    );
+    let failed = client.batch_execute("SELECT 1").await.unwrap_err();
+    assert_eq!(failed.code().map(|code| code.code()), Some("25P02"));
+    client.batch_execute("ROLLBACK; BEGIN").await.unwrap();
+    assert_eq!(total(&client, 8).await.as_deref(), Some("8.00"));
+    client.batch_execute("COMMIT").await.unwrap();
     match client.query("SELECT id FROM orders ORDER BY id", &[]).await {
         Ok(rows) => assert_eq!(rows.len(), 50, "a range was answered from one store only"),
         Err(error) => assert_eq!(

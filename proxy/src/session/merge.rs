@@ -43,6 +43,12 @@ impl Managed {
         let row = match new {
             Some(new) if merge.images == 0 => Some(new),
             new => {
+                if self.transaction.in_block && self.has_one_snapshot().await? {
+                    let error = ClientError::new("0A000", "crossfade refused a lookup in both stores: one snapshot cannot span them")
+                        .detail("not every row of the table is in the new store yet, and the transaction is at REPEATABLE READ or above")
+                        .hint("use READ COMMITTED, or complete the table first: crossfade backfill, then crossfade verify");
+                    return self.refuse_lookup(&error).await;
+                }
                 let old = self.look_in_old(merge, bind).await?;
                 if self.failed {
                     return Ok(());
@@ -58,6 +64,22 @@ impl Managed {
             None => b"SELECT 0\0",
         };
         backend::with_body(&mut self.client.out, b'C', tag);
+        Ok(())
+    }
+
+    /// Trap 31: the row of the other store would be of another moment.
+    async fn has_one_snapshot(&mut self) -> Result<bool, End> {
+        let question = "SELECT pg_catalog.current_setting('transaction_isolation')";
+        let level = self.inquire(Side::New, question).await?;
+        Ok(matches!(&level[..], b"repeatable read" | b"serializable"))
+    }
+
+    /// The lookup fails, and with it, by the server's own rules, the transaction.
+    async fn refuse_lookup(&mut self, error: &ClientError) -> Result<(), End> {
+        self.note_refusal(error);
+        self.refuse_in_batch(error)?;
+        self.settle_batch(self.active).await?;
+        self.failed = true;
         Ok(())
     }
 
@@ -77,10 +99,7 @@ impl Managed {
             None if self.shared.journal.dirty_count(toggle) > 0 => {
                 let error = ClientError::new("0A000", "crossfade cannot tell whether the old store's row is out of date")
                     .hint("send the key as text or as an integer, or wait until crossfade status shows no dirty keys");
-                self.client.error(&error);
-                self.failed = true;
-                self.batch_failed = true;
-                self.backend(Side::New)?.skipping = true;
+                self.refuse_lookup(&error).await?;
                 return Ok(None);
             }
             None => false,

@@ -19,7 +19,7 @@ const PART: char = '\u{1}';
 const END: char = '\u{2}';
 
 /// Of the statement and the portal.
-const NAME: &[u8] = b"crossfade_names";
+const NAME: &[u8] = b"crossfade_question";
 
 impl Managed {
     /// Learns the effective search path, and which mapped tables others of the same name hide, should the text name a mapped table and
@@ -37,14 +37,21 @@ impl Managed {
             // Nothing runs before a Sync or a ROLLBACK, and then it is asked anew.
             return Ok(());
         }
+        let question = self.question();
+        let answer = self.inquire(home, &question).await?;
+        self.learn_names(home, &answer);
+        Ok(())
+    }
+
+    /// Asks the server for one value, in the client's transaction as it is. Empty when the transaction has failed: then the client has the error.
+    pub(super) async fn inquire(&mut self, side: Side, question: &str) -> Result<Bytes, End> {
+        let backend = self.backend(side)?;
         let in_batch = backend.batch;
         let execute = Execute {
             own: true,
             ..Execute::default()
         };
-        let question = self.question();
-        let backend = self.backend(home)?;
-        backend.push_own(NAME, &question, execute);
+        backend.push_own(NAME, question, execute);
         frontend::target(&mut backend.out, b'C', Target::Portal, NAME);
         backend.expect.push_back(Expect::Close { show: false });
         if !in_batch {
@@ -53,10 +60,8 @@ impl Managed {
             backend.expect.push_back(Expect::Sync { show: false });
         }
         self.own_answer = None;
-        self.settle_batch(home).await?;
-        let answer = self.own_answer.take().unwrap_or_default();
-        self.learn_names(home, &answer);
-        Ok(())
+        self.settle_batch(side).await?;
+        Ok(self.own_answer.take().unwrap_or_default())
     }
 
     fn question(&self) -> String {

@@ -115,6 +115,25 @@ impl Database {
         rows[0][0].clone().unwrap_or_default()
     }
 
+    /// Waits until the only value of the only row of a query is this: a client is answered before the secondary has committed.
+    ///
+    /// # Panics
+    /// When it is another one for two seconds.
+    pub async fn becomes(&self, sql: &str, expected: &str) {
+        let began = std::time::Instant::now();
+        loop {
+            let found = self.value(sql).await;
+            if found == expected {
+                return;
+            }
+            assert!(
+                began.elapsed() < std::time::Duration::from_secs(2),
+                "{sql} gives {found:?}, not {expected:?}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     fn maintenance(&self, sql: &str) {
         let output = self.endpoint.database("postgres").psql(&["-c", sql]);
         assert!(

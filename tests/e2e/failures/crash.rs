@@ -38,13 +38,10 @@ async fn trap_03_killed_between_the_two_commits() {
     shop.stores.new.run("DROP TRIGGER slow ON orders").await;
     shop.proxy.restart().await;
     shop.proxy.drained().await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT total FROM orders WHERE id = 3")
-            .await,
-        "333.00"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT total FROM orders WHERE id = 3", "333.00")
+        .await;
     shop.assert_equal().await;
 }
 

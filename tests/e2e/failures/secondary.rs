@@ -148,13 +148,10 @@ async fn trap_11_a_row_that_only_the_secondary_refuses() {
         shop.run(sql).await;
     }
     shop.proxy.dirty(1).await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT total FROM orders WHERE id = 6")
-            .await,
-        "66.00"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT total FROM orders WHERE id = 6", "66.00")
+        .await;
     assert_eq!(
         shop.stores
             .old
@@ -205,14 +202,11 @@ async fn on_secondary_error_fail_is_strict() {
         error.is_err(),
         "the write was acknowledged without the secondary"
     );
-    assert_eq!(
-        frail
-            .stores
-            .old
-            .value("SELECT total FROM orders WHERE id = 1")
-            .await,
-        "1.00"
-    );
+    frail
+        .stores
+        .old
+        .becomes("SELECT total FROM orders WHERE id = 1", "1.00")
+        .await;
     frail.server.restart();
     eventually("strict writes go on", Duration::from_secs(10), async || {
         let client = frail.proxy.connect(&frail.stores.old).await;
@@ -252,13 +246,13 @@ async fn trap_11_unique_values_that_were_swapped_are_repaired_together() {
     let shop = Shop::of("dual-write", schema, "[toggle.shop.table.t]", seed).await;
     shop.run("BEGIN; UPDATE t SET u = u + 100; UPDATE t SET u = 140 - u; COMMIT")
         .await;
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT string_agg(u::text, ' ' ORDER BY id) FROM t")
-            .await,
-        "30 20 10"
-    );
+    shop.stores
+        .old
+        .becomes(
+            "SELECT string_agg(u::text, ' ' ORDER BY id) FROM t",
+            "30 20 10",
+        )
+        .await;
     shop.proxy.drained().await;
     shop.stores.assert_equal(&["t"]).await;
 }

@@ -33,10 +33,10 @@ async fn one_table_alone() {
         .await;
     shop.proxy.cli(&["backfill", "--table", "orders"]).expect(0);
     shop.stores.assert_equal(&["orders"]).await;
-    assert_eq!(
-        shop.stores.new.value("SELECT count(*) FROM items").await,
-        "0"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT count(*) FROM items", "0")
+        .await;
     shop.proxy.cli(&["verify", "--table", "orders"]).expect(0);
     shop.proxy.cli(&["verify", "--table", "items"]).expect(1);
 }

@@ -27,13 +27,10 @@ async fn trap_38_five_to_four_with_everything_confirmed_in_the_old() {
     let mut shop = Shop::in_phase("new-primary").await;
     shop.run("INSERT INTO orders (customer) VALUES ('in five'); UPDATE orders SET total = 50 WHERE id = 5").await;
     shop.proxy.flip("dual-read").await;
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT total FROM orders WHERE id = 5")
-            .await,
-        "50.00"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT total FROM orders WHERE id = 5", "50.00")
+        .await;
     shop.run(
         "UPDATE orders SET total = 51 WHERE id = 5; DELETE FROM orders WHERE customer = 'in five'",
     )
@@ -90,11 +87,11 @@ async fn eight_is_the_end_of_the_old_store() {
         shop.proxy.flip_refused(phase).await;
     }
     shop.run("UPDATE orders SET total = 1 WHERE id = 1").await;
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT count(*) FROM orders WHERE customer = 'only in the new'")
-            .await,
-        "0"
-    );
+    shop.stores
+        .old
+        .becomes(
+            "SELECT count(*) FROM orders WHERE customer = 'only in the new'",
+            "0",
+        )
+        .await;
 }

@@ -13,10 +13,10 @@ async fn trap_39_skipped_phases() {
         assert_eq!(shop.proxy.toggle("shop").await["effective"], "use-old");
     }
     shop.run("UPDATE orders SET total = 1").await;
-    assert_eq!(
-        shop.stores.new.value("SELECT count(*) FROM orders").await,
-        "0"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT count(*) FROM orders", "0")
+        .await;
 }
 
 #[tokio::test]

@@ -47,14 +47,11 @@ async fn pgbench_loads_its_tables_through_the_proxy() {
             .endpoint(&bench.stores.old)
             .pgbench(&["-i", "-q", "-s", "2"]),
     );
-    assert_eq!(
-        bench
-            .stores
-            .old
-            .value("SELECT count(*) FROM pgbench_accounts")
-            .await,
-        "200000"
-    );
+    bench
+        .stores
+        .old
+        .becomes("SELECT count(*) FROM pgbench_accounts", "200000")
+        .await;
 }
 
 #[tokio::test]

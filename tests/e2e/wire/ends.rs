@@ -26,14 +26,11 @@ async fn terminate_and_a_client_that_just_goes_both_free_the_server() {
         sessions(&bench).await == "0"
     })
     .await;
-    assert_eq!(
-        bench
-            .stores
-            .old
-            .value("SELECT count(*) FROM numbers WHERE n = 999")
-            .await,
-        "0"
-    );
+    bench
+        .stores
+        .old
+        .becomes("SELECT count(*) FROM numbers WHERE n = 999", "0")
+        .await;
 }
 
 #[tokio::test]

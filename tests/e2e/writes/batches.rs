@@ -69,13 +69,10 @@ in_dual_phases!(a_pipeline_of_writes_before_one_sync, async |shop: &Shop| {
     messages.push(sync());
     let frames = wire.ask(&messages).await;
     assert_eq!(transcript(&frames), "12C12DC".repeat(50) + "Z");
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT value FROM counters WHERE name = 'counter 1'")
-            .await,
-        "50"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT value FROM counters WHERE name = 'counter 1'", "50")
+        .await;
 });
 
 in_dual_phases!(

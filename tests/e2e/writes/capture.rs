@@ -212,14 +212,14 @@ async fn what_is_refused_later_passes_in_phase_2() {
     .await;
     shop.run("TRUNCATE counters; ALTER TABLE unmapped ADD COLUMN more text")
         .await;
-    assert_eq!(
-        shop.stores.old.value("SELECT count(*) FROM counters").await,
-        "0"
-    );
-    assert_eq!(
-        shop.stores.new.value("SELECT count(*) FROM orders").await,
-        "0"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT count(*) FROM counters", "0")
+        .await;
+    shop.stores
+        .new
+        .becomes("SELECT count(*) FROM orders", "0")
+        .await;
 }
 
 #[tokio::test]

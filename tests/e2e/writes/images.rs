@@ -56,13 +56,10 @@ in_dual_phases!(on_conflict, async |shop: &Shop| {
         "INSERT INTO counters (name) VALUES ('counter 3') ON CONFLICT (name) DO UPDATE SET value = 9 WHERE false",
     )
     .await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT value FROM counters WHERE name = 'hits'")
-            .await,
-        "3"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT value FROM counters WHERE name = 'hits'", "3")
+        .await;
 });
 
 in_dual_phases!(statements_that_touch_nothing, async |shop: &Shop| {
@@ -111,13 +108,10 @@ in_dual_phases!(text_that_looks_like_sql, async |shop: &Shop| {
         .await
         .unwrap();
     shop.run("INSERT INTO orders (customer) VALUES (E'back\\\\slash\\n'), ($q$dollar $$ quoted$q$), ('')").await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT count(*) FROM orders WHERE customer = ''")
-            .await,
-        "1"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT count(*) FROM orders WHERE customer = ''", "1")
+        .await;
 });
 
 in_dual_phases!(
@@ -125,23 +119,20 @@ in_dual_phases!(
     async |shop: &Shop| {
         if shop.proxy.toggle("shop").await["effective"] != "new-primary" {
             shop.run("BEGIN; INSERT INTO unmapped VALUES (2, 'x'); UPDATE orders SET total = 1 WHERE id = 2; COMMIT").await;
-            assert_eq!(
-                shop.stores.old.value("SELECT count(*) FROM unmapped").await,
-                "2"
-            );
-        }
-        shop.run("INSERT INTO unmapped VALUES (3, 'y')").await;
-        assert_eq!(
             shop.stores
                 .old
-                .value("SELECT count(*) FROM unmapped WHERE id = 3")
-                .await,
-            "1"
-        );
-        assert_eq!(
-            shop.stores.new.value("SELECT count(*) FROM unmapped").await,
-            "0"
-        );
+                .becomes("SELECT count(*) FROM unmapped", "2")
+                .await;
+        }
+        shop.run("INSERT INTO unmapped VALUES (3, 'y')").await;
+        shop.stores
+            .old
+            .becomes("SELECT count(*) FROM unmapped WHERE id = 3", "1")
+            .await;
+        shop.stores
+            .new
+            .becomes("SELECT count(*) FROM unmapped", "0")
+            .await;
     }
 );
 

@@ -11,20 +11,14 @@ in_dual_phases!(
             .await;
         shop.run("UPDATE counters SET name = 'renamed' WHERE name = 'counter 4'")
             .await;
-        assert_eq!(
-            shop.stores
-                .new
-                .value("SELECT count(*) FROM orders WHERE id <= 5")
-                .await,
-            "0"
-        );
-        assert_eq!(
-            shop.stores
-                .old
-                .value("SELECT count(*) FROM orders WHERE id <= 5")
-                .await,
-            "0"
-        );
+        shop.stores
+            .new
+            .becomes("SELECT count(*) FROM orders WHERE id <= 5", "0")
+            .await;
+        shop.stores
+            .old
+            .becomes("SELECT count(*) FROM orders WHERE id <= 5", "0")
+            .await;
     }
 );
 

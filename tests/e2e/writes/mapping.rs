@@ -42,13 +42,13 @@ async fn renamed_retyped_and_dropped_columns_from_old_to_new() {
     shop.run("UPDATE people SET id = 20 WHERE id = 2; DELETE FROM people WHERE name = 'Eve'")
         .await;
     assert_alike(&shop.stores.old, &shop.stores.new).await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT only_here FROM crm.contacts WHERE person_id = 1")
-            .await,
-        "new"
-    );
+    shop.stores
+        .new
+        .becomes(
+            "SELECT only_here FROM crm.contacts WHERE person_id = 1",
+            "new",
+        )
+        .await;
     shop.assert_clean().await;
     shop.proxy.cli(&["verify"]).expect(0);
 }
@@ -70,13 +70,10 @@ async fn a_column_that_is_not_carried_survives_writes_from_the_new_side() {
             "{error:?}"
         );
     }
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT secret FROM people WHERE id = 1")
-            .await,
-        "x"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT secret FROM people WHERE id = 1", "x")
+        .await;
     assert_alike(&shop.stores.old, &shop.stores.new).await;
 }
 
@@ -86,13 +83,10 @@ async fn trap_11_a_value_that_does_not_fit_the_new_type_stays_dirty_and_the_clie
     shop.run("INSERT INTO people (id, name, joined) VALUES (4, 'Max', 'some day')")
         .await;
     shop.proxy.dirty(1).await;
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT count(*) FROM people WHERE id = 4")
-            .await,
-        "1"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT count(*) FROM people WHERE id = 4", "1")
+        .await;
     shop.run("UPDATE people SET joined = '2020-02-02' WHERE id = 4")
         .await;
     shop.proxy.drained().await;

@@ -89,13 +89,10 @@ async fn trap_32_a_search_path_that_changes_in_a_pipeline_or_a_query() {
     assert_eq!(transcript(&wire.ask(&pipeline).await), "12C12C12C12CZ");
     let both = "SET search_path = app; INSERT INTO s VALUES (51, 'x')";
     assert_eq!(transcript(&wire.ask(&[query(both)]).await), "EZ");
-    assert_eq!(
-        shop.stores
-            .old
-            .value("SELECT count(*) FROM app.s WHERE id = 51")
-            .await,
-        "0"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT count(*) FROM app.s WHERE id = 51", "0")
+        .await;
     assert_equal(&shop).await;
 }
 
@@ -118,14 +115,14 @@ async fn a_table_that_hides_the_mapped_one_is_no_mapped_one() {
                 .await
                 .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
-        assert_eq!(
-            shop.stores
-                .old
-                .value("SELECT array_agg(id ORDER BY id)::text FROM t")
-                .await,
-            "{1,60,61,62}"
-        );
-        assert_eq!(shop.stores.old.value("SELECT id FROM other.t").await, "2");
+        shop.stores
+            .old
+            .becomes(
+                "SELECT array_agg(id ORDER BY id)::text FROM t",
+                "{1,60,61,62}",
+            )
+            .await;
+        shop.stores.old.becomes("SELECT id FROM other.t", "2").await;
         assert_equal(&shop).await;
     }
 }
@@ -168,10 +165,10 @@ async fn a_write_in_another_encoding_is_refused_and_bad_bytes_are_told() {
     assert!(format!("{refused:?}").contains("0A000"), "{refused:?}");
     let unmapped = raw(b"UPDATE unmapped SET note = 'caf\xe9'");
     assert_eq!(transcript(&wire.ask(&[unmapped]).await), "CZ");
-    assert_eq!(
-        shop.stores.old.value("SELECT note FROM unmapped").await,
-        "caf\u{e9}"
-    );
+    shop.stores
+        .old
+        .becomes("SELECT note FROM unmapped", "caf\u{e9}")
+        .await;
     wire.query("SET client_encoding = 'UTF8'").await;
     assert_eq!(
         transcript(
@@ -226,20 +223,14 @@ async fn an_implicit_transaction_over_both_stores_is_refused_whole() {
         let answer = wire.ask(&pipeline).await;
         assert!(format!("{answer:?}").contains("0A000"), "{answer:?}");
         let stores = &shop.stores;
-        assert_eq!(
-            stores
-                .new
-                .value("SELECT count(*) FROM orders WHERE customer = 'both'")
-                .await,
-            "0"
-        );
-        assert_eq!(
-            stores
-                .old
-                .value("SELECT count(*) FROM unmapped WHERE note = 'both'")
-                .await,
-            "0"
-        );
+        stores
+            .new
+            .becomes("SELECT count(*) FROM orders WHERE customer = 'both'", "0")
+            .await;
+        stores
+            .old
+            .becomes("SELECT count(*) FROM unmapped WHERE note = 'both'", "0")
+            .await;
     }
     shop.assert_equal().await;
 }

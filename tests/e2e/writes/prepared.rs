@@ -73,7 +73,7 @@ async fn trap_34_a_write_of_sql_level_prepare_is_refused_once_it_would_miss_a_st
     }
     client.batch_execute("EXECUTE r").await.unwrap();
     let count = "SELECT count(*) FROM orders WHERE customer = 'missed'";
-    assert_eq!(shop.stores.old.value(count).await, "0");
+    shop.stores.old.becomes(count, "0").await;
     shop.complete();
     shop.assert_equal().await;
 }
@@ -202,6 +202,6 @@ async fn a_portal_that_is_closed_in_the_same_pipeline_hands_out_its_rows_first()
     ];
     assert_eq!(transcript(&wire.ask(&pipeline).await), "12DDs3Z");
     let count = "SELECT count(*) FROM orders WHERE customer LIKE 'portion%'";
-    assert_eq!(shop.stores.old.value(count).await, "5");
+    shop.stores.old.becomes(count, "5").await;
     shop.assert_equal().await;
 }

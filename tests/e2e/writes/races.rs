@@ -25,13 +25,10 @@ in_dual_phases!(
             }
         }))
         .await;
-        assert_eq!(
-            shop.stores
-                .new
-                .value("SELECT value FROM counters WHERE name = 'counter 1'")
-                .await,
-            "400"
-        );
+        shop.stores
+            .new
+            .becomes("SELECT value FROM counters WHERE name = 'counter 1'", "400")
+            .await;
     }
 );
 

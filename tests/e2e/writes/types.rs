@@ -73,11 +73,8 @@ async fn a_session_with_settings_of_its_own_does_not_change_what_is_carried() {
         client.batch_execute(&sql).await.unwrap();
     }
     shop.stores.assert_equal(&["zoo"]).await;
-    assert_eq!(
-        shop.stores
-            .new
-            .value("SELECT d = '2026-02-03' FROM zoo WHERE id = 10")
-            .await,
-        "t"
-    );
+    shop.stores
+        .new
+        .becomes("SELECT d = '2026-02-03' FROM zoo WHERE id = 10", "t")
+        .await;
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crossfade_phase::Phase;
 use crossfade_toggle::{Slot, Snapshot};
-use tokio::sync::Notify;
 
 use crate::shared::Shared;
 
@@ -45,11 +44,6 @@ impl Pins {
     /// Whether a transaction is pinned.
     pub(crate) fn pinned(&self) -> bool {
         self.pinned
-    }
-
-    /// Fires when any toggle has moved.
-    pub(crate) fn flips(&self) -> Arc<Notify> {
-        self.shared.flips.clone()
     }
 
     /// Whether a toggle has moved since [`Pins::phases`] were last taken, or the proxy stops.

@@ -165,6 +165,11 @@ impl Tally {
         self.inner().rows[table as usize] += more;
     }
 
+    /// Rows that an acknowledged DELETE took, as the server counted them.
+    pub(super) fn gone(&self, table: Table, rows: u64) {
+        self.rows(table, -i64::try_from(rows).unwrap_or(0));
+    }
+
     /// What acknowledged writes changed in the number of rows of `table`.
     pub(super) fn row_change(&self, table: Table) -> i64 {
         self.inner().rows[table as usize]

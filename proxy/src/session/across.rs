@@ -14,14 +14,11 @@ use crossfade_store::{
 };
 
 use super::{
-    backend::{Execute, Expect},
+    backend::Execute,
     commit::{count, journal_failed, name_of},
     managed::Managed,
 };
-use crate::{
-    errors::ClientError,
-    wire::frontend::{self, Target},
-};
+use crate::errors::ClientError;
 
 /// Setting through which the block tells what went wrong. It lives until the transaction ends.
 const VERDICT: &str = "crossfade.verdict";
@@ -92,21 +89,11 @@ impl Managed {
     async fn run_block(&mut self, side: Side, block: &str) -> Result<Option<String>, ClientError> {
         let lost = |end: super::End| ClientError::new("08006", end.to_string());
         let ask = format!("SELECT pg_catalog.current_setting('{VERDICT}', true)");
-        for (sql, own) in [(block, false), (ask.as_str(), true)] {
-            const NAME: &[u8] = b"crossfade_across";
-            let backend = self.backend(side).map_err(lost)?;
-            let execute = Execute {
-                own,
-                ..Execute::default()
-            };
-            backend.push_own(NAME, sql, execute);
-            frontend::target(&mut backend.out, b'C', Target::Portal, NAME);
-            backend.expect.push_back(Expect::Close { show: false });
-        }
-        self.own_answer = None;
-        self.settle_batch(side).await.map_err(lost)?;
+        self.backend(side)
+            .map_err(lost)?
+            .push_own(b"crossfade_across", block, Execute::default());
         // No answer: the transaction itself failed (a cancel, say), and the client has the server's error.
-        let answer = self.own_answer.take().unwrap_or_default();
+        let answer = self.inquire(side, &ask).await.map_err(lost)?;
         Ok((!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).into_owned()))
     }
 

@@ -4,16 +4,19 @@ use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
     io,
-    pin::Pin,
     sync::Arc,
     task::{Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use crossfade_store::postgres::conn::Stream;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::io::AsyncReadExt as _;
 
-use super::{capture::Capture, client::Frame, transaction::Effect};
+use super::{
+    capture::Capture,
+    client::{Frame, write_now},
+    transaction::Effect,
+};
 use crate::{
     login::header,
     route::Variant,
@@ -147,12 +150,15 @@ impl Backend {
         frontend::parse(&mut self.out, name, sql.as_bytes(), &[]);
         frontend::bind(&mut self.out, name, name, &[0, 0, 0, 0], &[]);
         frontend::execute(&mut self.out, name, 0);
+        // A named portal would stand in the way of the next one of that name until the transaction ends.
+        frontend::target(&mut self.out, b'C', Target::Portal, name);
         self.batch = true;
         self.expect.extend([
             Expect::Close { show: false },
             Expect::Parse { show: false },
             Expect::Bind { show: false },
             Expect::Execute(execute),
+            Expect::Close { show: false },
         ]);
     }
 
@@ -202,21 +208,7 @@ impl Backend {
             ..
         } = self;
         poll_fn(|cx| {
-            let mut wrote = false;
-            while !out.is_empty() {
-                match Pin::new(&mut *stream).poll_write(cx, out) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(count)) => {
-                        out.advance(count);
-                        wrote = true;
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => break,
-                }
-            }
-            if wrote && let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
-                return Poll::Ready(Err(error));
-            }
+            write_now(cx, stream, out)?;
             if out.is_empty() {
                 out.clear();
                 if !wanted {

@@ -1,6 +1,11 @@
 //! The client's end of a managed session.
 
-use std::{future::poll_fn, io, pin::Pin, task::Poll};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use crossfade_store::postgres::conn::Stream;
@@ -106,21 +111,7 @@ impl Client {
             return Ok(());
         }
         let Client { stream, out, .. } = self;
-        poll_fn(|cx| {
-            while !out.is_empty() {
-                match Pin::new(&mut *stream).poll_write(cx, out) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(count)) => out.advance(count),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Ready(Ok(())),
-                }
-            }
-            match Pin::new(&mut *stream).poll_flush(cx) {
-                Poll::Ready(outcome) => Poll::Ready(outcome),
-                Poll::Pending => Poll::Ready(Ok(())),
-            }
-        })
-        .await
+        poll_fn(|cx| Poll::Ready(write_now(cx, stream, out))).await
     }
 
     /// Takes a Sync, if that is the next message and has come.
@@ -155,4 +146,25 @@ impl Client {
             self.out = BytesMut::new();
         }
     }
+}
+
+/// Writes as much of `out` as the other end takes without a wait; what is left wakes the task when there is room.
+pub(super) fn write_now(
+    cx: &mut Context<'_>,
+    stream: &mut Stream,
+    out: &mut BytesMut,
+) -> io::Result<()> {
+    let mut wrote = false;
+    while !out.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, out)? {
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(count) => out.advance(count),
+            Poll::Pending => break,
+        }
+        wrote = true;
+    }
+    if wrote && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx) {
+        return Err(error);
+    }
+    Ok(())
 }

@@ -22,7 +22,8 @@ const UNREADABLE: &[&str] = &[
 ];
 
 impl Managed {
-    fn told(&self, name: &str) -> &str {
+    /// What the client was last told of a setting.
+    pub(super) fn told(&self, name: &str) -> &str {
         let told = self.status.iter().find(|(known, _)| known == name);
         told.map_or("", |(_, value)| value.as_str())
     }

@@ -111,9 +111,7 @@ impl Managed {
         self.sql_writes = rows
             .into_iter()
             .filter_map(|row| match &row[..] {
-                [Some(name), Some(sql)] if self.writes_mapped(name, sql) => {
-                    Some(text(name.clone()))
-                }
+                [Some(name), Some(sql)] if self.writes_mapped(name, sql) => Some(text(name)),
                 _ => None,
             })
             .collect();
@@ -175,7 +173,12 @@ impl Managed {
             self.copy_channels(from, to).await?;
             let bound = self.ask(from, BOUND).await?;
             if !bound.is_empty() {
-                let what: Vec<String> = bound.into_iter().flatten().flatten().map(text).collect();
+                let what: Vec<String> = bound
+                    .iter()
+                    .flatten()
+                    .flatten()
+                    .map(|what| text(what))
+                    .collect();
                 tracing::warn!(
                     what = what.join(", "), %from, %to,
                     "a session moves to the other store and leaves behind what cannot be carried; it ends with its connection"
@@ -298,14 +301,14 @@ impl Managed {
         for row in &rows {
             if let [Some(name), Some(value)] = &row[..] {
                 // To the client it is "no other role than my own".
-                let value = match &acts_as {
-                    Some(role) if name == "role" && value == "none" => &Bytes::from(role.clone()),
+                let value: &[u8] = match &acts_as {
+                    Some(role) if name == "role" && value == "none" => role.as_bytes(),
                     Some(_) | None => value,
                 };
                 sql.push_str(&format!(
                     "; SELECT pg_catalog.set_config({}, {}, false)",
-                    quote_literal(&text(name.clone())),
-                    quote_literal(&text(value.clone()))
+                    quote_literal(&text(name)),
+                    quote_literal(&text(value))
                 ));
             }
         }
@@ -323,7 +326,7 @@ impl Managed {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|channel| format!("LISTEN {};", text(channel)))
+            .map(|channel| format!("LISTEN {};", text(&channel)))
             .collect();
         if listen.is_empty() {
             Ok(())
@@ -401,8 +404,8 @@ fn values(mut body: &[u8]) -> Option<Values> {
 }
 
 /// Names and settings: what is not in UTF-8 there serves messages only.
-fn text(value: Bytes) -> String {
-    String::from_utf8_lossy(&value).into_owned()
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
 }
 
 /// Reads an array of OIDs in text form, `{23,25}`.

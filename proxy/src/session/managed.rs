@@ -185,7 +185,7 @@ impl Managed {
     /// # Errors
     /// When the session is over.
     pub(crate) async fn run(&mut self) -> Result<(), End> {
-        let flips = self.pins.flips();
+        let flips = self.shared.flips.clone();
         loop {
             if self.is_idle() {
                 self.between_transactions().await?;

@@ -9,16 +9,13 @@ use super::{
     backend::{Execute, Expect},
     managed::Managed,
 };
-use crate::wire::{
-    backend::Status,
-    frontend::{self, Target},
-};
+use crate::wire::{backend::Status, frontend};
 
 /// Between the schemas of the path, and between them and the hidden tables: no name of a schema holds them in practice.
 const PART: char = '\u{1}';
 const END: char = '\u{2}';
 
-/// Of the statement and the portal.
+/// Of a question's statement and portal.
 const NAME: &[u8] = b"crossfade_question";
 
 impl Managed {
@@ -52,8 +49,6 @@ impl Managed {
             ..Execute::default()
         };
         backend.push_own(NAME, question, execute);
-        frontend::target(&mut backend.out, b'C', Target::Portal, NAME);
-        backend.expect.push_back(Expect::Close { show: false });
         if !in_batch {
             frontend::sync(&mut backend.out);
             backend.batch = false;

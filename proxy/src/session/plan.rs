@@ -37,10 +37,7 @@ impl Managed {
 
     /// Whether strings of the session take backslashes for what they are.
     pub(super) fn conforming(&self) -> bool {
-        !self
-            .status
-            .iter()
-            .any(|(name, value)| name == "standard_conforming_strings" && value == "off")
+        self.told("standard_conforming_strings") != "off"
     }
 
     /// The path to analyse by. It is known wherever a text names a mapped table ([`Managed::ensure_path`]); for the others every mapped schema counts

@@ -171,15 +171,9 @@ impl Checker {
             .execute("DELETE FROM orders WHERE id = $1", &[&id])
             .await?;
         transaction.commit().await?;
-        self.seat
-            .tally
-            .rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
-        self.seat
-            .tally
-            .rows(Table::Items, -i64::try_from(items).unwrap_or(0));
-        self.seat
-            .tally
-            .rows(Table::Orders, -i64::try_from(orders).unwrap_or(0));
+        self.seat.tally.gone(Table::Payments, payments);
+        self.seat.tally.gone(Table::Items, items);
+        self.seat.tally.gone(Table::Orders, orders);
         let known = self
             .model
             .orders

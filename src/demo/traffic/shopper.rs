@@ -187,12 +187,8 @@ impl Shopper {
             .execute("DELETE FROM orders WHERE id = $1", &[&own.id])
             .await?;
         transaction.commit().await?;
-        self.seat
-            .tally
-            .rows(Table::Payments, -i64::try_from(payments).unwrap_or(0));
-        self.seat
-            .tally
-            .rows(Table::Items, -i64::try_from(items).unwrap_or(0));
+        self.seat.tally.gone(Table::Payments, payments);
+        self.seat.tally.gone(Table::Items, items);
         self.seat.tally.rows(Table::Orders, -1);
         let right = (orders, items, payments) == (1, own.items, own.payments);
         expect(right, || {

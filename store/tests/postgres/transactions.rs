@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossfade_phase::Side;
-use crossfade_store::{Change, Form, Key, Store as _, StoreError, TableId};
+use crossfade_store::{Change, Form, Key, Mapping, Store as _, StoreError, TableId, TableMap};
 use tokio::time::timeout;
 
 use crate::common::Pair;
@@ -12,6 +12,13 @@ use crate::common::Pair;
 const SCHEMA: &str = "CREATE TABLE public.parent (id int PRIMARY KEY, name text UNIQUE);
     CREATE TABLE public.child (id int PRIMARY KEY, parent int NOT NULL REFERENCES public.parent, up int REFERENCES public.child DEFERRABLE)";
 const FILE: &str = "[toggle.t.table.parent]\n[toggle.t.table.child]\nversion = \"id\"";
+
+fn parent_of(mapping: &Mapping) -> &TableMap {
+    let mut tables = mapping.tables.iter();
+    tables
+        .find(|table| table.old.name.name == "parent")
+        .expect("mapped")
+}
 
 fn key(id: &str) -> Key {
     Key(vec![Bytes::copy_from_slice(id.as_bytes())])
@@ -33,11 +40,7 @@ async fn a_locked_row_waits_for_nobody_but_writers() {
     )
     .await;
     let mapping = pair.mapping().await;
-    let parent = mapping
-        .tables
-        .iter()
-        .find(|table| table.old.name.name == "parent")
-        .expect("mapped");
+    let parent = parent_of(&mapping);
     let short = Duration::from_millis(300);
     for released in [true, false] {
         let guard = pair.old.lock_row(parent, &key("1")).await.expect("locked");
@@ -148,11 +151,7 @@ async fn trap_01_a_delete_waits_for_an_insert_of_its_key_that_is_not_committed()
     use crossfade_store::postgres::{KEY_LOCKS, key_locks};
     let pair = Pair::new("keylocks", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let parent = mapping
-        .tables
-        .iter()
-        .find(|table| table.old.name.name == "parent")
-        .expect("mapped");
+    let parent = parent_of(&mapping);
     let insert = upsert("1", &["one"]);
     // Another proxy has staged the INSERT.
     let other = pair.session(Side::New).await;
@@ -196,11 +195,7 @@ async fn trap_01_a_delete_waits_for_an_insert_of_its_key_that_is_not_committed()
 async fn trap_08_a_copied_row_waits_for_a_delete_of_its_key_that_is_staged() {
     let pair = Pair::new("copylocks", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let parent = mapping
-        .tables
-        .iter()
-        .find(|table| table.old.name.name == "parent")
-        .expect("mapped");
+    let parent = parent_of(&mapping);
     let Change::Upsert(row) = upsert("1", &["one"]) else {
         unreachable!()
     };
@@ -243,11 +238,7 @@ async fn trap_08_a_copied_row_waits_for_a_delete_of_its_key_that_is_staged() {
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let pair = Pair::new("dropped", "", SCHEMA, SCHEMA, FILE).await;
     let mapping = pair.mapping().await;
-    let parent = mapping
-        .tables
-        .iter()
-        .find(|table| table.old.name.name == "parent")
-        .expect("mapped");
+    let parent = parent_of(&mapping);
     let blocker = pair.session(Side::New).await;
     blocker
         .batch_execute("BEGIN; INSERT INTO public.parent VALUES (500, 'in the way')")

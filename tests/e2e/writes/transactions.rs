@@ -11,12 +11,7 @@ async fn both(shop: &Shop, prefix: &str) -> (String, String) {
     );
     // The primary first: the secondary follows it.
     let old = shop.stores.old.value(&sql).await;
-    for _ in 0..50 {
-        if shop.stores.new.value(&sql).await == old {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    shop.stores.new.becomes(&sql, &old).await;
     (old, shop.stores.new.value(&sql).await)
 }
 

@@ -131,6 +131,7 @@ fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {
             (app.stores.new.clone(), config.new.pool_size),
             config.workers,
             breaker,
+            &app.journal,
         ),
         comparer: Box::new(lookups),
         complete: Box::new(app.complete.clone()),

@@ -53,6 +53,16 @@ impl Pins {
                 .any(|(toggle, seen)| toggle.gate().current().epoch != seen.epoch)
     }
 
+    /// Whether somebody waits for pins to go: a toggle has moved, or a barrier is closed.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.changed()
+            || self
+                .shared
+                .toggles
+                .iter()
+                .any(|toggle| toggle.gate().is_closed())
+    }
+
     /// A number that differs whenever [`Pins::phases`] may differ.
     pub(crate) fn stamp(&self) -> u64 {
         // Epochs only grow, so their sum is as good as all of them.

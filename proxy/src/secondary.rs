@@ -1,19 +1,31 @@
-//! Connections for the secondary part of transactions: a pool a thread, and a circuit breaker a store.
+//! Writes into the secondary: what sessions commit at about the same time goes there as one group (docs/decision/15).
+
+mod breaker;
+mod group;
+mod lane;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use crossfade_journal::Journal;
 use crossfade_phase::Side;
-use crossfade_store::{Change, Mapping, Secondary, Store, StoreError, TableId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crossfade_store::{Change, Mapping, Store, StoreError, TableId, WriteOrder};
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::patience::Patience;
+use breaker::Breaker;
+pub use breaker::BreakerSettings;
+
+use group::Request;
+pub use group::{Concluded, Staged};
+use lane::Lane;
+
+/// Rows from which a transaction gets a connection of its own: the others would wait for it.
+const LARGE: usize = 64;
+/// How long every transaction is on its own after one has taken a whole group down.
+const APART: Duration = Duration::from_secs(1);
 
 /// Pools of both stores.
 #[derive(Debug)]
@@ -23,15 +35,17 @@ pub struct Secondaries {
 }
 
 impl Secondaries {
-    /// Pools over these stores, each with idle connections for `workers` threads.
+    /// Pools over these stores, each with a lane for each of `workers` threads.
     #[must_use]
     pub fn new(
         old: (Arc<dyn Store>, usize),
         new: (Arc<dyn Store>, usize),
         workers: usize,
         breaker: BreakerSettings,
+        journal: &Arc<Journal>,
     ) -> Secondaries {
-        let pool = |(store, size)| Arc::new(Pool::new(store, size, workers, breaker));
+        let pool =
+            |(store, size)| Arc::new(Pool::new(store, size, workers, breaker, journal.clone()));
         Secondaries {
             old: pool(old),
             new: pool(new),
@@ -48,29 +62,17 @@ impl Secondaries {
     }
 }
 
-/// When a breaker opens and when it tries again.
-#[derive(Debug, Clone, Copy)]
-pub struct BreakerSettings {
-    /// Consecutive failures that open it.
-    pub failures: u32,
-    /// Time between two trials while it is open.
-    pub retry: Duration,
-}
-
 /// The connections to one store.
 pub struct Pool {
     store: Arc<dyn Store>,
-    /// Idle connections by thread: a connection lives on the reactor of the thread that opened it, and using it from another one
-    /// costs a wake-up across threads for every answer.
-    idle: Vec<Mutex<Vec<Idle>>>,
+    /// By thread: a connection lives on the reactor of the thread that opened it, and using it from another one costs a wake-up across threads for every answer.
+    lanes: Vec<Lane>,
     permits: Arc<Semaphore>,
     breaker: Breaker,
-}
-
-struct Idle {
-    secondary: Box<dyn Secondary>,
-    mapping: Arc<Mapping>,
-    patience: Patience,
+    /// The intents of a group go to the disk together.
+    journal: Arc<Journal>,
+    /// Until when no groups are formed.
+    apart_until: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Pool {
@@ -83,7 +85,7 @@ impl fmt::Debug for Pool {
 }
 
 /// Why the secondary did not take a batch.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StageError {
     /// The breaker is open: the store was not asked.
     #[error("the circuit breaker is open after repeated failures")]
@@ -93,25 +95,58 @@ pub enum StageError {
     TimedOut(Duration),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Arc<StoreError>),
+    /// Another transaction of the group was rolled back by the primary, or its outcome there is unknown.
+    #[error("it went together with a transaction that the primary did not commit")]
+    Companion,
+    /// The proxy stops.
+    #[error("the proxy stops")]
+    Stopping,
 }
 
-/// A batch that the secondary holds, uncommitted. Dropped, its connection closes and the store rolls back.
-#[must_use = "a staged batch that is not committed is rolled back"]
-pub struct Staged {
-    pool: Arc<Pool>,
-    worker: usize,
-    idle: Idle,
-    _permit: OwnedSemaphorePermit,
+impl From<StoreError> for StageError {
+    fn from(error: StoreError) -> StageError {
+        StageError::Store(Arc::new(error))
+    }
+}
+
+impl StageError {
+    /// The store answered: it is there, and refuses this very batch (trap 11).
+    fn is_refusal(&self) -> bool {
+        matches!(self, StageError::Store(error) if matches!(**error, StoreError::Rejected { .. }))
+    }
+}
+
+/// One transaction's part of the secondary.
+#[derive(Debug)]
+pub struct Work {
+    /// The mapping by which the changes are made.
+    pub mapping: Arc<Mapping>,
+    /// The order in which the store takes them.
+    pub order: Arc<WriteOrder>,
+    /// One change a key.
+    pub batch: Vec<(TableId, Change)>,
+    /// Bound on every wait for the store.
+    pub within: Duration,
+    /// Shares its fate with no other transaction.
+    pub alone: bool,
 }
 
 impl Pool {
-    fn new(store: Arc<dyn Store>, size: usize, workers: usize, breaker: BreakerSettings) -> Pool {
+    fn new(
+        store: Arc<dyn Store>,
+        size: usize,
+        workers: usize,
+        breaker: BreakerSettings,
+        journal: Arc<Journal>,
+    ) -> Pool {
         Pool {
             store,
-            idle: (0..workers).map(|_| Mutex::default()).collect(),
+            lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             permits: Arc::new(Semaphore::new(size)),
             breaker: Breaker::new(breaker),
+            journal,
+            apart_until: Mutex::default(),
         }
     }
 
@@ -121,254 +156,57 @@ impl Pool {
         self.breaker.is_open()
     }
 
-    /// Stages a batch, all within `within`. Dropped half way, the store rolls back.
+    /// Stages a transaction, within the time that it allows. Dropped half way, the store rolls back.
     ///
     /// # Errors
-    /// When the store did not take the whole batch; then it holds nothing of it.
-    pub async fn stage(
-        self: &Arc<Self>,
-        worker: usize,
-        mapping: &Arc<Mapping>,
-        batch: &[(TableId, Change)],
-        within: Duration,
-    ) -> Result<Staged, StageError> {
+    /// When the store did not take all of it; then it holds nothing of it.
+    pub async fn stage(self: &Arc<Self>, worker: usize, work: Work) -> Result<Staged, StageError> {
         if !self.breaker.may_try() {
             return Err(StageError::BreakerOpen);
         }
-        let staged = self.stage_now(worker, mapping, batch, within).await;
+        let alone = work.alone || work.batch.len() >= LARGE || self.keeps_apart();
+        let (answer, answered) = oneshot::channel();
+        let request = Request::new(work, answer);
+        if alone {
+            group::spawn(self.clone(), worker, vec![request], None);
+        } else {
+            lane::join(self, worker, request);
+        }
+        let staged = answered.await.unwrap_or(Err(StageError::Stopping));
         match &staged {
-            Ok(_) => self.breaker.succeeded(),
-            // The store answered: it is there, and refuses this batch (trap 11). The next one may well pass.
-            Err(StageError::Store(StoreError::Rejected { .. })) => self.breaker.succeeded(),
-            Err(_) => self.breaker.failed(),
+            Err(error) if !error.is_refusal() => self.breaker.failed(),
+            _answered => self.breaker.succeeded(),
         }
         staged
     }
 
-    async fn stage_now(
-        self: &Arc<Self>,
-        worker: usize,
-        mapping: &Arc<Mapping>,
-        batch: &[(TableId, Change)],
-        within: Duration,
-    ) -> Result<Staged, StageError> {
-        let began = Instant::now();
-        let (permit, mut idle) = match self.at_hand(worker, mapping) {
-            Some(both) => both,
-            None => tokio::time::timeout(within, self.connect(worker, mapping))
-                .await
-                .map_err(|_| StageError::TimedOut(within))??,
-        };
-        let left = within.saturating_sub(began.elapsed());
-        let outcome = idle
-            .patience
-            .within(left, idle.secondary.stage(batch))
-            .await;
-        let staged = Staged {
-            pool: self.clone(),
-            worker,
-            idle,
-            _permit: permit,
-        };
-        match outcome {
-            Some(Ok(())) => Ok(staged),
-            Some(Err(error)) => {
-                staged.give_back();
-                Err(error.into())
-            }
-            // Dropped with a batch under way: its connection closes, and the store rolls back.
-            None => Err(StageError::TimedOut(within)),
-        }
+    fn lane(&self, worker: usize) -> &Lane {
+        &self.lanes[worker % self.lanes.len()]
     }
 
-    /// A connection that waits for work, when there is one and leave to use it.
-    fn at_hand(
-        &self,
-        worker: usize,
-        mapping: &Arc<Mapping>,
-    ) -> Option<(OwnedSemaphorePermit, Idle)> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some((permit, self.take(worker, mapping)?))
-    }
-
-    /// As [`Pool::at_hand`], but waits for leave and opens a connection if need be.
-    async fn connect(
-        &self,
-        worker: usize,
-        mapping: &Arc<Mapping>,
-    ) -> Result<(OwnedSemaphorePermit, Idle), StageError> {
-        // The semaphore is never closed.
-        let Ok(permit) = self.permits.clone().acquire_owned().await else {
-            return Err(StageError::BreakerOpen);
-        };
-        if let Some(idle) = self.take(worker, mapping) {
-            return Ok((permit, idle));
-        }
-        let idle = Idle {
-            secondary: self.store.secondary(mapping.clone()).await?,
-            mapping: mapping.clone(),
-            patience: Patience::default(),
-        };
-        Ok((permit, idle))
-    }
-
-    fn take(&self, worker: usize, mapping: &Arc<Mapping>) -> Option<Idle> {
-        let mut idle = self.lock(worker);
-        // Statements are prepared by one mapping; connections of an older one are of no use.
-        idle.retain(|idle| Arc::ptr_eq(&idle.mapping, mapping));
-        idle.pop()
-    }
-
-    fn lock(&self, worker: usize) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        let index = worker % self.idle.len();
-        self.idle[index]
+    /// Whether a group was lost a moment ago.
+    fn keeps_apart(&self) -> bool {
+        let mut until = self
+            .apart_until
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner);
+        let apart = until.is_some_and(|until| Instant::now() < until);
+        if !apart {
+            *until = None;
+        }
+        apart
+    }
+
+    fn keep_apart(&self) {
+        let mut until = self
+            .apart_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *until = Some(Instant::now() + APART);
     }
 
     /// Closes idle connections: the phase that needed them is over.
     pub fn close_idle(&self) {
-        for worker in 0..self.idle.len() {
-            self.lock(worker).clear();
-        }
-    }
-}
-
-impl Staged {
-    /// Commits. Not bounded: the outcome is wanted, and the connection's own failure bounds the wait.
-    ///
-    /// # Errors
-    /// When the store did not commit, or the outcome is unknown.
-    pub async fn commit(mut self, within: Duration) -> Result<(), StageError> {
-        let Idle {
-            secondary,
-            patience,
-            ..
-        } = &mut self.idle;
-        let outcome = match patience.within(within, secondary.commit()).await {
-            Some(outcome) => outcome.map_err(StageError::from),
-            None => Err(StageError::TimedOut(within)),
-        };
-        if outcome.is_err() {
-            self.pool.breaker.failed();
-        }
-        self.give_back();
-        outcome
-    }
-
-    /// Rolls back. A failure closes the connection, which rolls back as well.
-    pub async fn rollback(mut self, within: Duration) {
-        let outcome = tokio::time::timeout(within, self.idle.secondary.rollback()).await;
-        if !matches!(outcome, Ok(Ok(()))) {
-            tracing::warn!("a staged batch was rolled back by closing its connection");
-        }
-        self.give_back();
-    }
-
-    fn give_back(self) {
-        let Staged {
-            pool, worker, idle, ..
-        } = self;
-        if idle.secondary.is_usable() {
-            pool.lock(worker).push(idle);
-        }
-    }
-}
-
-/// Keeps a store that is down from costing every write a timeout.
-#[derive(Debug)]
-struct Breaker {
-    settings: BreakerSettings,
-    born: Instant,
-    failures: AtomicU32,
-    /// Milliseconds since `born` at which the next trial may be made, while open.
-    next_trial: AtomicU64,
-}
-
-impl Breaker {
-    fn new(settings: BreakerSettings) -> Breaker {
-        Breaker {
-            settings,
-            born: Instant::now(),
-            failures: AtomicU32::new(0),
-            next_trial: AtomicU64::new(0),
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn retry_ms(&self) -> u64 {
-        u64::try_from(self.settings.retry.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_open(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) >= self.settings.failures
-    }
-
-    /// While open, lets one caller through each `retry`.
-    fn may_try(&self) -> bool {
-        if !self.is_open() {
-            return true;
-        }
-        let (now, trial) = (self.now_ms(), self.next_trial.load(Ordering::Relaxed));
-        now >= trial
-            && self
-                .next_trial
-                .compare_exchange(
-                    trial,
-                    now.saturating_add(self.retry_ms()),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
-    }
-
-    fn succeeded(&self) {
-        if self.failures.swap(0, Ordering::Relaxed) >= self.settings.failures {
-            tracing::info!("the secondary takes writes again; the circuit breaker is closed");
-        }
-    }
-
-    fn failed(&self) {
-        let before = self.failures.fetch_add(1, Ordering::Relaxed);
-        if before.saturating_add(1) >= self.settings.failures {
-            self.next_trial.store(
-                self.now_ms().saturating_add(self.retry_ms()),
-                Ordering::Relaxed,
-            );
-        }
-        if before.saturating_add(1) == self.settings.failures {
-            tracing::error!(
-                failures = self.settings.failures,
-                "the secondary fails; the circuit breaker is open, writes go to the primary and the journal only"
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_open_breaker_lets_one_trial_through_and_closes_when_it_succeeds() {
-        let breaker = Breaker::new(BreakerSettings {
-            failures: 2,
-            retry: Duration::from_secs(0),
-        });
-        breaker.failed();
-        assert!(!breaker.is_open());
-        breaker.failed();
-        assert!(breaker.is_open() && breaker.may_try());
-        breaker.succeeded();
-        assert!(!breaker.is_open());
-        let breaker = Breaker::new(BreakerSettings {
-            failures: 1,
-            retry: Duration::from_secs(3600),
-        });
-        breaker.failed();
-        assert!(breaker.is_open() && !breaker.may_try());
+        self.lanes.iter().for_each(Lane::close_idle);
     }
 }

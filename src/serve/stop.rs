@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossfade_phase::{Phase, Side};
 use crossfade_proxy::listener::Listeners;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -76,6 +77,7 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
     while clients(app) > 0 && began.elapsed() < WITHIN {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    confirm_rest(app).await;
     let (cut, took_ms) = (clients(app), began.elapsed().as_millis());
     if cut > 0 {
         tracing::warn!(
@@ -85,6 +87,22 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
         );
     } else {
         tracing::info!(took_ms, "crossfade ends");
+    }
+}
+
+/// What the secondaries have committed is flushed and done with: the next start has nothing to repair.
+async fn confirm_rest(app: &App) {
+    let unconfirmed = |name: &String| app.journal.backlog(name).unconfirmed > 0;
+    if !app.toggles.keys().any(unconfirmed) {
+        return;
+    }
+    for side in [Side::Old, Side::New] {
+        let is_secondary = |phase: Phase| phase.secondary() == Some(side);
+        if app.phases().any(is_secondary)
+            && let Err(error) = app.confirmer.confirm(side).await
+        {
+            tracing::warn!(%side, %error, "what the secondary committed last cannot be confirmed; the next start repairs those keys");
+        }
     }
 }
 

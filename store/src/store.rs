@@ -169,6 +169,18 @@ pub trait Secondary: Send {
     /// Commits what was staged. An error of kind [`StoreError::Unreachable`] means that the outcome is unknown.
     fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>>;
 
+    /// Commits what was staged, then stages the next batch: what [`Secondary::commit`] and [`Secondary::stage`] answer, but in one trip where the
+    /// store can. Where the commit fails, the batch may be staged all the same.
+    fn commit_and_stage<'a>(
+        &'a mut self,
+        batch: &'a [(TableId, Change)],
+    ) -> BoxFuture<'a, (StoreResult<()>, StoreResult<()>)> {
+        Box::pin(async move {
+            let committed = self.commit().await;
+            (committed, self.stage(batch).await)
+        })
+    }
+
     /// Drops what was staged.
     fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>>;
 

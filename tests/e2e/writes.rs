@@ -3,6 +3,7 @@
 mod answers;
 mod batches;
 mod capture;
+mod groups;
 mod images;
 mod keys;
 mod mapping;

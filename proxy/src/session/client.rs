@@ -1,7 +1,6 @@
 //! The client's end of a managed session.
 
 use std::{
-    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -20,8 +19,6 @@ use crate::{
 /// Output kept back at most before it goes to the client: large results stream.
 const FLUSH_AT: usize = 32 * 1024;
 
-/// `ReadyForQuery` outside of a transaction block.
-const READY_IDLE: &[u8] = b"Z\0\0\0\x05I";
 /// Sync.
 const SYNC: &[u8] = b"S\0\0\0\x04";
 
@@ -103,15 +100,6 @@ impl Client {
             self.out.clear();
         }
         Ok(())
-    }
-
-    /// Sends what is kept back as far as the client takes it at once, if it ends a request: the client may go on.
-    pub(crate) async fn answer_early(&mut self) -> io::Result<()> {
-        if !self.out.ends_with(READY_IDLE) {
-            return Ok(());
-        }
-        let Client { stream, out, .. } = self;
-        poll_fn(|cx| Poll::Ready(write_now(cx, stream, out))).await
     }
 
     /// Takes a Sync, if that is the next message and has come.

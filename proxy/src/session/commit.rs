@@ -4,15 +4,15 @@
 //! 1. secondary: the whole batch, uncommitted      ┐ in parallel, while the primary
 //! 2. journal: the intent, durable                 ┘ holds its row locks
 //! 3. primary: COMMIT
-//! 4. secondary: COMMIT
-//! 5. journal: done
+//! 4. secondary: COMMIT                            ┐ behind the session, while its
+//! 5. journal: done                                ┘ client goes on (docs/decision/14)
 //! ```
 //!
 //! Dies the process after 2, the intent is open and its keys become dirty on the next start; before 2, the primary has not committed and
 //! both servers roll back (trap 3). The row locks held over 1 order both stores alike (trap 1), and the primary always
 //! comes first, so no two clients wait for each other across the stores (trap 2).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crossfade_config::OnSecondaryError;
 use crossfade_journal::{Intent, JournalError, KeyRef, Reason};
@@ -20,11 +20,12 @@ use crossfade_phase::Side;
 use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder};
 
 use prometheus::IntCounterVec;
+use tokio::sync::oneshot;
 
 use super::transaction::Transaction;
 use crate::{
     errors::ClientError,
-    secondary::{StageError, Staged},
+    secondary::{StageError, Staged, Work},
     shared::Shared,
 };
 
@@ -36,7 +37,6 @@ pub(crate) struct Prepared {
     tables: Vec<TableId>,
     intent: Intent,
     staged: Result<Staged, Reason>,
-    within: Duration,
 }
 
 /// What became of the primary's commit.
@@ -60,7 +60,7 @@ pub(crate) async fn prepare(
     shared: &Arc<Shared>,
     worker: usize,
     mapping: &Arc<Mapping>,
-    order: &WriteOrder,
+    order: &Arc<WriteOrder>,
     secondary: Side,
     transaction: &Transaction,
 ) -> Result<Prepared, ClientError> {
@@ -93,18 +93,25 @@ pub(crate) async fn prepare(
         if transaction.is_keys_only() {
             return Err(Reason::NotWritten);
         }
-        let mut batch: Vec<(TableId, Change)> = folded
+        let batch: Vec<(TableId, Change)> = folded
             .into_iter()
             .filter_map(|((table, _), change)| change.map(|change| (table, change)))
             .collect();
-        // By (table, key) within what foreign keys demand of the order of tables (trap 2).
-        order.sort(mapping, &mut batch);
+        let rows = batch.len();
+        let work = Work {
+            mapping: mapping.clone(),
+            order: order.clone(),
+            batch,
+            within,
+            // Nobody else's rollback may fail a client that asked for both or none.
+            alone: policy == OnSecondaryError::Fail,
+        };
         shared
             .secondaries
             .on(secondary)
-            .stage(worker, mapping, &batch, within)
+            .stage(worker, work)
             .await
-            .map_err(|error| reason_of(mapping, &batch, &error))
+            .map_err(|error| reason_of(names.first(), rows, &error))
     };
     // The intent is on its way to the disk since it was declared. Asked for only now, it is nearly always there, and its writer has nobody to wake.
     let staged = stage.await;
@@ -121,74 +128,100 @@ pub(crate) async fn prepare(
             tables,
             intent,
             staged,
-            within,
         }),
         (Err(error), staged) => {
             if let Ok(staged) = staged {
-                staged.rollback(within).await;
+                staged.rollback();
             }
             Err(journal_failed(&error))
         }
     }
 }
 
+/// What is left of a sandwich when the primary has answered. Resolves when the secondary has, too, or never will.
+#[derive(Debug, Default)]
+pub(crate) struct Endings(Vec<oneshot::Receiver<()>>);
+
+impl Endings {
+    /// Whether nothing is left.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.0.retain_mut(|ending| {
+            matches!(ending.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        });
+        self.0.is_empty()
+    }
+
+    /// Waits until nothing is left. Cancel-safe. Bounded by `secondary_timeout`.
+    pub(crate) async fn over(&mut self) {
+        while let Some(ending) = self.0.last_mut() {
+            // Gone without a word, the secondary's part has ended as well.
+            drop(ending.await);
+            self.0.pop();
+        }
+    }
+}
+
 impl Prepared {
-    /// Steps 4 and 5, once the primary has answered.
-    pub(crate) async fn conclude(self, outcome: Outcome) {
+    /// Steps 4 and 5, once the primary has answered. They go on behind the session.
+    pub(crate) fn conclude(self, outcome: Outcome, endings: &mut Endings) {
         let Prepared {
             shared,
             mapping,
             tables,
             intent,
             staged,
-            within,
         } = self;
         match (outcome, staged) {
             (Outcome::RolledBack, staged) => {
                 if let Ok(staged) = staged {
-                    staged.rollback(within).await;
+                    staged.rollback();
                 }
                 intent.done();
             }
             (Outcome::Unknown, staged) => {
                 drop(staged);
-                give_up(&shared, &mapping, &tables, intent, Reason::PrimaryUnknown).await;
+                give_up(&shared, &mapping, &tables, intent, Reason::PrimaryUnknown);
             }
-            (Outcome::Committed, Ok(staged)) => match staged.commit(within).await {
-                Ok(()) => {
-                    count(&shared.metrics.secondary_writes, &mapping, &tables);
-                    intent.committed();
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the secondary's commit failed; its keys go into the journal");
-                    let known = matches!(error, StageError::Store(StoreError::Rejected { .. }));
-                    let reason = if known {
-                        Reason::SecondaryFailed
-                    } else {
-                        Reason::OutcomeUnknown
-                    };
-                    give_up(&shared, &mapping, &tables, intent, reason).await;
-                }
-            },
+            (Outcome::Committed, Ok(staged)) => {
+                let (ended, ending) = oneshot::channel();
+                endings.0.push(ending);
+                staged.commit(Box::new(move |committed| {
+                    match committed {
+                        Ok(()) => {
+                            count(&shared.metrics.secondary_writes, &mapping, &tables);
+                            intent.committed();
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "the secondary's commit failed; its keys go into the journal");
+                            give_up(&shared, &mapping, &tables, intent, commit_reason(error));
+                        }
+                    }
+                    // Only now: the session's pin has covered the verdict.
+                    drop(ended);
+                }));
+            }
             (Outcome::Committed, Err(reason)) => {
-                give_up(&shared, &mapping, &tables, intent, reason).await
+                give_up(&shared, &mapping, &tables, intent, reason);
             }
         }
     }
 }
 
 /// The secondary lacks the transaction: its keys become dirty.
-async fn give_up(
-    shared: &Shared,
-    mapping: &Mapping,
-    tables: &[TableId],
-    intent: Intent,
-    reason: Reason,
-) {
+fn give_up(shared: &Shared, mapping: &Mapping, tables: &[TableId], intent: Intent, reason: Reason) {
     count(&shared.metrics.secondary_failures, mapping, tables);
-    // The intent is durable, so the keys are safe; should the journal fail now, the next write is refused.
-    if let Err(error) = intent.dirty(reason).await {
-        tracing::error!(%error, "the journal failed; the keys of this write stay in it as an open intent");
+    // The keys are dirty in memory at once, and the intent is durable until that mark is: nobody has to wait for it. Should the journal fail
+    // now, the next write is refused.
+    drop(intent.dirty(reason));
+}
+
+fn commit_reason(error: &StageError) -> Reason {
+    match error {
+        StageError::Store(error) if matches!(**error, StoreError::Rejected { .. }) => {
+            Reason::SecondaryFailed
+        }
+        StageError::Companion => Reason::Companion,
+        _unknown => Reason::OutcomeUnknown,
     }
 }
 
@@ -208,19 +241,19 @@ pub(super) fn count(metric: &IntCounterVec, mapping: &Mapping, tables: &[TableId
     }
 }
 
-fn reason_of(mapping: &Mapping, batch: &[(TableId, Change)], error: &StageError) -> Reason {
-    let table = batch
-        .first()
-        .map_or_else(String::new, |(table, _)| name_of(mapping, *table));
-    match error {
+fn reason_of(table: Option<&String>, rows: usize, error: &StageError) -> Reason {
+    let table = table.map_or("", String::as_str);
+    let timed_out = match error {
         StageError::BreakerOpen => return Reason::BreakerOpen,
-        StageError::TimedOut(_) | StageError::Store(StoreError::TimedOut { .. }) => {
-            tracing::warn!(%error, table, rows = batch.len(), "the secondary did not take a write in time; its keys go into the journal");
-            return Reason::SecondaryTimedOut;
-        }
-        StageError::Store(_) => {}
+        StageError::TimedOut(_) => true,
+        StageError::Store(error) => matches!(**error, StoreError::TimedOut { .. }),
+        StageError::Companion | StageError::Stopping => false,
+    };
+    if timed_out {
+        tracing::warn!(%error, table, rows, "the secondary did not take a write in time; its keys go into the journal");
+        return Reason::SecondaryTimedOut;
     }
-    tracing::warn!(%error, table, rows = batch.len(), "the secondary did not take a write; its keys go into the journal");
+    tracing::warn!(%error, table, rows, "the secondary did not take a write; its keys go into the journal");
     Reason::SecondaryFailed
 }
 

@@ -374,12 +374,7 @@ impl Managed {
         };
         // The intent is durable, so the promise holds from here on; the session's pin is held until the secondary has committed
         // (docs/decision/14).
-        let told = match outcome {
-            Outcome::Committed => self.client.answer_early().await,
-            Outcome::RolledBack | Outcome::Unknown => Ok(()),
-        };
-        prepared.conclude(outcome).await;
-        told.map_err(|_| End::ClientGone)?;
+        prepared.conclude(outcome, &mut self.endings);
         settled
     }
 

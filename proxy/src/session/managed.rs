@@ -121,6 +121,8 @@ pub(crate) struct Managed {
     pub(super) own_answer: Option<Bytes>,
     /// Names for variants of the client's statements.
     pub(super) names: u64,
+    /// Commits that the secondary still has to answer.
+    pub(super) endings: commit::Endings,
 }
 
 impl Managed {
@@ -177,6 +179,7 @@ impl Managed {
             batch_wrote: false,
             refused: false,
             names: 0,
+            endings: commit::Endings::default(),
         }
     }
 
@@ -208,12 +211,18 @@ impl Managed {
     }
 
     async fn between_transactions(&mut self) -> Result<(), End> {
-        self.pins.unpin();
+        self.flush_client().await?;
+        // While the secondary is still committing, the next transaction goes on under the same pin, unless a flip waits for it.
+        if !self.endings.is_over() && self.pins.disturbed() {
+            self.endings.over().await;
+        }
+        if self.endings.is_over() {
+            self.pins.unpin();
+        }
         self.prepared.portals.clear();
         for lookup in self.compares.drain(..) {
             self.shared.compare(lookup);
         }
-        self.flush_client().await?;
         if std::mem::take(&mut self.settings_moved) {
             self.spread_settings().await?;
         }
@@ -237,14 +246,19 @@ impl Managed {
             return Ok(());
         }
         let Managed {
-            client, backends, ..
+            client,
+            backends,
+            endings,
+            ..
         } = self;
         let Backends { old, new } = backends;
+        let ending = idle && !endings.is_over();
         let from = tokio::select! {
             filled = client.fill() => return if matches!(filled, Ok(true)) { Ok(()) } else { Err(End::ClientGone) },
             filled = fill(old.as_mut()) => (Side::Old, filled),
             filled = fill(new.as_mut()) => (Side::New, filled),
             () = flipped, if idle => return Ok(()),
+            () = endings.over(), if ending => return Ok(()),
         };
         let (side, filled) = from;
         if filled.unwrap_or(false) {
@@ -406,6 +420,8 @@ impl Managed {
 
     /// Tells the client why the session ends, where it can be told.
     pub(crate) async fn end(mut self: Box<Self>, end: End, label: &str) {
+        // The pins go with the session, and no flip may overtake what it has under way.
+        self.endings.over().await;
         match &end {
             End::ClientGone => tracing::debug!(session = label, "the client is gone"),
             End::Malformed(error) => {

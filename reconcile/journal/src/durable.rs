@@ -96,6 +96,11 @@ fn poll_ticket(
         core.waiters.push((ticket, waker.clone()));
         *registered = true;
     }
+    let queued = core.ticket == ticket;
+    drop(core);
+    if queued {
+        shared.urge();
+    }
     Poll::Pending
 }
 

@@ -141,7 +141,8 @@ impl Journal {
     /// Declares that a transaction over these keys is about to commit in the primary and then in the store of `target`
     /// (DESIGN 3, step 2). Callers at the same time share one flush.
     ///
-    /// The future resolves to an error when the journal is unwritable or full: then the primary must not commit.
+    /// The future resolves to an error when the journal is unwritable or full: then the primary must not commit. Until it is polled, or
+    /// [`Journal::urge`] is called, nothing is written.
     /// It may be dropped at any time: see [`Intend`].
     pub fn intend<K: Keyed>(&self, target: Side, keys: &[K]) -> Intend {
         let shared = &self.inner.shared;
@@ -149,6 +150,12 @@ impl Journal {
         let opened =
             encoded.and_then(|(count, section)| shared.open_intent(target, count, section));
         Intend::new(shared, opened)
+    }
+
+    /// Has everything that is queued written to the disk now, in one batch. Whoever awaits an [`Intend`] does so by that; a caller that is about to have
+    /// several of them awaited says so here, once all are declared, and they share one flush.
+    pub fn urge(&self) {
+        self.inner.shared.urge();
     }
 
     /// Marks keys whose row in the store of `target` is not what it should be. They are dirty in memory at once, even where the

@@ -34,11 +34,13 @@ pub enum Reason {
     Operator = 12,
     /// The primary's commit was sent and its answer never came.
     PrimaryUnknown = 13,
+    /// The secondary's transaction carried several of the primary's, and the primary did not commit one of the others.
+    Companion = 14,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::ProxyStopped,
         Reason::NoVerdict,
         Reason::SecondaryFailed,
@@ -52,6 +54,7 @@ impl Reason {
         Reason::NotWritten,
         Reason::Operator,
         Reason::PrimaryUnknown,
+        Reason::Companion,
     ];
 
     /// Whether the primary's transaction may have been under way when the key was marked. A row that is read while it is says nothing: the key
@@ -81,6 +84,7 @@ impl Reason {
             Reason::NotWritten => "not-written",
             Reason::Operator => "operator",
             Reason::PrimaryUnknown => "primary-unknown",
+            Reason::Companion => "companion",
         }
     }
 
@@ -109,6 +113,9 @@ impl fmt::Display for Reason {
             Reason::NotWritten => "the phase did not write the other store",
             Reason::Operator => "an operator asked for it",
             Reason::PrimaryUnknown => "the primary's commit was never answered",
+            Reason::Companion => {
+                "it went to the secondary together with a transaction that the primary rolled back"
+            }
         })
     }
 }

@@ -252,14 +252,24 @@ impl Shared {
             },
         });
         core.open.insert(id, target, count, section, toggles);
-        let ticket = core.ticket;
-        let wakes = core.must_wake(true);
+        core.wanted += 1;
+        Ok((id, core.ticket))
+    }
+
+    /// Has everything that is queued written now. Does nothing where it is already.
+    pub(crate) fn urge(&self) {
+        let mut core = lock(&self.core);
+        if !core.has_pending() {
+            return;
+        }
+        core.urgent = true;
+        let wakes = core.sleep != Sleep::Awake;
+        core.sleep = Sleep::Awake;
         // Without the lock: the writer takes it first thing.
         drop(core);
         if wakes {
             self.wake.notify_one();
         }
-        Ok((id, ticket))
     }
 
     /// Settles an intent. Its keys become dirty when the verdict says so; the ticket tells when that is durable.

@@ -105,10 +105,21 @@ pub struct PostgresSecondary {
 }
 
 impl PostgresSecondary {
-    async fn stage_batch(&mut self, batch: &[(TableId, Change)]) -> StoreResult<()> {
+    async fn stage_batch(
+        &mut self,
+        batch: &[(TableId, Change)],
+        committed: &mut Option<StoreResult<()>>,
+    ) -> StoreResult<()> {
         let before = std::mem::replace(&mut self.state, State::Lost);
-        if before != State::Idle {
-            return Err(self.unexpected("a second batch over a staged one"));
+        let wanted = match committed {
+            Some(_) => State::Staged,
+            None => State::Idle,
+        };
+        if before != wanted {
+            return Err(self.unexpected("a batch out of turn"));
+        }
+        if committed.is_some() {
+            frontend::sync(&mut self.out);
         }
         let mut sent = 0;
         for window in batch.chunks(WINDOW) {
@@ -123,12 +134,24 @@ impl PostgresSecondary {
             }
             put(&mut self.out, b'H', |_| {});
             self.send().await?;
+            if let Some(committed) = committed.as_mut().filter(|_| first) {
+                *committed = self.await_ready().await;
+                // The answers to the batch follow in any case, unless the connection is lost.
+                if matches!(committed, Err(error) if !matches!(error, StoreError::Rejected { .. }))
+                {
+                    return Err(self.unexpected("no answer to the commit before the batch"));
+                }
+            }
             if let Err(error) = self
                 .await_completions(window.len() + usize::from(first))
                 .await
             {
                 return self.recover(error, &fresh).await;
             }
+        }
+        if let Some(committed) = committed.as_mut().filter(|_| sent == 0) {
+            self.send().await?;
+            *committed = self.await_ready().await;
         }
         self.state = State::Staged;
         Ok(())
@@ -363,7 +386,18 @@ impl PostgresSecondary {
 
 impl Secondary for PostgresSecondary {
     fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>> {
-        Box::pin(self.stage_batch(batch))
+        Box::pin(async move { self.stage_batch(batch, &mut None).await })
+    }
+
+    fn commit_and_stage<'a>(
+        &'a mut self,
+        batch: &'a [(TableId, Change)],
+    ) -> BoxFuture<'a, (StoreResult<()>, StoreResult<()>)> {
+        Box::pin(async move {
+            let mut committed = Some(Err(self.unexpected("the commit was not sent")));
+            let staged = self.stage_batch(batch, &mut committed).await;
+            (committed.unwrap_or(Ok(())), staged)
+        })
     }
 
     fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>> {

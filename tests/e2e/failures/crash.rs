@@ -113,6 +113,8 @@ async fn an_orderly_end_loses_nothing_either() {
     assert_eq!(shop.proxy.stop(), Some(0), "{}", shop.proxy.log());
     let _ = traffic.stop().await;
     shop.proxy.restart().await;
+    let log = shop.proxy.log();
+    assert!(!log.contains("between their two commits"), "{log}");
     shop.proxy.drained().await;
     shop.assert_equal().await;
 }

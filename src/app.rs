@@ -22,7 +22,8 @@ use crossfade_phase::{Phase, Side};
 use crossfade_proxy::{metrics::Metrics, shared::Shared};
 use crossfade_reconcile::{Engine, Settings, Stores};
 use crossfade_store::{
-    Mapping, TableMap,
+    Mapping, Store, TableMap,
+    mongo::MongoStore,
     postgres::{PostgresStore, conn::Endpoint},
 };
 use crossfade_toggle::Toggle;
@@ -47,7 +48,7 @@ pub(crate) struct App {
     /// Both stores, with the proxy's own account.
     pub(crate) stores: Stores,
     /// How sessions reach them.
-    pub(crate) endpoints: (Endpoint, Endpoint),
+    pub(crate) endpoints: (Option<Endpoint>, Option<Endpoint>),
     /// The journal and the durable state.
     pub(crate) journal: Arc<Journal>,
     /// The toggles by name, as in the file of the start.
@@ -92,10 +93,7 @@ impl App {
     pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
         let config = loaded.config.clone();
         supported(&config)?;
-        let endpoints = (
-            Endpoint::new(config.old.clone())?,
-            Endpoint::new(config.new.clone())?,
-        );
+        let endpoints = (endpoint(&config.old)?, endpoint(&config.new)?);
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         let catalogs = Catalogs::open(&config.state_dir)?;
         starting::check_tables(&config, &journal, &catalogs)?;
@@ -119,7 +117,7 @@ impl App {
                 .keys()
                 .map(|name| (name.clone(), Facts::default()))
                 .collect(),
-            confirmer: Confirmer::new(&endpoints, journal.clone()),
+            confirmer: Confirmer::new(&stores, journal.clone()),
             config: ArcSwap::from_pointee(config),
             stores,
             endpoints,
@@ -159,11 +157,12 @@ impl App {
         &self.facts[toggle.name()]
     }
 
-    /// The server of a side, for connections of one's own.
-    pub(crate) fn endpoint(&self, side: Side) -> &Endpoint {
+    /// A store's URL, without its password.
+    pub(crate) fn url(&self, side: Side) -> String {
+        let config = self.config.load();
         match side {
-            Side::Old => &self.endpoints.0,
-            Side::New => &self.endpoints.1,
+            Side::Old => config.old.url.to_string(),
+            Side::New => config.new.url.to_string(),
         }
     }
 
@@ -237,17 +236,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// Names the store.
 pub(crate) fn supported(config: &Config) -> Result<(), Failure> {
-    only_postgres("old", &config.old)?;
-    only_postgres("new", &config.new)
+    let unserved = |side: &str, store: &StoreConfig, takes: &str| {
+        Err(Failure::usage(format!(
+            "[{side}] names {}: this release moves from PostgreSQL to PostgreSQL or MongoDB; give a {takes} url",
+            store.url
+        )))
+    };
+    match (config.old.url.kind, config.new.url.kind) {
+        (StoreKind::Postgres, StoreKind::Postgres | StoreKind::Mongo) => Ok(()),
+        (StoreKind::Postgres, _) => unserved("new", &config.new, "postgres:// or mongodb://"),
+        (_, _) => unserved("old", &config.old, "postgres://"),
+    }
 }
 
-fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
+/// How sessions reach a store, where it speaks their protocol.
+fn endpoint(store: &StoreConfig) -> Result<Option<Endpoint>, Failure> {
     match store.url.kind {
-        StoreKind::Postgres => Ok(()),
-        StoreKind::Mongo | StoreKind::MySql => Err(Failure::usage(format!(
-            "[{side}] names {}: this release moves between PostgreSQL servers; give a postgres:// url",
-            store.url
-        ))),
+        StoreKind::Postgres => Ok(Some(Endpoint::new(store.clone())?)),
+        StoreKind::Mongo | StoreKind::MySql => Ok(None),
     }
 }
 
@@ -255,8 +261,13 @@ fn only_postgres(side: &str, store: &StoreConfig) -> Result<(), Failure> {
 pub(crate) fn stores(config: &Config) -> Stores {
     // Below the client's bound, so that the server says which lock it was that did not come.
     let lock_timeout = config.writes.secondary_timeout.mul_f64(0.8);
-    let store = |store: &StoreConfig, side| {
-        Arc::new(PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout))
+    let store = |store: &StoreConfig, side| -> Arc<dyn Store> {
+        match store.url.kind {
+            StoreKind::Mongo => Arc::new(MongoStore::new(store.clone(), side)),
+            StoreKind::Postgres | StoreKind::MySql => Arc::new(
+                PostgresStore::new(store.clone(), side).with_secondary_lock_timeout(lock_timeout),
+            ),
+        }
     };
     Stores {
         old: store(&config.old, Side::Old),

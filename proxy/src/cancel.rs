@@ -83,7 +83,7 @@ pub(crate) async fn cancel(shared: &Shared, process_id: i32, secret: &[u8]) {
 
 async fn send(shared: &Shared, side: Side, key: &[u8]) -> Result<(), crossfade_store::StoreError> {
     const CANCEL_REQUEST: u32 = 80_877_102;
-    let endpoint = shared.endpoint(side);
+    let endpoint = shared.endpoint(side)?;
     let mut stream = endpoint.open().await?;
     let mut request = BytesMut::new();
     request.put_u32(u32::try_from(8 + key.len()).unwrap_or(u32::MAX));

@@ -222,13 +222,13 @@ async fn pass_through(
     let database = value("database").or(value("user")).unwrap_or_default();
     let replication =
         value("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0"));
-    let mapped = database == shared.old.config.url.database && !replication;
+    let mapped = database == shared.config.load().old.url.database && !replication;
     let side = if mapped {
         shared.login_side()
     } else {
         Side::Old
     };
-    let endpoint = shared.endpoint(side);
+    let endpoint = shared.endpoint(side)?;
     let mut server = endpoint.open().await?;
     let renamed = side == Side::New && endpoint.config.url.database != database;
     let packet = if renamed {

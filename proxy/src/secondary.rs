@@ -6,7 +6,10 @@ mod lane;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -71,6 +74,8 @@ pub struct Pool {
     breaker: Breaker,
     /// The intents of a group go to the disk together.
     journal: Arc<Journal>,
+    /// Whether the store rolls back what is staged, as far as is known.
+    takes_back: AtomicBool,
     /// Until when no groups are formed.
     apart_until: Mutex<Option<Instant>>,
 }
@@ -146,8 +151,15 @@ impl Pool {
             permits: Arc::new(Semaphore::new(size)),
             breaker: Breaker::new(breaker),
             journal,
+            takes_back: AtomicBool::new(true),
             apart_until: Mutex::default(),
         }
+    }
+
+    /// Whether a batch that failed, or that was not committed, leaves nothing behind in the store.
+    #[must_use]
+    pub fn takes_back(&self) -> bool {
+        self.takes_back.load(Ordering::Relaxed)
     }
 
     /// Whether the breaker is open.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use crossfade_config::Config;
 use crossfade_journal::Journal;
 use crossfade_phase::{Phase, Side};
-use crossfade_store::{Mapping, TableMap, postgres::conn::Endpoint};
+use crossfade_store::{Mapping, StoreError, StoreResult, TableMap, postgres::conn::Endpoint};
 use crossfade_toggle::Toggle;
 use tokio::sync::Notify;
 
@@ -27,9 +27,9 @@ const CACHED_STATEMENTS: usize = 2048;
 #[derive(Debug)]
 pub struct Shared {
     /// The old store's server.
-    pub old: Endpoint,
+    pub old: Option<Endpoint>,
     /// The new store's server.
-    pub new: Endpoint,
+    pub new: Option<Endpoint>,
     /// Both stores are schemas of one database: every transaction writes both, and they cannot diverge.
     pub same_database: bool,
     /// The configuration in force; what can change live is read from here.
@@ -72,9 +72,9 @@ pub trait Completeness: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub struct Parts {
     /// The old store's server.
-    pub old: Endpoint,
+    pub old: Option<Endpoint>,
     /// The new store's server.
-    pub new: Endpoint,
+    pub new: Option<Endpoint>,
     /// The configuration.
     pub config: Config,
     /// The toggles, in the file's order.
@@ -119,7 +119,7 @@ impl Shared {
             complete,
         } = parts;
         Arc::new(Shared {
-            same_database: old.config.url.same_database(&new.config.url),
+            same_database: config.old.url.same_database(&config.new.url),
             old,
             new,
             toggles,
@@ -169,11 +169,25 @@ impl Shared {
     }
 
     /// The server of a side.
-    pub(crate) fn endpoint(&self, side: Side) -> &Endpoint {
-        match side {
+    ///
+    /// # Errors
+    /// When the store is no PostgreSQL server, which alone takes a client's own statements.
+    pub(crate) fn endpoint(&self, side: Side) -> StoreResult<&Endpoint> {
+        let endpoint = match side {
             Side::Old => &self.old,
             Side::New => &self.new,
-        }
+        };
+        endpoint.as_ref().ok_or_else(|| {
+            let config = self.config.load();
+            let url = match side {
+                Side::Old => &config.old.url,
+                Side::New => &config.new.url,
+            };
+            StoreError::Unexpected {
+                store: url.to_string(),
+                what: "statements for a store that does not speak PostgreSQL's protocol".to_owned(),
+            }
+        })
     }
 
     /// The store where statements go that name no table, by the phases as they are now.

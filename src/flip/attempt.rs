@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossfade_phase::Phase;
+use crossfade_config::StoreKind;
+use crossfade_phase::{Phase, Side};
 use crossfade_store::{Mapping, ResolveError};
 use crossfade_toggle::{
     Evidence, FlipError, Holder, Move, Proof, Reason, Refusal, Toggle, Unmet, guard,
@@ -56,6 +57,12 @@ async fn try_move(
     step: Move,
     overriding: Option<Reason>,
 ) -> Result<Outcome, Outcome> {
+    if let Some(why) = beyond(app, step) {
+        return Err(Outcome::Refused {
+            why,
+            passing: false,
+        });
+    }
     let (proof, evidence) = weigh(app, toggle, step, overriding).await?;
     let mapping = new_mapping(app, toggle, step)
         .await
@@ -89,6 +96,17 @@ async fn try_move(
         trust_empty(app, &empty);
     }
     Ok(outcome)
+}
+
+/// A phase that the new store cannot serve yet, whatever an operator says.
+fn beyond(app: &App, step: Move) -> Option<String> {
+    let url = &app.config.load().new.url;
+    (step.to().primary() == Side::New && url.kind != StoreKind::Postgres).then(|| {
+        format!(
+            "{step} is refused: this release writes and compares documents (phases 1 to 4) and does not run SQL on them yet; {url} cannot be the primary. Stay in phase {}",
+            step.from()
+        )
+    })
 }
 
 /// Asks the guard, and an operator's word where it refuses.

@@ -106,7 +106,7 @@ async fn answer(app: &App, side: Side) -> StoreAnswer {
         Ok(Err(error)) => StoreAnswer::Silent(error.to_string()),
         Err(_) => {
             let late = StoreError::TimedOut {
-                store: app.endpoint(side).config.url.to_string(),
+                store: app.url(side),
                 after: PING,
             };
             StoreAnswer::Silent(late.to_string())

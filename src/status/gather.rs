@@ -176,7 +176,7 @@ fn store(app: &App, side: Side) -> StoreStatus {
         .get()
         .is_some_and(|shared| shared.secondaries.on(side).is_open());
     StoreStatus {
-        url: app.endpoint(side).config.url.to_string(),
+        url: app.url(side),
         breaker_open,
     }
 }

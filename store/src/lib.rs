@@ -2,6 +2,7 @@
 
 mod error;
 mod mapping;
+pub mod mongo;
 mod order;
 pub mod postgres;
 mod resolve;

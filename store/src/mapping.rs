@@ -72,6 +72,8 @@ pub struct Relation {
     pub referenced_by: Vec<ForeignKey>,
     /// The server that the table is in.
     pub server: ServerFacts,
+    /// The store keeps no columns: the table has the shape that the mapping gives it.
+    pub shapeless: bool,
 }
 
 impl Relation {
@@ -87,6 +89,7 @@ impl Relation {
             foreign_keys: Vec::new(),
             referenced_by: Vec::new(),
             server: ServerFacts::default(),
+            shapeless: false,
         }
     }
 

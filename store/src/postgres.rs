@@ -7,6 +7,7 @@ pub mod conn;
 mod findings;
 mod horizon;
 mod key_locks;
+mod life;
 mod lock;
 mod pool;
 mod read;

@@ -149,8 +149,25 @@ pub trait Store: Send + Sync + 'static {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
 
+    /// Begins to watch the store's life, for as long as commits of its secondaries have to be confirmed.
+    fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>>;
+
     /// Opens a connection for the secondary part of transactions.
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>>;
+}
+
+/// One life of a store: from one crash or restart to the next. What a secondary's commit acknowledged may be lost with it until it was flushed.
+pub trait Life: Send {
+    /// Makes durable what the store has acknowledged so far. `false` when this life is over, and what was not flushed before may be lost.
+    ///
+    /// # Errors
+    /// When the store does not answer: then nobody knows.
+    fn flush(&mut self) -> BoxFuture<'_, StoreResult<bool>>;
+
+    /// Whether the connection that tells one life from the next has gone.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// The secondary's part of transactions, one at a time (DESIGN 3): stage, then commit or roll back.
@@ -183,6 +200,12 @@ pub trait Secondary: Send {
 
     /// Drops what was staged.
     fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>>;
+
+    /// Whether [`Secondary::rollback`] takes everything back. A store without transactions has written what is staged: when the primary rolls back, those
+    /// keys are dirty.
+    fn takes_back(&self) -> bool {
+        true
+    }
 
     /// Whether another transaction may use this connection.
     fn is_usable(&self) -> bool;

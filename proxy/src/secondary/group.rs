@@ -11,7 +11,7 @@ use std::{
     fmt,
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -75,6 +75,7 @@ enum Vote {
 #[must_use = "a staged transaction that is not committed is rolled back"]
 pub struct Staged {
     votes: mpsc::UnboundedSender<Vote>,
+    takes_back: bool,
 }
 
 impl fmt::Debug for Staged {
@@ -93,10 +94,12 @@ impl Staged {
         }
     }
 
-    /// The primary has rolled back.
-    pub fn rollback(self) {
+    /// The primary has rolled back. `false` when the store cannot: it has written what was staged.
+    #[must_use]
+    pub fn rollback(self) -> bool {
         // The group has ended: then it was rolled back.
         drop(self.votes.send(Vote::RolledBack));
+        self.takes_back
     }
 }
 
@@ -180,7 +183,7 @@ async fn see_through(
         }
     }
     let several = requests.len() > 1;
-    let votes = announce(requests);
+    let votes = announce(requests, idle.secondary.takes_back());
     match count(&mut idle.patience, votes, within).await {
         Some(members) => {
             idle.owed = Some(Owed {
@@ -219,8 +222,11 @@ async fn connection(
         if let Some(idle) = at_hand(pool, worker, mapping) {
             return Ok((idle, permit));
         }
+        let secondary = pool.store.secondary(mapping.clone()).await?;
+        pool.takes_back
+            .store(secondary.takes_back(), Ordering::Relaxed);
         let idle = Idle {
-            secondary: pool.store.secondary(mapping.clone()).await?,
+            secondary,
             mapping: mapping.clone(),
             patience: Patience::default(),
             courtesy: Patience::default(),
@@ -295,12 +301,12 @@ fn refuse(requests: Vec<Request>, error: &StageError) {
 }
 
 /// Tells the members that they are staged. Whoever does not hear it votes by being gone.
-fn announce(requests: Vec<Request>) -> (usize, mpsc::UnboundedReceiver<Vote>) {
+fn announce(requests: Vec<Request>, takes_back: bool) -> (usize, mpsc::UnboundedReceiver<Vote>) {
     let (votes, inbox) = mpsc::unbounded_channel();
     let members = requests.len();
     for request in requests {
         let votes = votes.clone();
-        drop(request.answer.send(Ok(Staged { votes })));
+        drop(request.answer.send(Ok(Staged { votes, takes_back })));
     }
     (members, inbox)
 }

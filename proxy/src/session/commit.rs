@@ -119,7 +119,11 @@ pub(crate) async fn prepare(
         (Ok(intent), Err(reason))
             if policy == OnSecondaryError::Fail && reason != Reason::NotWritten =>
         {
-            intent.done();
+            if shared.secondaries.on(secondary).takes_back() {
+                intent.done();
+            } else {
+                give_up(shared, mapping, &tables, intent, Reason::NotTakenBack);
+            }
             Err(secondary_failed(secondary, reason))
         }
         (Ok(intent), staged) => Ok(Prepared {
@@ -130,8 +134,12 @@ pub(crate) async fn prepare(
             staged,
         }),
         (Err(error), staged) => {
-            if let Ok(staged) = staged {
-                staged.rollback();
+            // Without a journal, nothing can be said of a store that keeps what was staged; it was told to the operator when the journal failed.
+            if let Ok(false) = staged.map(Staged::rollback) {
+                tracing::error!(
+                    ?tables,
+                    "a write that was refused stays in the secondary: `crossfade verify --repair` once the journal can be written"
+                );
             }
             Err(journal_failed(&error))
         }
@@ -172,12 +180,10 @@ impl Prepared {
             staged,
         } = self;
         match (outcome, staged) {
-            (Outcome::RolledBack, staged) => {
-                if let Ok(staged) = staged {
-                    staged.rollback();
-                }
-                intent.done();
-            }
+            (Outcome::RolledBack, staged) => match staged.map(Staged::rollback) {
+                Ok(false) => give_up(&shared, &mapping, &tables, intent, Reason::NotTakenBack),
+                Ok(true) | Err(_) => intent.done(),
+            },
             (Outcome::Unknown, staged) => {
                 drop(staged);
                 give_up(&shared, &mapping, &tables, intent, Reason::PrimaryUnknown);

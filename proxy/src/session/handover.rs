@@ -213,7 +213,10 @@ impl Managed {
         if self.backends.get_mut(side).is_some() {
             return Ok(());
         }
-        let endpoint = self.shared.endpoint(side);
+        let endpoint = self
+            .shared
+            .endpoint(side)
+            .map_err(|error| End::Fatal(ClientError::new("0A000", error.to_string())))?;
         let user = self
             .parameters
             .iter()

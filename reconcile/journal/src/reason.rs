@@ -36,11 +36,13 @@ pub enum Reason {
     PrimaryUnknown = 13,
     /// The secondary's transaction carried several of the primary's, and the primary did not commit one of the others.
     Companion = 14,
+    /// The primary rolled back, and the secondary, which has no transactions, could not.
+    NotTakenBack = 15,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 15] = [
         Reason::ProxyStopped,
         Reason::NoVerdict,
         Reason::SecondaryFailed,
@@ -55,6 +57,7 @@ impl Reason {
         Reason::Operator,
         Reason::PrimaryUnknown,
         Reason::Companion,
+        Reason::NotTakenBack,
     ];
 
     /// Whether the primary's transaction may have been under way when the key was marked. A row that is read while it is says nothing: the key
@@ -85,6 +88,7 @@ impl Reason {
             Reason::Operator => "operator",
             Reason::PrimaryUnknown => "primary-unknown",
             Reason::Companion => "companion",
+            Reason::NotTakenBack => "not-taken-back",
         }
     }
 
@@ -115,6 +119,9 @@ impl fmt::Display for Reason {
             Reason::PrimaryUnknown => "the primary's commit was never answered",
             Reason::Companion => {
                 "it went to the secondary together with a transaction that the primary rolled back"
+            }
+            Reason::NotTakenBack => {
+                "the primary rolled back, and the secondary has no transactions to roll back"
             }
         })
     }

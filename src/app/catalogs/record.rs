@@ -28,6 +28,8 @@ pub(super) struct RelationRecord {
     foreign_keys: Vec<ForeignKeyRecord>,
     referenced_by: Vec<ForeignKeyRecord>,
     server: (u32, String),
+    #[serde(default)]
+    shapeless: bool,
 }
 
 impl From<&Relation> for RelationRecord {
@@ -51,6 +53,7 @@ impl From<&Relation> for RelationRecord {
                 .map(ForeignKeyRecord::from)
                 .collect(),
             server: (relation.server.version, relation.server.encoding.clone()),
+            shapeless: relation.shapeless,
         }
     }
 }
@@ -79,6 +82,7 @@ impl RelationRecord {
                 .map(ForeignKeyRecord::foreign_key)
                 .collect(),
             server: ServerFacts { version, encoding },
+            shapeless: self.shapeless,
             ..Relation::named(qualified(&self.name))
         }
     }

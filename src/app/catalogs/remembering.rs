@@ -11,8 +11,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
-    Row, Secondary, Store, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
+    Relation, Row, Secondary, Store, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 
@@ -194,6 +194,10 @@ impl Store for Remembering {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         self.store.advance_sequences(table, floor)
+    }
+
+    fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {
+        self.store.life()
     }
 
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

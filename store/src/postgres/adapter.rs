@@ -7,12 +7,12 @@ use crossfade_phase::Side;
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    aliases, catalog, conn::Endpoint, findings, horizon, lock, pool::Pool, read, secondary,
-    sequences, write,
+    aliases, catalog, conn::Endpoint, findings, horizon, life::PostgresLife, lock, pool::Pool,
+    read, secondary, sequences, write,
 };
 use crate::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
-    Row, Secondary, Store, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
+    Relation, Row, Secondary, Store, StoreResult, TableMap,
 };
 
 /// Longest wait for a question to the catalog, a ping, a sequence, a row.
@@ -191,6 +191,14 @@ impl Store for PostgresStore {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         sequences::advance(self, table, floor).boxed()
+    }
+
+    fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {
+        async {
+            let endpoint = Endpoint::new(self.config.clone())?;
+            Ok(Box::new(PostgresLife::begin(endpoint).await?) as Box<dyn Life>)
+        }
+        .boxed()
     }
 
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

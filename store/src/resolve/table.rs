@@ -38,6 +38,11 @@ pub(super) fn resolve(
     unknown_columns(typed, &old, wrong);
     let carried = carried(typed, &old, wrong);
     let new = match found.new {
+        Some(Some(shapeless)) if shapeless.shapeless => Relation {
+            server: shapeless.server,
+            shapeless: true,
+            ..documents(as_typed(typed, &old, &carried))
+        },
         Some(new) => new?,
         None => as_typed(typed, &old, &carried),
     };
@@ -168,6 +173,16 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
         primary: true,
     }));
     new
+}
+
+/// In a store without columns text is in the order of its bytes, and nothing but the mapping says what a field holds.
+fn documents(mut relation: Relation) -> Relation {
+    for column in &mut relation.columns {
+        column.collation = None;
+        column.not_null = false;
+        column.has_default = false;
+    }
+    relation
 }
 
 fn columns(carried: &[Carried<'_>], new: &Relation, wrong: &mut Wrong) -> Vec<ColumnMap> {

@@ -10,8 +10,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, LockedRow, Mapping, Relation,
-    Row, Secondary, Store, StoreError, StoreResult, TableMap,
+    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
+    Relation, Row, Secondary, Store, StoreError, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
@@ -226,6 +226,16 @@ impl Store for MemStore {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         Box::pin(async { Ok(floor.clone()) })
+    }
+
+    fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {
+        let store = self.side.to_string();
+        Box::pin(async {
+            Err(StoreError::Unexpected {
+                store,
+                what: "tests confirm nothing".into(),
+            })
+        })
     }
 
     fn secondary(&self, _mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

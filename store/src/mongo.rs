@@ -1,0 +1,16 @@
+//! MongoDB: a replica set, whose transactions carry whole batches, or a single server, which takes one document at a time.
+
+mod adapter;
+mod catalog;
+mod conn;
+mod document;
+mod findings;
+mod horizon;
+mod lock;
+mod read;
+mod secondary;
+mod sequences;
+mod value;
+mod write;
+
+pub use adapter::MongoStore;

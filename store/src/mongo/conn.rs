@@ -1,0 +1,242 @@
+//! The driver's client for one store, and its errors in the store's own terms.
+
+use std::{io, time::Duration};
+
+use crossfade_config::{StoreConfig, TlsMode};
+use mongodb::{
+    Client, ClientSession, Database,
+    bson::{Document, doc},
+    error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT},
+    options::{
+        ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
+    },
+};
+use tokio::sync::OnceCell;
+
+use crate::{StoreError, StoreResult};
+
+/// Server error: a document with this unique value is there.
+pub(super) const DUPLICATE_KEY: i32 = 11000;
+/// Server error: somebody else's transaction has written the document.
+pub(super) const WRITE_CONFLICT: i32 = 112;
+/// Label of errors after which the whole transaction may be tried again.
+const TRANSIENT: &str = "TransientTransactionError";
+
+/// What kind of deployment answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deployment {
+    /// A replica set, or a router before one: it has transactions.
+    Transactions,
+    /// A server on its own.
+    Standalone,
+}
+
+/// A store's client; connects when it is first used.
+#[derive(Debug)]
+pub(super) struct Conn {
+    config: StoreConfig,
+    client: OnceCell<(Client, Deployment)>,
+}
+
+impl Conn {
+    pub(super) fn new(config: StoreConfig) -> Conn {
+        Conn {
+            config,
+            client: OnceCell::new(),
+        }
+    }
+
+    /// The store's URL without its password.
+    pub(super) fn url(&self) -> String {
+        self.config.url.to_string()
+    }
+
+    async fn client(&self) -> StoreResult<&(Client, Deployment)> {
+        self.client
+            .get_or_try_init(|| async {
+                let client =
+                    Client::with_options(self.options()?).map_err(|error| self.error(&error))?;
+                // Whether there are transactions is known once a server has answered.
+                let hello = client
+                    .database("admin")
+                    .run_command(doc! { "hello": 1 })
+                    .await
+                    .map_err(|error| self.error(&error))?;
+                let deployment = if hello.contains_key("setName")
+                    || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
+                {
+                    Deployment::Transactions
+                } else {
+                    Deployment::Standalone
+                };
+                Ok((client, deployment))
+            })
+            .await
+    }
+
+    /// The mapped database.
+    ///
+    /// # Errors
+    /// When no server answers.
+    pub(super) async fn database(&self) -> StoreResult<Database> {
+        Ok(self.client().await?.0.database(&self.config.url.database))
+    }
+
+    /// # Errors
+    /// When no server answers.
+    pub(super) async fn deployment(&self) -> StoreResult<Deployment> {
+        Ok(self.client().await?.1)
+    }
+
+    /// # Errors
+    /// When no server answers.
+    pub(super) async fn session(&self) -> StoreResult<ClientSession> {
+        let (client, _) = self.client().await?;
+        client
+            .start_session()
+            .await
+            .map_err(|error| self.error(&error))
+    }
+
+    fn options(&self) -> StoreResult<ClientOptions> {
+        let url = &self.config.url;
+        let param = |name: &str| url.params.get(name);
+        let mut options = ClientOptions::default();
+        options.hosts = vec![ServerAddress::Tcp {
+            host: url.host.clone(),
+            port: Some(url.port),
+        }];
+        options.app_name = Some("crossfade".to_owned());
+        options.repl_set_name = param("replicaSet").cloned();
+        // One host and no name of a set: that host, whatever it says of others.
+        options.direct_connection = match param("directConnection") {
+            Some(typed) => Some(typed == "true"),
+            None => Some(options.repl_set_name.is_none()),
+        };
+        options.connect_timeout = Some(self.config.connect_timeout);
+        options.server_selection_timeout = Some(self.config.connect_timeout);
+        options.max_pool_size = u32::try_from(self.config.pool_size.saturating_mul(2)).ok();
+        // What is acknowledged survives the loss of any minority, so there is nothing to confirm later.
+        options.write_concern = Some(WriteConcern::majority());
+        options.read_concern = Some(ReadConcern::local());
+        options.retry_writes = Some(true);
+        if !url.user.is_empty() {
+            options.credential = Some(
+                Credential::builder()
+                    .username(url.user.clone())
+                    .password(url.password.clone())
+                    .source(
+                        param("authSource")
+                            .cloned()
+                            .unwrap_or_else(|| "admin".to_owned()),
+                    )
+                    .build(),
+            );
+        }
+        options.tls = Some(match url.tls {
+            TlsMode::Disable => Tls::Disabled,
+            mode => {
+                let unchecked = !matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+                let mut tls = TlsOptions::default();
+                tls.ca_file_path = url.root_cert.clone();
+                tls.allow_invalid_certificates = Some(unchecked);
+                Tls::Enabled(tls)
+            }
+        });
+        Ok(options)
+    }
+
+    /// The driver's error in the store's terms.
+    pub(super) fn error(&self, error: &Error) -> StoreError {
+        let unreachable =
+            || StoreError::unreachable(self.url(), &io::Error::other(error.to_string()));
+        match error.kind.as_ref() {
+            ErrorKind::Command(command) => self.rejected(
+                command.code,
+                format!("{}: {}", command.code_name, command.message),
+            ),
+            ErrorKind::Write(mongodb::error::WriteFailure::WriteError(write)) => {
+                self.rejected(write.code, write.message.clone())
+            }
+            ErrorKind::InsertMany(many) => {
+                match many.write_errors.as_ref().and_then(|all| all.first()) {
+                    Some(first) => self.rejected(first.code, first.message.clone()),
+                    None => unreachable(),
+                }
+            }
+            ErrorKind::Authentication { message, .. } => self.rejected(18, message.clone()),
+            _ => unreachable(),
+        }
+    }
+
+    /// What the server refused: by the SQLSTATE that says the same, or else by its own code.
+    pub(super) fn rejected(&self, code: i32, message: String) -> StoreError {
+        StoreError::Rejected {
+            store: self.url(),
+            sqlstate: match code {
+                DUPLICATE_KEY => "23505".to_owned(),
+                WRITE_CONFLICT => "40001".to_owned(),
+                // A document that fails its collection's validator.
+                121 => "23514".to_owned(),
+                code => code.to_string(),
+            },
+            constraint: None,
+            message,
+        }
+    }
+
+    /// Runs a command that writes, and turns what its answer refuses into an error.
+    ///
+    /// # Errors
+    /// The command's error, or the first of its documents'.
+    pub(super) async fn write(
+        &self,
+        database: &Database,
+        command: Document,
+        session: Option<&mut ClientSession>,
+    ) -> Result<Document, WriteError> {
+        let call = database.run_command(command);
+        let answer = match session {
+            Some(session) => call.session(session).await,
+            None => call.await,
+        };
+        let answer = answer.map_err(|error| self.write_error(&error))?;
+        let first = answer
+            .get_array("writeErrors")
+            .ok()
+            .and_then(|errors| errors.first()?.as_document());
+        match first {
+            None => Ok(answer),
+            Some(error) => {
+                let code = error.get_i32("code").unwrap_or_default();
+                let message = error.get_str("errmsg").unwrap_or_default().to_owned();
+                Err(WriteError {
+                    transient: code == WRITE_CONFLICT,
+                    error: self.rejected(code, message),
+                })
+            }
+        }
+    }
+
+    /// The driver's error, and whether the transaction may be tried again.
+    pub(super) fn write_error(&self, error: &Error) -> WriteError {
+        WriteError {
+            transient: error.contains_label(TRANSIENT)
+                && !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
+            error: self.error(error),
+        }
+    }
+}
+
+/// A failed step of a transaction.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    /// Nothing has happened, and trying again may help.
+    pub(super) transient: bool,
+    pub(super) error: StoreError,
+}
+
+/// Pause before a transaction that met another's is tried again: grows to some tens of milliseconds.
+pub(super) fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(1 << attempt.min(5))
+}

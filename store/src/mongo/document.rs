@@ -1,0 +1,174 @@
+//! Rows as documents: the key is `_id`, every other carried column a field of its name in the mapping, which may be a path.
+
+use bytes::Bytes;
+use crossfade_phase::Side;
+use mongodb::bson::{Bson, Document};
+
+use super::value::{Kind, foreign};
+use crate::{Key, Row, StoreError, StoreResult, TableMap};
+
+/// The field of the key.
+pub(super) const ID: &str = "_id";
+
+/// How one table's rows become documents.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    /// By index into the row.
+    fields: Vec<Field>,
+    /// Indexes of the key's columns, in key order.
+    key: Vec<usize>,
+    /// For messages.
+    store: String,
+    table: String,
+}
+
+#[derive(Debug, Clone)]
+struct Field {
+    /// Its name in the mapping, cut at the dots.
+    path: Vec<String>,
+    kind: Kind,
+}
+
+impl Shape {
+    /// Of a table in the store of `side`, which is `store` in messages.
+    pub(super) fn of(table: &TableMap, side: Side, store: &str) -> Shape {
+        let fields = table.columns.iter().map(|column| {
+            let column = column.on(side);
+            Field {
+                path: column.name.split('.').map(str::to_owned).collect(),
+                kind: Kind::of(column),
+            }
+        });
+        Shape {
+            fields: fields.collect(),
+            key: table.key.clone(),
+            store: store.to_owned(),
+            table: table.on(side).name.name.clone(),
+        }
+    }
+
+    /// The collection.
+    pub(super) fn collection(&self) -> &str {
+        &self.table
+    }
+
+    /// The whole document of a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when a value has no exact form.
+    pub(super) fn document(&self, row: &Row) -> StoreResult<Document> {
+        let mut document = Document::new();
+        let id = self
+            .key
+            .iter()
+            .map(|&index| row.0.get(index).and_then(Option::as_ref));
+        let id: Option<Vec<&Bytes>> = id.collect();
+        document.insert(
+            ID,
+            self.id(&id.ok_or_else(|| self.unexpected("a row without its key"))?)?,
+        );
+        for (index, (field, value)) in std::iter::zip(&self.fields, &row.0).enumerate() {
+            if !self.key.contains(&index) {
+                let value = match value {
+                    Some(value) => self.bson(field, value)?,
+                    None => Bson::Null,
+                };
+                put(&mut document, &field.path, value);
+            }
+        }
+        Ok(document)
+    }
+
+    /// `_id` of a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when a value has no exact form.
+    pub(super) fn id_of(&self, key: &Key) -> StoreResult<Bson> {
+        self.id(&key.0.iter().collect::<Vec<_>>())
+    }
+
+    fn id(&self, parts: &[&Bytes]) -> StoreResult<Bson> {
+        let fields = || self.key.iter().map(|&index| &self.fields[index]);
+        if let ([only], Some(field)) = (parts, fields().next()) {
+            return self.bson(field, only);
+        }
+        let mut id = Document::new();
+        for (field, part) in std::iter::zip(fields(), parts) {
+            id.insert(field.path.join("."), self.bson(field, part)?);
+        }
+        Ok(id.into())
+    }
+
+    fn bson(&self, field: &Field, value: &Bytes) -> StoreResult<Bson> {
+        // What PostgreSQL calls a value that is out of the range of its type.
+        field
+            .kind
+            .to_bson(value)
+            .map_err(|inexact| StoreError::Rejected {
+                store: self.store.clone(),
+                sqlstate: "22003".to_owned(),
+                message: format!(
+                    "field \"{}\" of \"{}\": {inexact}",
+                    field.path.join("."),
+                    self.table
+                ),
+                constraint: None,
+            })
+    }
+
+    /// The row of a document. A field that is missing is NULL, like one that is null; a value that the mapping does not write is like no other.
+    pub(super) fn row(&self, document: &Document) -> Row {
+        let values = self.fields.iter().enumerate().map(|(index, field)| {
+            let value = match self.key.iter().position(|key| *key == index) {
+                Some(_) if self.key.len() == 1 => document.get(ID),
+                Some(_) => document
+                    .get_document(ID)
+                    .ok()
+                    .and_then(|id| id.get(field.path.join("."))),
+                None => get(document, &field.path),
+            };
+            match value {
+                None | Some(Bson::Null) => None,
+                Some(value) => Some(
+                    field
+                        .kind
+                        .to_canonical(value)
+                        .unwrap_or_else(|| foreign(value)),
+                ),
+            }
+        });
+        Row(values.collect())
+    }
+
+    pub(super) fn unexpected(&self, what: &str) -> StoreError {
+        StoreError::Unexpected {
+            store: self.store.clone(),
+            what: what.to_owned(),
+        }
+    }
+}
+
+fn put(document: &mut Document, path: &[String], value: Bson) {
+    match path {
+        [] => {}
+        [name] => {
+            document.insert(name, value);
+        }
+        [name, rest @ ..] => {
+            if let Bson::Document(inner) = document
+                .entry(name.clone())
+                .or_insert_with(|| Document::new().into())
+            {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn get<'a>(document: &'a Document, path: &[String]) -> Option<&'a Bson> {
+    match path {
+        [] => None,
+        [name] => document.get(name),
+        [name, rest @ ..] => get(document.get_document(name).ok()?, rest),
+    }
+}

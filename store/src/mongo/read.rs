@@ -1,0 +1,181 @@
+//! Reads of documents, keys and checksums.
+
+use md5::{Digest as _, Md5};
+use mongodb::{
+    Cursor,
+    bson::{Bson, Document, doc},
+};
+
+use super::{
+    MongoStore,
+    document::{ID, Shape},
+};
+use crate::{Digest, Key, KeyRange, Row, StoreResult, TableMap};
+
+/// Documents looked up by one command.
+const KEYS_A_FETCH: usize = 1000;
+
+fn filter(shape: &Shape, range: &KeyRange) -> StoreResult<Document> {
+    let mut bounds = Document::new();
+    for (operator, end) in [("$gt", &range.after), ("$lte", &range.upto)] {
+        if let Some(key) = end {
+            bounds.insert(operator, shape.id_of(key)?);
+        }
+    }
+    Ok(if bounds.is_empty() {
+        bounds
+    } else {
+        doc! { ID: bounds }
+    })
+}
+
+async fn find(
+    store: &MongoStore,
+    shape: &Shape,
+    range: &KeyRange,
+    limit: i64,
+) -> StoreResult<Cursor<Document>> {
+    let database = store.conn.database().await?;
+    database
+        .collection::<Document>(shape.collection())
+        .find(filter(shape, range)?)
+        .sort(doc! { ID: 1 })
+        .limit(limit)
+        .await
+        .map_err(|error| store.conn.error(&error))
+}
+
+async fn next(store: &MongoStore, cursor: &mut Cursor<Document>) -> StoreResult<Option<Document>> {
+    let more = cursor
+        .advance()
+        .await
+        .map_err(|error| store.conn.error(&error))?;
+    if !more {
+        return Ok(None);
+    }
+    let document = cursor.deserialize_current();
+    document.map(Some).map_err(|error| store.conn.error(&error))
+}
+
+pub(super) async fn scan(
+    store: &MongoStore,
+    table: &TableMap,
+    range: &KeyRange,
+    limit: u32,
+) -> StoreResult<Vec<Row>> {
+    let shape = store.shape(table);
+    let mut cursor = find(store, &shape, range, limit.into()).await?;
+    let mut rows = Vec::new();
+    while let Some(document) = next(store, &mut cursor).await? {
+        rows.push(shape.row(&document));
+    }
+    Ok(rows)
+}
+
+pub(super) async fn fetch(
+    store: &MongoStore,
+    table: &TableMap,
+    keys: &[Key],
+) -> StoreResult<Vec<Option<Row>>> {
+    let shape = store.shape(table);
+    let database = store.conn.database().await?;
+    let collection = database.collection::<Document>(shape.collection());
+    let mut found = std::collections::HashMap::with_capacity(keys.len());
+    for keys in keys.chunks(KEYS_A_FETCH) {
+        let ids = keys
+            .iter()
+            .map(|key| shape.id_of(key))
+            .collect::<StoreResult<Vec<Bson>>>()?;
+        let mut cursor = collection
+            .find(doc! { ID: { "$in": ids } })
+            .await
+            .map_err(|error| store.conn.error(&error))?;
+        while let Some(document) = next(store, &mut cursor).await? {
+            let row = shape.row(&document);
+            if let Some(key) = table.key_of(&row) {
+                found.insert(key, row);
+            }
+        }
+    }
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+}
+
+/// As the other adapter computes it inside its server: the sum, over the rows, of the first eight bytes of the MD5 of their text as a record.
+pub(super) async fn digest(
+    store: &MongoStore,
+    table: &TableMap,
+    range: &KeyRange,
+) -> StoreResult<Digest> {
+    let shape = store.shape(table);
+    let mut cursor = find(store, &shape, range, 0).await?;
+    let (mut rows, mut sum, mut last) = (0, 0_i128, None);
+    let mut text = Vec::new();
+    while let Some(document) = next(store, &mut cursor).await? {
+        let row = shape.row(&document);
+        put_record(&row, &mut text);
+        let digest: [u8; 16] = Md5::digest(&text).into();
+        let [first @ .., _, _, _, _, _, _, _, _] = digest;
+        sum += i128::from(i64::from_be_bytes(first));
+        rows += 1;
+        last = table.key_of(&row);
+    }
+    Ok(Digest {
+        rows,
+        sum: sum.to_string(),
+        last,
+    })
+}
+
+/// The text of `record_out`.
+fn put_record(row: &Row, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(b'(');
+    for (index, value) in row.0.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let Some(value) = value else { continue };
+        let quoted = value.is_empty()
+            || value.iter().any(|byte| {
+                matches!(
+                    byte,
+                    b'"' | b'\\' | b'(' | b')' | b',' | b' ' | b'\t'..=b'\r'
+                )
+            });
+        if !quoted {
+            out.extend_from_slice(value);
+            continue;
+        }
+        out.push(b'"');
+        for &byte in value {
+            if matches!(byte, b'"' | b'\\') {
+                out.push(byte);
+            }
+            out.push(byte);
+        }
+        out.push(b'"');
+    }
+    out.push(b')');
+}
+
+pub(super) async fn nth_key(
+    store: &MongoStore,
+    table: &TableMap,
+    range: &KeyRange,
+    nth: u32,
+) -> StoreResult<Option<Key>> {
+    let shape = store.shape(table);
+    let database = store.conn.database().await?;
+    let mut cursor = database
+        .collection::<Document>(shape.collection())
+        .find(filter(&shape, range)?)
+        .sort(doc! { ID: 1 })
+        // By the index alone.
+        .projection(doc! { ID: 1 })
+        .skip(nth.saturating_sub(1).into())
+        .limit(1)
+        .await
+        .map_err(|error| store.conn.error(&error))?;
+    let document = next(store, &mut cursor).await?;
+    Ok(document.and_then(|document| table.key_of(&shape.row(&document))))
+}

@@ -1,0 +1,188 @@
+//! The secondary's part of transactions.
+//!
+//! On a replica set a batch is a transaction with majority write concern. MongoDB makes nobody wait for a document that another transaction has
+//! written: it ends the later one with a WriteConflict, which is tried again until the caller's time is up.
+//!
+//! A server on its own has no transactions. There the batch is written when it is staged, while the primary holds its row locks, so that
+//! both stores order every key alike; should the primary then roll back, the journal has the keys repaired.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::BoxFuture;
+use mongodb::{ClientSession, Database};
+
+use super::{
+    MongoStore,
+    conn::{Deployment, WriteError, pause},
+    document::Shape,
+    write::Commands,
+};
+use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
+
+/// What the connection is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Staged,
+    /// A call was dropped half way, or failed in a way that leaves its outcome open.
+    Lost,
+}
+
+/// See the module.
+pub(super) struct MongoSecondary {
+    store: MongoStore,
+    database: Database,
+    deployment: Deployment,
+    session: Option<ClientSession>,
+    shapes: BTreeMap<TableId, Shape>,
+    state: State,
+}
+
+impl MongoSecondary {
+    /// # Errors
+    /// When no server answers.
+    pub(super) async fn open(
+        store: MongoStore,
+        mapping: Arc<Mapping>,
+    ) -> StoreResult<MongoSecondary> {
+        let deployment = store.conn.deployment().await?;
+        let session = match deployment {
+            Deployment::Transactions => Some(store.conn.session().await?),
+            Deployment::Standalone => None,
+        };
+        let shapes = mapping
+            .tables
+            .iter()
+            .map(|table| (table.id, store.shape(table)))
+            .collect();
+        Ok(MongoSecondary {
+            database: store.conn.database().await?,
+            deployment,
+            session,
+            shapes,
+            state: State::Idle,
+            store,
+        })
+    }
+
+    async fn stage_batch(&mut self, batch: &[(TableId, Change)]) -> StoreResult<()> {
+        self.turn(State::Idle)?;
+        let changes = batch
+            .iter()
+            .map(|(table, change)| self.shapes.get(table).map(|shape| (shape, change)))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| self.unexpected("a table that is not mapped"))?;
+        let commands = match Commands::of(changes, self.deployment) {
+            Ok(commands) => commands,
+            // Nothing was sent.
+            Err(error) => {
+                self.state = State::Idle;
+                return Err(error);
+            }
+        };
+        let mut attempt = 0;
+        loop {
+            match self.write(&commands).await {
+                Ok(()) => {
+                    self.state = State::Staged;
+                    return Ok(());
+                }
+                Err(failed) => {
+                    self.abort().await;
+                    if !failed.transient {
+                        if matches!(failed.error, StoreError::Rejected { .. }) {
+                            self.state = State::Idle;
+                        }
+                        return Err(failed.error);
+                    }
+                }
+            }
+            // For as long as the caller waits.
+            tokio::time::sleep(pause(attempt)).await;
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    async fn write(&mut self, commands: &Commands) -> Result<(), WriteError> {
+        if let Some(session) = &mut self.session {
+            session
+                .start_transaction()
+                .await
+                .map_err(|error| self.store.conn.write_error(&error))?;
+        }
+        commands
+            .run(&self.store, &self.database, self.session.as_mut())
+            .await
+    }
+
+    /// Ends a transaction that failed. Where that fails as well, it ends when the session does.
+    async fn abort(&mut self) {
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.abort_transaction().await
+        {
+            tracing::debug!(%error, "a failed transaction was not aborted");
+        }
+    }
+
+    async fn commit_batch(&mut self) -> StoreResult<()> {
+        self.turn(State::Staged)?;
+        if let Some(session) = &mut self.session {
+            session
+                .commit_transaction()
+                .await
+                .map_err(|error| self.store.conn.error(&error))?;
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    async fn rollback_batch(&mut self) -> StoreResult<()> {
+        self.turn(State::Staged)?;
+        if let Some(session) = &mut self.session {
+            session
+                .abort_transaction()
+                .await
+                .map_err(|error| self.store.conn.error(&error))?;
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    /// Until the call has ended well, the connection counts as lost.
+    fn turn(&mut self, wanted: State) -> StoreResult<()> {
+        if std::mem::replace(&mut self.state, State::Lost) == wanted {
+            Ok(())
+        } else {
+            Err(self.unexpected("a call out of turn"))
+        }
+    }
+
+    fn unexpected(&self, what: &str) -> StoreError {
+        StoreError::Unexpected {
+            store: self.store.conn.url(),
+            what: what.to_owned(),
+        }
+    }
+}
+
+impl Secondary for MongoSecondary {
+    fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.stage_batch(batch))
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(self.commit_batch())
+    }
+
+    fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(self.rollback_batch())
+    }
+
+    fn takes_back(&self) -> bool {
+        self.deployment == Deployment::Transactions
+    }
+
+    fn is_usable(&self) -> bool {
+        self.state == State::Idle
+    }
+}

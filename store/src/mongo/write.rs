@@ -1,0 +1,238 @@
+//! Writes of documents.
+
+use std::collections::BTreeMap;
+
+use crossfade_phase::Side;
+use mongodb::{
+    ClientSession, Database,
+    bson::{Bson, Document, doc},
+    error::ErrorKind,
+};
+
+use super::{
+    MongoStore,
+    conn::{DUPLICATE_KEY, Deployment, WriteError, pause},
+    document::{ID, Shape},
+};
+use crate::{Change, Row, StoreResult, TableMap};
+
+/// Documents of one command. The server takes 100,000 and 48 MB.
+const COMMAND_ROWS: usize = 1000;
+/// Bytes of one command, of the documents' own.
+const COMMAND_BYTES: usize = 12 << 20;
+
+/// Commands for a batch whose changes have no order among each other but that of a key: upserts, then deletes, a command a collection.
+pub(super) struct Commands(Vec<Document>);
+
+impl Commands {
+    /// # Errors
+    /// When a value has no exact form.
+    pub(super) fn of<'a>(
+        changes: impl IntoIterator<Item = (&'a Shape, &'a Change)>,
+        deployment: Deployment,
+    ) -> StoreResult<Commands> {
+        let mut upserts: BTreeMap<&str, Vec<(Bson, Document)>> = BTreeMap::new();
+        let mut deletes: BTreeMap<&str, Vec<Bson>> = BTreeMap::new();
+        let mut commands = Vec::new();
+        for (shape, change) in changes {
+            match change {
+                Change::Upsert(row) => {
+                    let document = shape.document(row)?;
+                    let id = document.get(ID).cloned().unwrap_or(Bson::Null);
+                    upserts
+                        .entry(shape.collection())
+                        .or_default()
+                        .push((id, document));
+                }
+                Change::Delete(key) => {
+                    let id = shape.id_of(key)?;
+                    if deployment == Deployment::Transactions {
+                        // A delete that finds nothing writes nothing, and so meets nobody who is about to insert the document (trap 1).
+                        let touched = doc! { ID: id.clone() };
+                        upserts
+                            .entry(shape.collection())
+                            .or_default()
+                            .push((id.clone(), touched));
+                    }
+                    deletes.entry(shape.collection()).or_default().push(id);
+                }
+            }
+        }
+        for (collection, documents) in upserts {
+            let mut updates = Vec::new();
+            let mut bytes = 0;
+            for (id, document) in documents {
+                bytes += mongodb::bson::serialize_to_vec(&document).map_or(0, |bytes| bytes.len());
+                updates.push(Bson::from(
+                    doc! { "q": { ID: id }, "u": document, "upsert": true },
+                ));
+                if updates.len() >= COMMAND_ROWS || bytes >= COMMAND_BYTES {
+                    bytes = 0;
+                    commands.push(
+                        doc! { "update": collection, "updates": std::mem::take(&mut updates) },
+                    );
+                }
+            }
+            if !updates.is_empty() {
+                commands.push(doc! { "update": collection, "updates": updates });
+            }
+        }
+        for (collection, ids) in deletes {
+            for ids in ids.chunks(COMMAND_ROWS) {
+                commands.push(doc! {
+                    "delete": collection,
+                    "deletes": [{ "q": { ID: { "$in": ids.to_vec() } }, "limit": 0 }],
+                });
+            }
+        }
+        Ok(Commands(commands))
+    }
+
+    /// Runs them.
+    ///
+    /// # Errors
+    /// The first error; without a session, what came before it stays.
+    pub(super) async fn run(
+        &self,
+        store: &MongoStore,
+        database: &Database,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<(), WriteError> {
+        for command in &self.0 {
+            let mut command = command.clone();
+            if session.is_none() {
+                command.insert("writeConcern", doc! { "w": "majority" });
+            }
+            store
+                .conn
+                .write(database, command, session.as_deref_mut())
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies changes in one transaction; on a server without transactions one after the other, which may be done again.
+pub(super) async fn apply(
+    store: &MongoStore,
+    table: &TableMap,
+    changes: &[Change],
+) -> StoreResult<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let shape = store.shape(table);
+    let deployment = store.conn.deployment().await?;
+    let database = store.conn.database().await?;
+    // Where a key is deleted and written anew, its order matters: one run for each stretch without a second change of a key.
+    let runs = stretches(table, store.side, changes);
+    let runs = runs
+        .iter()
+        .map(|run| Commands::of(run.iter().map(|change| (&shape, change)), deployment))
+        .collect::<StoreResult<Vec<_>>>()?;
+    if deployment == Deployment::Standalone {
+        for run in &runs {
+            run.run(store, &database, None)
+                .await
+                .map_err(|failed| failed.error)?;
+        }
+        return Ok(());
+    }
+    let mut session = store.conn.session().await?;
+    let mut attempt = 0;
+    loop {
+        let outcome = transaction(store, &database, &mut session, &runs).await;
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(failed) if failed.transient && attempt < ATTEMPTS => {
+                tokio::time::sleep(pause(attempt)).await;
+                attempt += 1;
+            }
+            Err(failed) => return Err(failed.error),
+        }
+    }
+}
+
+/// Attempts of a transaction that meets others: about a second.
+const ATTEMPTS: u32 = 40;
+
+async fn transaction(
+    store: &MongoStore,
+    database: &Database,
+    session: &mut ClientSession,
+    runs: &[Commands],
+) -> Result<(), WriteError> {
+    let driver = |error: &mongodb::error::Error| store.conn.write_error(error);
+    session
+        .start_transaction()
+        .await
+        .map_err(|error| driver(&error))?;
+    for run in runs {
+        if let Err(failed) = run.run(store, database, Some(session)).await {
+            // The server has ended it, or ends it with the session.
+            drop(session.abort_transaction().await);
+            return Err(failed);
+        }
+    }
+    session
+        .commit_transaction()
+        .await
+        .map_err(|error| driver(&error))
+}
+
+/// Cuts changes where a key comes a second time.
+fn stretches<'a>(table: &TableMap, _side: Side, changes: &'a [Change]) -> Vec<&'a [Change]> {
+    let mut seen = std::collections::HashSet::new();
+    let mut cuts = vec![0];
+    for (index, change) in changes.iter().enumerate() {
+        let key = match change {
+            Change::Upsert(row) => table.key_of(row),
+            Change::Delete(key) => Some(key.clone()),
+        };
+        if !seen.insert(key.clone()) {
+            cuts.push(index);
+            seen.clear();
+            seen.insert(key);
+        }
+    }
+    cuts.push(changes.len());
+    cuts.windows(2)
+        .map(|ends| &changes[ends[0]..ends[1]])
+        .collect()
+}
+
+/// Inserts the rows whose key is absent; says how many. Where it fails, some may have been inserted.
+pub(super) async fn insert_absent(
+    store: &MongoStore,
+    table: &TableMap,
+    rows: &[Row],
+) -> StoreResult<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let shape = store.shape(table);
+    let documents = rows
+        .iter()
+        .map(|row| shape.document(row))
+        .collect::<StoreResult<Vec<_>>>()?;
+    let count = documents.len() as u64;
+    let database = store.conn.database().await?;
+    let collection = database.collection::<Document>(shape.collection());
+    // Unordered: the server goes on behind a key that is there.
+    let Err(error) = collection.insert_many(documents).ordered(false).await else {
+        return Ok(count);
+    };
+    let ErrorKind::InsertMany(many) = error.kind.as_ref() else {
+        return Err(store.conn.error(&error));
+    };
+    let errors = many.write_errors.as_deref().unwrap_or_default();
+    let there = |error: &&mongodb::error::IndexedWriteError| {
+        error.code == DUPLICATE_KEY && error.message.contains("index: _id_")
+    };
+    let absent = errors.iter().find(|error| !there(error));
+    match absent {
+        Some(refused) => Err(store.conn.rejected(refused.code, refused.message.clone())),
+        None if many.write_concern_error.is_some() => Err(store.conn.error(&error)),
+        None => Ok(count - errors.len() as u64),
+    }
+}

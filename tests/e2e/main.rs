@@ -10,6 +10,7 @@
 mod shop;
 
 mod failures;
+mod mongo;
 mod operator;
 mod reads;
 mod walk;

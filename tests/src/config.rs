@@ -36,6 +36,13 @@ impl ConfigBuilder {
         }
     }
 
+    /// Another new store.
+    #[must_use]
+    pub fn new_url(mut self, url: &str) -> Self {
+        self.new = format!("url = \"{url}\"\n");
+        self
+    }
+
     /// Adds a toggle. `tables` is TOML as in a real file: `[toggle.NAME.table.orders]` and what follows.
     #[must_use]
     pub fn toggle(mut self, name: &str, phase: &str, tables: &str) -> Self {

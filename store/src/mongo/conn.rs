@@ -1,11 +1,15 @@
 //! The driver's client for one store, and its errors in the store's own terms.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use crossfade_config::{StoreConfig, TlsMode};
 use mongodb::{
     Client, ClientSession, Database,
-    bson::{Document, doc},
+    bson::{Bson, Document, doc},
     error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT},
     options::{
         ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
@@ -22,6 +26,15 @@ pub(super) const WRITE_CONFLICT: i32 = 112;
 /// Label of errors after which the whole transaction may be tried again.
 const TRANSIENT: &str = "TransientTransactionError";
 
+/// How our connections are called.
+const APP_NAME: &str = "crossfade";
+/// A transaction of ours that is idle for as long as this was left behind: none takes so long.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+/// Time between two looks for such transactions.
+const LOOK: Duration = Duration::from_millis(500);
+/// Attempts at a document from which on somebody may have left a transaction behind that has written it.
+const PATIENCE: u32 = 5;
+
 /// What kind of deployment answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deployment {
@@ -36,6 +49,8 @@ pub(super) enum Deployment {
 pub(super) struct Conn {
     config: StoreConfig,
     client: OnceCell<(Client, Deployment)>,
+    /// When transactions that were left behind were last looked for.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Conn {
@@ -43,6 +58,7 @@ impl Conn {
         Conn {
             config,
             client: OnceCell::new(),
+            looked: Mutex::default(),
         }
     }
 
@@ -106,7 +122,7 @@ impl Conn {
             host: url.host.clone(),
             port: Some(url.port),
         }];
-        options.app_name = Some("crossfade".to_owned());
+        options.app_name = Some(APP_NAME.to_owned());
         options.repl_set_name = param("replicaSet").cloned();
         // One host and no name of a set: that host, whatever it says of others.
         options.direct_connection = match param("directConnection") {
@@ -228,15 +244,66 @@ impl Conn {
     }
 }
 
+impl Conn {
+    /// Waits before a transaction that met another's is tried again.
+    ///
+    /// MongoDB does not end a transaction with the connection of a proxy that was killed: it stays for a minute, and its documents with it.
+    /// So one of ours that is idle for long is ended by whoever meets it. Had its proxy only been slow, its commit fails, and its keys are
+    /// repaired.
+    pub(super) async fn pause(&self, attempt: u32) {
+        if attempt >= PATIENCE
+            && self.may_look()
+            && let Err(error) = self.end_what_was_left_behind().await
+        {
+            tracing::warn!(%error, "transactions of a proxy that is gone cannot be ended; MongoDB ends them after transactionLifetimeLimitSeconds");
+        }
+        // Up to some tens of milliseconds.
+        tokio::time::sleep(Duration::from_millis(1 << attempt.min(5))).await;
+    }
+
+    fn may_look(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        if due {
+            *looked = Some(Instant::now());
+        }
+        due
+    }
+
+    async fn end_what_was_left_behind(&self) -> mongodb::error::Result<()> {
+        let Some((client, _)) = self.client.get() else {
+            return Ok(());
+        };
+        let admin = client.database("admin");
+        let open_us = i64::try_from(LEFT_BEHIND.as_micros()).unwrap_or(i64::MAX);
+        let pipeline = [
+            // With an account: its own, which it may see and end without further rights.
+            doc! { "$currentOp": { "allUsers": self.config.url.user.is_empty(), "idleSessions": true } },
+            doc! { "$match": { "active": false, "appName": APP_NAME, "transaction.timeOpenMicros": { "$gte": open_us } } },
+            doc! { "$project": { "lsid.id": 1 } },
+        ];
+        let mut found = admin.aggregate(pipeline).await?;
+        let mut sessions = Vec::new();
+        while found.advance().await? {
+            if let Ok(lsid) = found.deserialize_current()?.get_document("lsid") {
+                sessions.push(Bson::from(lsid.clone()));
+            }
+        }
+        if !sessions.is_empty() {
+            tracing::warn!(
+                transactions = sessions.len(),
+                "transactions that a proxy left behind are ended"
+            );
+            admin.run_command(doc! { "killSessions": sessions }).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A failed step of a transaction.
 #[derive(Debug)]
 pub(super) struct WriteError {
     /// Nothing has happened, and trying again may help.
     pub(super) transient: bool,
     pub(super) error: StoreError,
-}
-
-/// Pause before a transaction that met another's is tried again: grows to some tens of milliseconds.
-pub(super) fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(1 << attempt.min(5))
 }

@@ -6,7 +6,7 @@ use mongodb::{
     bson::{Document, doc, oid::ObjectId},
 };
 
-use super::{MongoStore, conn::pause, document::ID};
+use super::{MongoStore, conn::Deployment, document::ID};
 use crate::{Key, LockedRow, Row, StoreResult, TableMap};
 
 /// A field that is never committed.
@@ -28,8 +28,20 @@ pub(super) async fn lock_row(
     let shape = store.shape(table);
     let database = store.conn.database().await?;
     let collection = database.collection::<Document>(shape.collection());
-    let mut session = store.conn.session().await?;
     let id = shape.id_of(key)?;
+    if store.conn.deployment().await? == Deployment::Standalone {
+        // Nothing can be held there. Such a server is never a primary, whose locks alone order anything.
+        let found = collection.find_one(doc! { ID: id }).await;
+        let row = found
+            .map_err(|error| store.conn.error(&error))?
+            .map(|document| shape.row(&document));
+        return Ok(Box::new(Locked {
+            row,
+            store: store.clone(),
+            session: None,
+        }));
+    }
+    let mut session = store.conn.session().await?;
     let mut attempt = 0;
     let found = loop {
         session
@@ -49,7 +61,7 @@ pub(super) async fn lock_row(
                 if !failed.transient || attempt >= ATTEMPTS {
                     return Err(failed.error);
                 }
-                tokio::time::sleep(pause(attempt)).await;
+                store.conn.pause(attempt).await;
                 attempt += 1;
             }
         }

@@ -13,7 +13,7 @@ use mongodb::{ClientSession, Database};
 
 use super::{
     MongoStore,
-    conn::{Deployment, WriteError, pause},
+    conn::{Deployment, WriteError},
     document::Shape,
     write::Commands,
 };
@@ -98,7 +98,7 @@ impl MongoSecondary {
                 }
             }
             // For as long as the caller waits.
-            tokio::time::sleep(pause(attempt)).await;
+            self.store.conn.pause(attempt).await;
             attempt = attempt.saturating_add(1);
         }
     }

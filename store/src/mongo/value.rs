@@ -179,8 +179,11 @@ impl Kind {
             Kind::Timestamp => match i64::from_be_bytes(fixed(bytes)?) {
                 i64::MAX => Bson::MaxKey,
                 i64::MIN => Bson::MinKey,
-                // PostgreSQL's range ends long before that of 64 bits.
-                us => Bson::Int64(us.saturating_add(EPOCH_US)),
+                us => match us.checked_add(EPOCH_US) {
+                    Some(us) => Bson::Int64(us),
+                    // The last thirty years of PostgreSQL's calendar; numbers sort together.
+                    None => decimal::parse(&(i128::from(us) + i128::from(EPOCH_US)).to_string())?,
+                },
             },
             Kind::Time | Kind::Money => Bson::Int64(i64::from_be_bytes(fixed(bytes)?)),
             Kind::TimeTz => {
@@ -239,6 +242,10 @@ impl Kind {
             (Kind::Timestamp, Bson::MaxKey) => i64::MAX.to_be_bytes().to_vec(),
             (Kind::Timestamp, Bson::MinKey) => i64::MIN.to_be_bytes().to_vec(),
             (Kind::Timestamp, Bson::Int64(us)) => us.checked_sub(EPOCH_US)?.to_be_bytes().to_vec(),
+            (Kind::Timestamp, Bson::Decimal128(late)) => {
+                let us = decimal::print(late)?.parse::<i128>().ok()? - i128::from(EPOCH_US);
+                i64::try_from(us).ok()?.to_be_bytes().to_vec()
+            }
             (Kind::Time | Kind::Money, Bson::Int64(value)) => value.to_be_bytes().to_vec(),
             (Kind::TimeTz, Bson::Document(value)) => {
                 let mut bytes = value.get_i64("us").ok()?.to_be_bytes().to_vec();

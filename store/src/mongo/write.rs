@@ -11,7 +11,7 @@ use mongodb::{
 
 use super::{
     MongoStore,
-    conn::{DUPLICATE_KEY, Deployment, WriteError, pause},
+    conn::{DUPLICATE_KEY, Deployment, WriteError},
     document::{ID, Shape},
 };
 use crate::{Change, Row, StoreResult, TableMap};
@@ -145,7 +145,7 @@ pub(super) async fn apply(
         match outcome {
             Ok(()) => return Ok(()),
             Err(failed) if failed.transient && attempt < ATTEMPTS => {
-                tokio::time::sleep(pause(attempt)).await;
+                store.conn.pause(attempt).await;
                 attempt += 1;
             }
             Err(failed) => return Err(failed.error),

@@ -1,0 +1,72 @@
+//! Crashes and sick stores.
+
+use crossfade_tests::{Mongod, Traffic};
+
+use super::Documents;
+
+#[tokio::test]
+async fn trap_03_the_proxy_is_killed_under_load() {
+    let mut documents = Documents::shop().await;
+    for round in 0..3 {
+        let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
+        traffic.progress(40 + round * 17).await;
+        documents.proxy.kill9();
+        let report = traffic.stop().await;
+        assert!(report.operations > 0);
+        documents.proxy.restart().await;
+        documents.proxy.drained().await;
+        documents.verify();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
+    let mut documents = Documents::shop().await;
+    let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
+    traffic.progress(50).await;
+    documents.server.kill9();
+    traffic.progress(50).await;
+    documents.server.restart().await;
+    traffic.progress(50).await;
+    documents.server.freeze();
+    traffic.progress(20).await;
+    documents.server.thaw();
+    traffic.progress(50).await;
+    let report = traffic.stop().await;
+    assert_eq!(report.errors, [""; 0]);
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn a_server_without_transactions_is_named_and_served() {
+    let documents = Documents::shop_on(Mongod::standalone().await).await;
+    let check = documents.proxy.cli(&["check"]);
+    assert!(
+        check.stdout.contains("without a replica set"),
+        "{}",
+        check.stdout
+    );
+    let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
+    traffic.progress(100).await;
+    let report = traffic.stop().await;
+    assert_eq!(report.errors, [""; 0]);
+    // Written before the primary refuses it, and repaired.
+    documents
+        .old()
+        .run(
+            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$;
+             CREATE CONSTRAINT TRIGGER never AFTER UPDATE ON counters DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.value = 777) EXECUTE FUNCTION never()",
+        )
+        .await;
+    let client = documents.client().await;
+    let refused = client
+        .execute(
+            "UPDATE counters SET value = 777 WHERE name = 'counter 2'",
+            &[],
+        )
+        .await;
+    assert!(refused.is_err());
+    documents.proxy.drained().await;
+    documents.verify();
+}

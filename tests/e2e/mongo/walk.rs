@@ -1,0 +1,99 @@
+//! The phases that MongoDB is served in.
+
+use crossfade_tests::Traffic;
+use mongodb::bson::{Bson, doc};
+
+use super::{DATABASE, Documents};
+
+#[tokio::test]
+async fn traffic_goes_on_through_every_phase_up_to_four_and_back() {
+    let mut documents = Documents::shop().await;
+    let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
+    for phase in ["dual-read", "dual-write", "use-old", "dual-write"] {
+        traffic.progress(50).await;
+        documents.proxy.flip(phase).await;
+    }
+    traffic.progress(50).await;
+    // What was written in phase 2 is copied now.
+    documents.proxy.cli(&["backfill"]).expect(0);
+    documents.proxy.cli(&["verify", "--repair"]).expect(0);
+    documents.verify();
+    documents.proxy.flip("dual-read").await;
+    traffic.progress(100).await;
+    let report = traffic.stop().await;
+    assert_eq!(report.errors, [""; 0]);
+    documents.proxy.drained().await;
+    documents.verify();
+    let metrics = documents.proxy.metrics().await;
+    let mismatches = metrics.sum("crossfade_read_mismatches_total", &[]);
+    assert_eq!(mismatches.unwrap_or_default(), 0.0);
+}
+
+#[tokio::test]
+async fn a_phase_that_runs_sql_on_documents_is_refused_with_what_to_do() {
+    let mut documents = Documents::shop().await;
+    documents.proxy.flip("dual-read").await;
+    documents.proxy.drained().await;
+    let why = documents.proxy.flip_refused("new-primary").await;
+    assert!(
+        why.contains("phases 1 to 4") && why.contains("dual-read"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn keys_become_ids_and_columns_fields() {
+    let documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE TABLE people (id int PRIMARY KEY, name text, city text, zip text, secret text);
+         CREATE TABLE seats (room text, number int, holder text, PRIMARY KEY (number, room));",
+        "[toggle.shop.table.people]\ntarget = \"persons\"\ncolumn.city = \"address.city\"\ncolumn.zip = \"address.zip\"\ncolumn.secret = false\n\
+         [toggle.shop.table.seats]\n",
+    )
+    .await;
+    documents
+        .run(
+            "INSERT INTO people VALUES (1, 'Ann', 'Bern', NULL, 's'), (2, NULL, NULL, '3000', 's');
+             INSERT INTO seats VALUES ('a', 7, 'Ann'); DELETE FROM people WHERE id = 2",
+        )
+        .await;
+    documents.proxy.drained().await;
+    let people = documents.server.documents(DATABASE, "persons").await;
+    let ann = doc! { "_id": 1, "name": "Ann", "address": { "city": "Bern", "zip": Bson::Null } };
+    assert_eq!(people, [ann]);
+    let seats = documents.server.documents(DATABASE, "seats").await;
+    assert_eq!(
+        seats,
+        [doc! { "_id": { "number": 7, "room": "a" }, "holder": "Ann" }]
+    );
+    documents.complete();
+}
+
+#[tokio::test]
+async fn a_document_that_others_changed_is_found_and_repaired() {
+    let documents = Documents::shop().await;
+    let orders = documents
+        .server
+        .database(DATABASE)
+        .await
+        .collection::<mongodb::bson::Document>("orders");
+    // Another value, a value of another type, one that is gone, and one too many.
+    let by = |id: i64| doc! { "_id": id };
+    orders
+        .update_one(by(1), doc! { "$set": { "customer": "?" } })
+        .await
+        .unwrap();
+    orders
+        .update_one(by(2), doc! { "$set": { "total": "2.00" } })
+        .await
+        .unwrap();
+    orders.delete_one(by(3)).await.unwrap();
+    orders.insert_one(by(999)).await.unwrap();
+    let found = documents.proxy.cli(&["verify"]);
+    assert_ne!(found.status, 0, "{}", found.stdout);
+    for key in ["1", "2", "3", "999"] {
+        assert!(found.stdout.contains(key), "{}", found.stdout);
+    }
+    documents.proxy.cli(&["verify", "--repair"]).expect(0);
+    documents.verify();
+}

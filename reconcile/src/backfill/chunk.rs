@@ -1,8 +1,8 @@
 //! One chunk.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
 
-use crossfade_store::{Form, Key, KeyRange, Row, Store};
+use crossfade_store::{Form, Key, KeyRange, Row, Store, StoreResult};
 use tokio::time::Instant;
 
 use super::{
@@ -117,9 +117,7 @@ async fn from_primary(
         How::Absent
     };
     let done = insert(run, how, keys, rows).await?;
-    let now = run
-        .source()
-        .fetch(run.map(), keys, Form::Own)
+    let now = look_again(run, within, keys)
         .await
         .during("looking again at copied rows", run.map())?;
     let moved = std::iter::zip(rows, &now).map(|(then, now)| now.as_ref() != Some(then));
@@ -139,6 +137,30 @@ async fn from_primary(
         copied: done.copied,
         stuck: None,
     })
+}
+
+/// The rows of `keys` as they are now in the source. They lie side by side, so one pass over their range is cheaper than a lookup for each.
+async fn look_again(run: &Run, within: &KeyRange, keys: &[Key]) -> StoreResult<Vec<Option<Row>>> {
+    let limit = u32::try_from(keys.len().saturating_mul(2)).unwrap_or(u32::MAX);
+    let there = run
+        .source()
+        .scan(run.map(), within, limit, Form::Own)
+        .await?;
+    if there.len() >= limit as usize {
+        // Many came in between; the range may go on behind the last one.
+        return run.source().fetch(run.map(), keys, Form::Own).await;
+    }
+    let unmoved = there.len() == keys.len()
+        && std::iter::zip(keys, &there)
+            .all(|(key, row)| run.map().key_of(row).as_ref() == Some(key));
+    if unmoved {
+        return Ok(there.into_iter().map(Some).collect());
+    }
+    let mut found: HashMap<Key, Row> = there
+        .into_iter()
+        .filter_map(|row| Some((run.map().key_of(&row)?, row)))
+        .collect();
+    Ok(keys.iter().map(|key| found.remove(key)).collect())
 }
 
 /// Whether a refused key is among the moved ones already.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use crossfade_phase::Side;
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::{Bson, Document, RawBson, RawDocumentBuf, cstr, raw::CString};
 
 use super::value::{Kind, foreign};
 use crate::{Key, Row, StoreError, StoreResult, TableMap};
@@ -26,6 +26,8 @@ pub(super) struct Shape {
 struct Field {
     /// Its name in the mapping, cut at the dots.
     path: Vec<String>,
+    /// The same, where it is a field of the document itself.
+    plain: Option<CString>,
     kind: Kind,
 }
 
@@ -34,8 +36,10 @@ impl Shape {
     pub(super) fn of(table: &TableMap, side: Side, store: &str) -> Shape {
         let fields = table.columns.iter().map(|column| {
             let column = column.on(side);
+            let plain = (!column.name.contains('.')).then_some(column.name.as_str());
             Field {
                 path: column.name.split('.').map(str::to_owned).collect(),
+                plain: plain.and_then(|name| CString::try_from(name).ok()),
                 kind: Kind::of(column),
             }
         });
@@ -74,6 +78,36 @@ impl Shape {
                     None => Bson::Null,
                 };
                 put(&mut document, &field.path, value);
+            }
+        }
+        Ok(document)
+    }
+
+    /// [`Shape::document`] as the bytes that are sent. Without a detour where every column is a field of the document itself.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn raw_document(&self, row: &Row) -> StoreResult<RawDocumentBuf> {
+        let odd = || self.unexpected("a value that BSON does not take");
+        let raw = |bson: Bson| RawBson::try_from(bson).map_err(|_| odd());
+        if self.fields.iter().any(|field| field.plain.is_none()) {
+            return RawDocumentBuf::try_from(&self.document(row)?).map_err(|_| odd());
+        }
+        let mut document = RawDocumentBuf::new();
+        let id: Option<Vec<&Bytes>> = self
+            .key
+            .iter()
+            .map(|&index| row.0.get(index).and_then(Option::as_ref))
+            .collect();
+        let id = id.ok_or_else(|| self.unexpected("a row without its key"))?;
+        document.append(cstr!("_id"), raw(self.id(&id)?)?);
+        for (index, (field, value)) in std::iter::zip(&self.fields, &row.0).enumerate() {
+            let Some(name) = field.plain.as_ref().filter(|_| !self.key.contains(&index)) else {
+                continue;
+            };
+            match value {
+                Some(value) => document.append(name, raw(self.bson(field, value)?)?),
+                None => document.append(name, RawBson::Null),
             }
         }
         Ok(document)

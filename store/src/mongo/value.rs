@@ -7,6 +7,8 @@ mod array;
 mod decimal;
 mod hex;
 mod json;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use mongodb::bson::{Binary, Bson, Uuid, doc, spec::BinarySubtype};

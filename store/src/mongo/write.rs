@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crossfade_phase::Side;
 use mongodb::{
     ClientSession, Database,
-    bson::{Bson, Document, doc},
+    bson::{Bson, Document, RawDocumentBuf, doc},
     error::ErrorKind,
 };
 
@@ -213,11 +213,11 @@ pub(super) async fn insert_absent(
     let shape = store.shape(table);
     let documents = rows
         .iter()
-        .map(|row| shape.document(row))
+        .map(|row| shape.raw_document(row))
         .collect::<StoreResult<Vec<_>>>()?;
     let count = documents.len() as u64;
     let database = store.conn.database().await?;
-    let collection = database.collection::<Document>(shape.collection());
+    let collection = database.collection::<RawDocumentBuf>(shape.collection());
     // Unordered: the server goes on behind a key that is there.
     let Err(error) = collection.insert_many(documents).ordered(false).await else {
         return Ok(count);

@@ -9,7 +9,7 @@ use std::{
 use crossfade_config::{StoreConfig, TlsMode};
 use mongodb::{
     Client, ClientSession, Database,
-    bson::{Bson, Document, doc},
+    bson::{Bson, Document, RawDocumentBuf, doc},
     error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT},
     options::{
         ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
@@ -208,10 +208,10 @@ impl Conn {
     pub(super) async fn write(
         &self,
         database: &Database,
-        command: Document,
+        command: RawDocumentBuf,
         session: Option<&mut ClientSession>,
     ) -> Result<Document, WriteError> {
-        let call = database.run_command(command);
+        let call = database.run_raw_command(command);
         let answer = match session {
             Some(session) => call.session(session).await,
             None => call.await,

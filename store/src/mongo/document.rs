@@ -62,15 +62,7 @@ impl Shape {
     /// [`StoreError::Rejected`] when a value has no exact form.
     pub(super) fn document(&self, row: &Row) -> StoreResult<Document> {
         let mut document = Document::new();
-        let id = self
-            .key
-            .iter()
-            .map(|&index| row.0.get(index).and_then(Option::as_ref));
-        let id: Option<Vec<&Bytes>> = id.collect();
-        document.insert(
-            ID,
-            self.id(&id.ok_or_else(|| self.unexpected("a row without its key"))?)?,
-        );
+        document.insert(ID, self.id_of_row(row)?);
         for (index, (field, value)) in std::iter::zip(&self.fields, &row.0).enumerate() {
             if !self.key.contains(&index) {
                 let value = match value {
@@ -94,13 +86,7 @@ impl Shape {
             return RawDocumentBuf::try_from(&self.document(row)?).map_err(|_| odd());
         }
         let mut document = RawDocumentBuf::new();
-        let id: Option<Vec<&Bytes>> = self
-            .key
-            .iter()
-            .map(|&index| row.0.get(index).and_then(Option::as_ref))
-            .collect();
-        let id = id.ok_or_else(|| self.unexpected("a row without its key"))?;
-        document.append(cstr!("_id"), raw(self.id(&id)?)?);
+        document.append(cstr!("_id"), raw(self.id_of_row(row)?)?);
         for (index, (field, value)) in std::iter::zip(&self.fields, &row.0).enumerate() {
             let Some(name) = field.plain.as_ref().filter(|_| !self.key.contains(&index)) else {
                 continue;
@@ -119,6 +105,31 @@ impl Shape {
     /// [`StoreError::Rejected`] when a value has no exact form.
     pub(super) fn id_of(&self, key: &Key) -> StoreResult<Bson> {
         self.id(&key.0.iter().collect::<Vec<_>>())
+    }
+
+    /// `_id` of a row.
+    ///
+    /// # Errors
+    /// As [`Shape::id_of`].
+    pub(super) fn id_of_row(&self, row: &Row) -> StoreResult<Bson> {
+        let parts = self
+            .key
+            .iter()
+            .map(|&index| row.0.get(index).and_then(Option::as_ref));
+        let parts: Option<Vec<&Bytes>> = parts.collect();
+        self.id(&parts.ok_or_else(|| self.unexpected("a row without its key"))?)
+    }
+
+    /// A filter for the document of this `_id`.
+    ///
+    /// # Errors
+    /// When BSON does not take it.
+    pub(super) fn raw_id(&self, id: Bson) -> StoreResult<RawDocumentBuf> {
+        let raw =
+            RawBson::try_from(id).map_err(|_| self.unexpected("a key that BSON does not take"))?;
+        let mut filter = RawDocumentBuf::new();
+        filter.append(cstr!("_id"), raw);
+        Ok(filter)
     }
 
     fn id(&self, parts: &[&Bytes]) -> StoreResult<Bson> {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crossfade_phase::Side;
 use mongodb::{
     ClientSession, Database,
-    bson::{Bson, Document, RawDocumentBuf, doc},
+    bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc},
     error::ErrorKind,
 };
 
 use super::{
     MongoStore,
     conn::{DUPLICATE_KEY, Deployment, WriteError},
-    document::{ID, Shape},
+    document::Shape,
 };
 use crate::{Change, Row, StoreResult, TableMap};
 
@@ -22,7 +22,7 @@ const COMMAND_ROWS: usize = 1000;
 const COMMAND_BYTES: usize = 12 << 20;
 
 /// Commands for a batch whose changes have no order among each other but that of a key: upserts, then deletes, a command a collection.
-pub(super) struct Commands(Vec<Document>);
+pub(super) struct Commands(Vec<RawDocumentBuf>);
 
 impl Commands {
     /// # Errors
@@ -31,60 +31,45 @@ impl Commands {
         changes: impl IntoIterator<Item = (&'a Shape, &'a Change)>,
         deployment: Deployment,
     ) -> StoreResult<Commands> {
-        let mut upserts: BTreeMap<&str, Vec<(Bson, Document)>> = BTreeMap::new();
-        let mut deletes: BTreeMap<&str, Vec<Bson>> = BTreeMap::new();
-        let mut commands = Vec::new();
+        let mut upserts: BTreeMap<&str, Statements> = BTreeMap::new();
+        let mut deletes: BTreeMap<&str, Statements> = BTreeMap::new();
         for (shape, change) in changes {
+            let collection = shape.collection();
+            let upserts = upserts.entry(collection).or_default();
             match change {
                 Change::Upsert(row) => {
-                    let document = shape.document(row)?;
-                    let id = document.get(ID).cloned().unwrap_or(Bson::Null);
+                    let id = shape.raw_id(shape.id_of_row(row)?)?;
                     upserts
-                        .entry(shape.collection())
-                        .or_default()
-                        .push((id, document));
+                        .push(rawdoc! { "q": id, "u": shape.raw_document(row)?, "upsert": true });
                 }
                 Change::Delete(key) => {
-                    let id = shape.id_of(key)?;
+                    let id = shape.raw_id(shape.id_of(key)?)?;
                     if deployment == Deployment::Transactions {
                         // A delete that finds nothing writes nothing, and so meets nobody who is about to insert the document (trap 1).
-                        let touched = doc! { ID: id.clone() };
-                        upserts
-                            .entry(shape.collection())
-                            .or_default()
-                            .push((id.clone(), touched));
+                        upserts.push(rawdoc! { "q": id.clone(), "u": id.clone(), "upsert": true });
                     }
-                    deletes.entry(shape.collection()).or_default().push(id);
+                    let delete = rawdoc! { "q": id, "limit": 1 };
+                    deletes.entry(collection).or_default().push(delete);
                 }
             }
         }
-        for (collection, documents) in upserts {
-            let mut updates = Vec::new();
-            let mut bytes = 0;
-            for (id, document) in documents {
-                bytes += mongodb::bson::serialize_to_vec(&document).map_or(0, |bytes| bytes.len());
-                updates.push(Bson::from(
-                    doc! { "q": { ID: id }, "u": document, "upsert": true },
-                ));
-                if updates.len() >= COMMAND_ROWS || bytes >= COMMAND_BYTES {
-                    bytes = 0;
-                    commands.push(
-                        doc! { "update": collection, "updates": std::mem::take(&mut updates) },
-                    );
+        let mut commands = Vec::new();
+        let mut take = |verb, list, all: BTreeMap<&str, Statements>| {
+            for (collection, statements) in all {
+                for array in statements.into_arrays() {
+                    let mut command = RawDocumentBuf::new();
+                    command.append(verb, collection);
+                    command.append(list, array);
+                    if deployment == Deployment::Standalone {
+                        command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
+                    }
+                    commands.push(command);
                 }
             }
-            if !updates.is_empty() {
-                commands.push(doc! { "update": collection, "updates": updates });
-            }
-        }
-        for (collection, ids) in deletes {
-            for ids in ids.chunks(COMMAND_ROWS) {
-                commands.push(doc! {
-                    "delete": collection,
-                    "deletes": [{ "q": { ID: { "$in": ids.to_vec() } }, "limit": 0 }],
-                });
-            }
-        }
+        };
+        take(cstr!("update"), cstr!("updates"), upserts);
+        // Behind all upserts, whose documents they may be.
+        take(cstr!("delete"), cstr!("deletes"), deletes);
         Ok(Commands(commands))
     }
 
@@ -99,16 +84,41 @@ impl Commands {
         mut session: Option<&mut ClientSession>,
     ) -> Result<(), WriteError> {
         for command in &self.0 {
-            let mut command = command.clone();
-            if session.is_none() {
-                command.insert("writeConcern", doc! { "w": "majority" });
-            }
             store
                 .conn
-                .write(database, command, session.as_deref_mut())
+                .write(database, command.clone(), session.as_deref_mut())
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// The statements of one collection, cut into what one command takes.
+#[derive(Default)]
+struct Statements {
+    full: Vec<RawArrayBuf>,
+    last: RawArrayBuf,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Statements {
+    fn push(&mut self, statement: RawDocumentBuf) {
+        let bytes = statement.as_bytes().len();
+        if self.rows >= COMMAND_ROWS || (self.rows > 0 && self.bytes + bytes > COMMAND_BYTES) {
+            self.full.push(std::mem::take(&mut self.last));
+            (self.rows, self.bytes) = (0, 0);
+        }
+        self.last.push(statement);
+        self.rows += 1;
+        self.bytes += bytes;
+    }
+
+    fn into_arrays(mut self) -> Vec<RawArrayBuf> {
+        if self.rows > 0 {
+            self.full.push(self.last);
+        }
+        self.full
     }
 }
 

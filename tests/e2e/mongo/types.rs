@@ -297,3 +297,35 @@ async fn a_key_that_sorts_otherwise_is_refused_before_anything_is_written() {
     let why = proxy.flip_refused("dual-write").await;
     assert!(why.contains("does not sort"), "{why}");
 }
+
+#[tokio::test]
+async fn large_rows_go_through_and_those_beyond_sixteen_megabytes_are_refused() {
+    let documents = Documents::of(
+        Mongod::start().await,
+        "CREATE TABLE files (id int PRIMARY KEY, content text);",
+        "[toggle.shop.table.files]\n",
+    )
+    .await;
+    let mb = |id: u32, size: u32| format!("({id}, repeat('x', {size} * 1024 * 1024))");
+    // More than one command takes, in one transaction.
+    documents
+        .run(&format!(
+            "INSERT INTO files VALUES {}, {}, {}",
+            mb(1, 10),
+            mb(2, 10),
+            mb(3, 1)
+        ))
+        .await;
+    documents.proxy.drained().await;
+    documents.complete();
+    documents
+        .run(&format!("INSERT INTO files VALUES {}", mb(4, 17)))
+        .await;
+    documents.proxy.dirty(1).await;
+    documents
+        .run("UPDATE files SET content = 'small' WHERE id = 1")
+        .await;
+    documents.run("DELETE FROM files WHERE id = 4").await;
+    documents.proxy.drained().await;
+    documents.verify();
+}

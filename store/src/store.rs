@@ -198,6 +198,11 @@ pub trait Secondary: Send {
         })
     }
 
+    /// Whether [`Secondary::commit_and_stage`] is one trip: then a commit that nobody waits for is worth keeping back for a moment.
+    fn commits_with_next(&self) -> bool {
+        false
+    }
+
     /// Drops what was staged.
     fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>>;
 

@@ -128,9 +128,12 @@ async fn run(pool: &Arc<Pool>, worker: usize, mut requests: Vec<Request>, turn: 
         (idle, through)
     };
     let (mut idle, through) = in_turn(life, &mut courtesy, turn).await;
+    idle.courtesy = courtesy;
+    if idle.owed.is_some() && !idle.secondary.commits_with_next() {
+        return commit_now(pool.clone(), worker, idle, Some(permit));
+    }
     drop(permit);
     if through && (idle.owed.is_some() || idle.secondary.is_usable()) {
-        idle.courtesy = courtesy;
         lane::give_back(pool, worker, idle);
     }
 }
@@ -242,7 +245,7 @@ async fn connection(
 fn at_hand(pool: &Arc<Pool>, worker: usize, mapping: &Arc<Mapping>) -> Option<Idle> {
     let (idle, late) = pool.lane(worker).take(mapping);
     for late in late {
-        commit_now(pool.clone(), worker, late);
+        commit_now(pool.clone(), worker, late, None);
     }
     idle
 }
@@ -353,10 +356,16 @@ async fn take_back(idle: &mut Idle, within: Duration) {
     }
 }
 
-/// Sends a commit that no batch came for, in a task of its own.
-pub(super) fn commit_now(pool: Arc<Pool>, worker: usize, mut idle: Idle) {
+/// Sends a commit that goes with no batch, in a task of its own, which keeps the leave to use the connection if there is one.
+pub(super) fn commit_now(
+    pool: Arc<Pool>,
+    worker: usize,
+    mut idle: Idle,
+    permit: Option<OwnedSemaphorePermit>,
+) {
     let Some(owed) = idle.owed.take() else { return };
     tokio::spawn(async move {
+        let _permit = permit;
         let commit = idle.secondary.commit();
         let outcome = match idle.patience.within(owed.within, commit).await {
             Some(outcome) => outcome.map_err(StageError::from),

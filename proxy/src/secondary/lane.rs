@@ -192,7 +192,7 @@ async fn sweep(pool: &Arc<Pool>, worker: usize) {
         tokio::time::sleep(LINGER).await;
         let (late, more) = pool.lane(worker).lingering();
         for idle in late {
-            group::commit_now(pool.clone(), worker, idle);
+            group::commit_now(pool.clone(), worker, idle, None);
         }
         if !more {
             return;

@@ -180,8 +180,23 @@ impl Conn {
                     None => unreachable(),
                 }
             }
+            // What the driver does not even send: a document beyond 16 MB, say.
+            ErrorKind::InvalidArgument { message, .. } => StoreError::Rejected {
+                store: self.url(),
+                sqlstate: "54000".to_owned(),
+                message: message.clone(),
+                constraint: None,
+            },
             ErrorKind::Authentication { message, .. } => self.rejected(18, message.clone()),
             _ => unreachable(),
+        }
+    }
+
+    /// Something in the store that the mapping does not expect.
+    pub(super) fn odd(&self, what: &str) -> StoreError {
+        StoreError::Unexpected {
+            store: self.url(),
+            what: what.to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crossfade_phase::Side;
 use mongodb::bson::{Bson, Document, RawBson, RawDocumentBuf, cstr, raw::CString};
 
-use super::value::{Kind, foreign};
+use super::value::{Kind, decimal_text, foreign};
 use crate::{Key, Row, StoreError, StoreResult, TableMap};
 
 /// The field of the key.
@@ -183,6 +183,36 @@ impl Shape {
             }
         });
         Row(values.collect())
+    }
+
+    /// Whether the key of a row that was read is one that the mapping writes.
+    pub(super) fn is_own(&self, row: &Row) -> bool {
+        self.key.iter().all(|&index| {
+            row.0
+                .get(index)
+                .and_then(Option::as_ref)
+                .is_some_and(|part| !part.starts_with(b"\0"))
+        })
+    }
+
+    /// The same text for the same `_id`, as MongoDB sees it: numbers by their value.
+    pub(super) fn name_of(id: &Bson) -> String {
+        match id {
+            Bson::Decimal128(number) => {
+                let text = decimal_text(number);
+                match text.split_once('.') {
+                    Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                    None => text,
+                }
+            }
+            Bson::Document(parts) => {
+                let parts = parts
+                    .iter()
+                    .map(|(name, part)| format!("{name}={:?}", Shape::name_of(part)));
+                parts.collect::<Vec<_>>().join(",")
+            }
+            other => format!("{other:?}"),
+        }
     }
 
     pub(super) fn unexpected(&self, what: &str) -> StoreError {

@@ -1,8 +1,14 @@
 //! What the preflight has to weigh of one table.
 
+use mongodb::bson::doc;
+
 use crate::{Finding, StoreResult, TableMap};
 
-use super::{MongoStore, conn::Deployment, value::Kind};
+use super::{
+    MongoStore,
+    conn::Deployment,
+    value::{Kind, has_exact_precision},
+};
 
 pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResult<Vec<Finding>> {
     let deployment = store.conn.deployment().await?;
@@ -28,13 +34,13 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
     for (index, column) in table.columns.iter().enumerate() {
         let kind = Kind::of(&column.old);
         let (name, ty) = (&column.old.name, &column.old.type_name);
-        if table.key.contains(&index) && !kind.sorts_alike(column.old.type_oid) {
+        if table.key.contains(&index) && !kind.sorts_alike(&column.old) {
             found(
                 true,
                 format!(
                     "the key column \"{name}\" is of type {ty}, which MongoDB does not sort as PostgreSQL does"
                 ),
-                "name another unique key in `key`: of integers, numeric, text, varchar, uuid, boolean, date, time or timestamps",
+                "name another unique key in `key`: of integers, numeric with a precision of at most 34, text, varchar, uuid, boolean, date, time or timestamps",
             );
         }
         match kind {
@@ -45,7 +51,14 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
                 ),
                 "leave it so, or leave the column out with `column.NAME = false`",
             ),
-            Kind::Numeric if !fits(ty) => found(
+            Kind::Array(element) if *element == Kind::Numeric => found(
+                false,
+                format!(
+                    "the column \"{name}\" of type {ty} may hold numbers of more than 34 digits, which MongoDB has no exact form for: such rows stay in the journal as refused"
+                ),
+                "leave it so where no number is that long",
+            ),
+            Kind::Numeric if !has_exact_precision(&column.old.base_type) => found(
                 false,
                 format!(
                     "the column \"{name}\" of type {ty} may hold numbers of more than 34 digits, which MongoDB has no exact form for: such rows stay in the journal as refused"
@@ -54,6 +67,45 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
             ),
             _ => {}
         }
+    }
+    let paths = |index: usize| table.columns[index].new.name.split('.').collect::<Vec<_>>();
+    let fields: Vec<usize> = (0..table.columns.len())
+        .filter(|index| !table.key.contains(index))
+        .collect();
+    for &outer in &fields {
+        for &inner in fields.iter().filter(|&&inner| inner != outer) {
+            if paths(inner).starts_with(&paths(outer)) {
+                let name = |index: usize| &table.columns[index].new.name;
+                found(
+                    true,
+                    format!(
+                        "the field \"{}\" would lie inside the field \"{}\", which is a value",
+                        name(inner),
+                        name(outer)
+                    ),
+                    "give one of the two columns another name with `column.NAME = \"…\"`",
+                );
+            }
+        }
+    }
+    for &index in table.key.iter().filter(|_| table.key.len() > 1) {
+        let name = &table.columns[index].new.name;
+        if name.contains('.') {
+            found(
+                true,
+                format!(
+                    "the key column \"{name}\" would be a field with a dot in its name inside _id"
+                ),
+                "give it a name without a dot",
+            );
+        }
+    }
+    for what in odd_collection(store, table).await? {
+        found(
+            true,
+            format!("the collection \"{}\" is {what}", table.new.name.name),
+            "name an ordinary collection in `target`, or one that is not there yet",
+        );
     }
     for column in &table.columns {
         if column.new.type_name != column.old.type_name {
@@ -85,11 +137,36 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
     Ok(findings)
 }
 
-/// Whether every value of this `numeric` has at most 34 digits.
-fn fits(ty: &str) -> bool {
-    let precision = ty
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split([',', ')']).next())
-        .and_then(|digits| digits.trim().parse::<u32>().ok());
-    precision.is_some_and(|digits| digits <= 34)
+/// What the collection is that keeps it from holding a table's rows.
+async fn odd_collection(store: &MongoStore, table: &TableMap) -> StoreResult<Vec<&'static str>> {
+    let database = store.conn.database().await?;
+    let name = table.on(store.side).name.name.as_str();
+    let answer = database
+        .run_command(doc! { "listCollections": 1, "filter": { "name": name } })
+        .await
+        .map_err(|error| store.conn.error(&error))?;
+    let found = answer
+        .get_document("cursor")
+        .and_then(|cursor| cursor.get_array("firstBatch"))
+        .ok()
+        .and_then(|batch| batch.first()?.as_document());
+    let Some(found) = found else {
+        return Ok(Vec::new());
+    };
+    let options = found.get_document("options").ok();
+    let has = |name| options.is_some_and(|options| options.contains_key(name));
+    let mut odd = Vec::new();
+    if found.get_str("type").is_ok_and(|kind| kind != "collection") {
+        odd.push("no plain collection (a view or a time series)");
+    }
+    if has("capped") {
+        odd.push("capped: it drops documents by itself");
+    }
+    if has("collation") {
+        odd.push("one with a collation of its own: keys that differ may be the same to it");
+    }
+    if name.starts_with("system.") {
+        odd.push("one of the server's own");
+    }
+    Ok(odd)
 }

@@ -3,10 +3,14 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use mongodb::{
     ClientSession,
-    bson::{Document, doc, oid::ObjectId},
+    bson::{Document, RawDocumentBuf, doc, oid::ObjectId},
 };
 
-use super::{MongoStore, conn::Deployment, document::ID};
+use super::{
+    MongoStore,
+    conn::Deployment,
+    document::{ID, Shape},
+};
 use crate::{Key, LockedRow, Row, StoreResult, TableMap};
 
 /// A field that is never committed.
@@ -27,14 +31,15 @@ pub(super) async fn lock_row(
 ) -> StoreResult<Box<dyn LockedRow>> {
     let shape = store.shape(table);
     let database = store.conn.database().await?;
-    let collection = database.collection::<Document>(shape.collection());
+    let collection = database.collection::<RawDocumentBuf>(shape.collection());
     let id = shape.id_of(key)?;
     if store.conn.deployment().await? == Deployment::Standalone {
         // Nothing can be held there. Such a server is never a primary, whose locks alone order anything.
         let found = collection.find_one(doc! { ID: id }).await;
         let row = found
             .map_err(|error| store.conn.error(&error))?
-            .map(|document| shape.row(&document));
+            .map(|raw| read(store, &shape, &raw))
+            .transpose()?;
         return Ok(Box::new(Locked {
             row,
             store: store.clone(),
@@ -66,7 +71,7 @@ pub(super) async fn lock_row(
             }
         }
     };
-    let row = found.map(|document| shape.row(&document));
+    let row = found.map(|raw| read(store, &shape, &raw)).transpose()?;
     if row.is_none() {
         drop(session.abort_transaction().await);
         return Ok(Box::new(Locked {
@@ -80,6 +85,12 @@ pub(super) async fn lock_row(
         store: store.clone(),
         session: Some(session),
     }))
+}
+
+fn read(store: &MongoStore, shape: &Shape, raw: &RawDocumentBuf) -> StoreResult<Row> {
+    let document = Document::try_from(raw.as_ref());
+    let document = document.map_err(|error| store.conn.odd(&error.to_string()))?;
+    Ok(shape.row(&document))
 }
 
 impl LockedRow for Locked {

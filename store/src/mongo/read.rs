@@ -3,7 +3,7 @@
 use md5::{Digest as _, Md5};
 use mongodb::{
     Cursor,
-    bson::{Bson, Document, doc},
+    bson::{Bson, Document, RawDocument, RawDocumentBuf, doc},
 };
 
 use super::{
@@ -34,10 +34,10 @@ async fn find(
     shape: &Shape,
     range: &KeyRange,
     limit: i64,
-) -> StoreResult<Cursor<Document>> {
+) -> StoreResult<Cursor<RawDocumentBuf>> {
     let database = store.conn.database().await?;
     database
-        .collection::<Document>(shape.collection())
+        .collection::<RawDocumentBuf>(shape.collection())
         .find(filter(shape, range)?)
         .sort(doc! { ID: 1 })
         .limit(limit)
@@ -45,7 +45,10 @@ async fn find(
         .map_err(|error| store.conn.error(&error))
 }
 
-async fn next(store: &MongoStore, cursor: &mut Cursor<Document>) -> StoreResult<Option<Document>> {
+async fn next(
+    store: &MongoStore,
+    cursor: &mut Cursor<RawDocumentBuf>,
+) -> StoreResult<Option<Document>> {
     let more = cursor
         .advance()
         .await
@@ -53,8 +56,27 @@ async fn next(store: &MongoStore, cursor: &mut Cursor<Document>) -> StoreResult<
     if !more {
         return Ok(None);
     }
-    let document = cursor.deserialize_current();
-    document.map(Some).map_err(|error| store.conn.error(&error))
+    document(store, cursor.current()).map(Some)
+}
+
+/// Not by way of serde, which takes a field named `$oid` and its like for what extended JSON means by it.
+fn document(store: &MongoStore, raw: &RawDocument) -> StoreResult<Document> {
+    Document::try_from(raw).map_err(|error| store.conn.odd(&error.to_string()))
+}
+
+/// The row of a document. One whose `_id` is no key of the table belongs to somebody else.
+fn row(store: &MongoStore, shape: &Shape, document: &Document) -> StoreResult<Row> {
+    let row = shape.row(document);
+    if shape.is_own(&row) {
+        return Ok(row);
+    }
+    let id = document.get(ID).cloned().unwrap_or(Bson::Null);
+    Err(store.conn.odd(&format!(
+        "the document with the _id {} ({:?}) of \"{}\", which is no key of the table: remove it or put it elsewhere",
+        id,
+        document.get(ID).map(Bson::element_type),
+        shape.collection()
+    )))
 }
 
 pub(super) async fn scan(
@@ -67,7 +89,7 @@ pub(super) async fn scan(
     let mut cursor = find(store, &shape, range, limit.into()).await?;
     let mut rows = Vec::new();
     while let Some(document) = next(store, &mut cursor).await? {
-        rows.push(shape.row(&document));
+        rows.push(row(store, &shape, &document)?);
     }
     Ok(rows)
 }
@@ -79,25 +101,27 @@ pub(super) async fn fetch(
 ) -> StoreResult<Vec<Option<Row>>> {
     let shape = store.shape(table);
     let database = store.conn.database().await?;
-    let collection = database.collection::<Document>(shape.collection());
+    let collection = database.collection::<RawDocumentBuf>(shape.collection());
     let mut found = std::collections::HashMap::with_capacity(keys.len());
+    let mut names = Vec::with_capacity(keys.len());
     for keys in keys.chunks(KEYS_A_FETCH) {
         let ids = keys
             .iter()
             .map(|key| shape.id_of(key))
             .collect::<StoreResult<Vec<Bson>>>()?;
+        // By what they are, not by how they were written: `5` asks for `5.00` as well.
+        names.extend(ids.iter().map(Shape::name_of));
         let mut cursor = collection
             .find(doc! { ID: { "$in": ids } })
             .await
             .map_err(|error| store.conn.error(&error))?;
         while let Some(document) = next(store, &mut cursor).await? {
-            let row = shape.row(&document);
-            if let Some(key) = table.key_of(&row) {
-                found.insert(key, row);
+            if let Some(id) = document.get(ID) {
+                found.insert(Shape::name_of(id), row(store, &shape, &document)?);
             }
         }
     }
-    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    Ok(names.iter().map(|name| found.get(name).cloned()).collect())
 }
 
 /// As the other adapter computes it inside its server: the sum, over the rows, of the first eight bytes of the MD5 of their text as a record.
@@ -111,7 +135,7 @@ pub(super) async fn digest(
     let (mut rows, mut sum, mut last) = (0, 0_i128, None);
     let mut text = Vec::new();
     while let Some(document) = next(store, &mut cursor).await? {
-        let row = shape.row(&document);
+        let row = row(store, &shape, &document)?;
         put_record(&row, &mut text);
         let digest: [u8; 16] = Md5::digest(&text).into();
         let [first @ .., _, _, _, _, _, _, _, _] = digest;
@@ -167,7 +191,7 @@ pub(super) async fn nth_key(
     let shape = store.shape(table);
     let database = store.conn.database().await?;
     let mut cursor = database
-        .collection::<Document>(shape.collection())
+        .collection::<RawDocumentBuf>(shape.collection())
         .find(filter(&shape, range)?)
         .sort(doc! { ID: 1 })
         // By the index alone.
@@ -176,6 +200,8 @@ pub(super) async fn nth_key(
         .limit(1)
         .await
         .map_err(|error| store.conn.error(&error))?;
-    let document = next(store, &mut cursor).await?;
-    Ok(document.and_then(|document| table.key_of(&shape.row(&document))))
+    match next(store, &mut cursor).await? {
+        Some(document) => Ok(table.key_of(&row(store, &shape, &document)?)),
+        None => Ok(None),
+    }
 }

@@ -118,19 +118,24 @@ impl Kind {
     }
 
     /// Whether MongoDB sorts such values as PostgreSQL sorts them, byte by byte where they are text: what a key has to be.
-    pub(crate) fn sorts_alike(&self, oid: u32) -> bool {
+    ///
+    /// A `numeric` has to have a scale of its own: without one, `4.0` and `4.00` are one key and two texts.
+    pub(crate) fn sorts_alike(&self, column: &Column) -> bool {
         match self {
+            Kind::Numeric => has_exact_precision(&column.base_type),
             Kind::Bool
             | Kind::Int2
             | Kind::Int4
             | Kind::Int8
-            | Kind::Numeric
             | Kind::Uuid
             | Kind::Date
             | Kind::Timestamp
             | Kind::Time => true,
             // Text and varchar; `char(n)` compares without its blanks.
-            Kind::Text => matches!(oid, 25 | 1043),
+            Kind::Text => {
+                let collation = column.collation.as_deref().unwrap_or_default();
+                matches!(column.type_oid, 25 | 1043) && !collation.ends_with("/nondeterministic")
+            }
             _ => false,
         }
     }
@@ -267,6 +272,15 @@ impl Kind {
     }
 }
 
+/// Whether a type's text is that of a `numeric` whose every value has at most 34 digits.
+pub(crate) fn has_exact_precision(ty: &str) -> bool {
+    let precision = ty
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split([',', ')']).next())
+        .and_then(|digits| digits.trim().parse::<u32>().ok());
+    precision.is_some_and(|digits| digits <= 34)
+}
+
 const NOT_CANONICAL: Inexact = inexact("it is not in the canonical text of its type");
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Inexact> {
@@ -278,6 +292,11 @@ fn narrow(wide: f64) -> Option<f32> {
     #[allow(clippy::cast_possible_truncation, reason = "checked right behind")]
     let narrow = wide as f32;
     (f64::from(narrow).to_bits() == wide.to_bits() || wide.is_nan()).then_some(narrow)
+}
+
+/// A number without an exponent, or as the driver writes it.
+pub(crate) fn decimal_text(number: &mongodb::bson::Decimal128) -> String {
+    decimal::print(number).unwrap_or_else(|| number.to_string())
 }
 
 /// What stands for a value that the column's kind does not write: equal to no canonical text, so that it is a difference and is repaired.

@@ -46,7 +46,8 @@ impl Commands {
                     let id = shape.raw_id(shape.id_of(key)?)?;
                     if deployment == Deployment::Transactions {
                         // A delete that finds nothing writes nothing, and so meets nobody who is about to insert the document (trap 1).
-                        upserts.push(rawdoc! { "q": id.clone(), "u": id.clone(), "upsert": true });
+                        let touch = rawdoc! { "$setOnInsert": {} };
+                        upserts.push(rawdoc! { "q": id.clone(), "u": touch, "upsert": true });
                     }
                     let delete = rawdoc! { "q": id, "limit": 1 };
                     deletes.entry(collection).or_default().push(delete);

@@ -400,6 +400,10 @@ impl Secondary for PostgresSecondary {
         })
     }
 
+    fn commits_with_next(&self) -> bool {
+        true
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>> {
         Box::pin(self.finish())
     }

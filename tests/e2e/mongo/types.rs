@@ -225,7 +225,7 @@ async fn keys_of_every_type_that_sorts_alike() {
         ("text", "md5(n::text) || 'Ä'"),
         ("varchar(40)", "chr(60 + n % 60) || n"),
         ("uuid", "md5(n::text)::uuid"),
-        ("numeric", "(n - 50) * 1.5"),
+        ("numeric(12,2)", "(n - 50) * 1.5"),
         ("date", "'2000-01-01'::date + (n - 50) * 1000"),
         (
             "timestamptz",
@@ -277,6 +277,52 @@ async fn what_has_no_exact_form_is_named_before_and_refused_after() {
     documents
         .old()
         .run("UPDATE sums SET v = 1 WHERE id = 1")
+        .await;
+    documents.proxy.drained().await;
+    documents.complete();
+}
+
+#[tokio::test]
+async fn json_that_looks_like_extended_json_is_plain_json() {
+    let documents = Documents::of(
+        Mongod::start().await,
+        "CREATE TABLE notes (id int PRIMARY KEY, v jsonb);",
+        "[toggle.shop.table.notes]\n",
+    )
+    .await;
+    for (id, name) in ["$oid", "$numberInt", "$date", "$binary", "$symbol"]
+        .iter()
+        .enumerate()
+    {
+        documents
+            .run(&format!(
+                "INSERT INTO notes VALUES ({id}, '{{\"{name}\": \"nope\"}}')"
+            ))
+            .await;
+    }
+    documents.proxy.drained().await;
+    documents.complete();
+}
+
+#[tokio::test]
+async fn a_backfill_goes_on_behind_a_row_that_has_no_document() {
+    let documents = Documents::of(
+        Mongod::start().await,
+        "CREATE TABLE files (id int PRIMARY KEY, content text);
+         INSERT INTO files SELECT n, repeat('x', CASE n WHEN 2 THEN 17000000 ELSE 1 END) FROM generate_series(1, 4) n;",
+        "[toggle.shop.table.files]\n",
+    )
+    .await;
+    let backfill = documents.proxy.cli(&["backfill"]);
+    assert!(
+        backfill.stdout.contains("3 copied"),
+        "{}{}",
+        backfill.stdout,
+        backfill.stderr
+    );
+    documents.proxy.dirty(1).await;
+    documents
+        .run("UPDATE files SET content = 'small' WHERE id = 2")
         .await;
     documents.proxy.drained().await;
     documents.complete();

@@ -70,6 +70,86 @@ async fn keys_become_ids_and_columns_fields() {
 }
 
 #[tokio::test]
+async fn trap_11_unique_values_that_were_swapped_are_swapped_in_both() {
+    let documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE TABLE seats (id int PRIMARY KEY, holder int, UNIQUE (holder) DEFERRABLE);
+         INSERT INTO seats VALUES (1, 1), (2, 2), (3, NULL)",
+        "[toggle.shop.table.seats]\n",
+    )
+    .await;
+    documents.complete();
+    let seats = documents
+        .server
+        .database(DATABASE)
+        .await
+        .collection::<mongodb::bson::Document>("seats");
+    let unique = mongodb::IndexModel::builder()
+        .keys(doc! { "holder": 1 })
+        .options(
+            mongodb::options::IndexOptions::builder()
+                .unique(true)
+                .build(),
+        )
+        .build();
+    seats.create_index(unique).await.unwrap();
+    documents
+        .run("UPDATE seats SET holder = 3 - holder WHERE id < 3")
+        .await;
+    documents.proxy.drained().await;
+    documents.verify();
+    documents.run("DELETE FROM seats WHERE id < 3").await;
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn a_document_that_is_no_row_is_named() {
+    let documents = Documents::shop().await;
+    let orders = documents
+        .server
+        .database(DATABASE)
+        .await
+        .collection::<mongodb::bson::Document>("orders");
+    orders.insert_one(doc! { "_id": 5.5 }).await.unwrap();
+    let verify = documents.proxy.cli(&["verify"]);
+    let said = format!("{}{}", verify.stdout, verify.stderr);
+    assert!(
+        verify.status != 0 && said.contains("5.5") && said.contains("no key of the table"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_document_cannot_hold_is_found_before() {
+    let stores = crossfade_tests::Stores::create("").await;
+    stores
+        .old
+        .run("CREATE TABLE t (id numeric PRIMARY KEY, a int, x int)")
+        .await;
+    let server = crossfade_tests::Mongod::start().await;
+    let database = server.database(DATABASE).await;
+    database
+        .create_collection("t")
+        .capped(true)
+        .size(4096_u64)
+        .await
+        .unwrap();
+    let config = crossfade_tests::ConfigBuilder::new(stores.old.own(), stores.old.own())
+        .new_url(&server.url(DATABASE))
+        .toggle(
+            "shop",
+            "use-old",
+            "[toggle.shop.table.t]\ncolumn.x = \"a.y\"\n",
+        );
+    let mut proxy = crossfade_tests::Proxy::start(config).await;
+    let why = proxy.flip_refused("dual-write").await;
+    for what in ["lie inside", "capped", "does not sort"] {
+        assert!(why.contains(what), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_document_that_others_changed_is_found_and_repaired() {
     let documents = Documents::shop().await;
     let orders = documents

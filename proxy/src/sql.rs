@@ -44,6 +44,8 @@ pub struct PathId(u32);
 #[derive(Debug)]
 pub struct Analyzer {
     mapping: Arc<Mapping>,
+    /// Its tables as statements for the new store name them.
+    in_sql: Arc<Mapping>,
     names: NameSet,
     paths: Vec<(Vec<String>, Vec<TableId>)>,
     cache: Cache,
@@ -56,6 +58,7 @@ impl Analyzer {
     pub fn new(mapping: Arc<Mapping>, cache_entries: usize) -> Analyzer {
         let names = NameSet::new(&mapping);
         Analyzer {
+            in_sql: mapping.in_sql(),
             mapping,
             names,
             paths: Vec::new(),
@@ -133,7 +136,7 @@ impl Analyzer {
         index: usize,
         target: Target,
     ) -> Result<Rewritten, Refusal> {
-        rewrite::rewrite(text, conforming, facts, index, &self.mapping, target)
+        rewrite::rewrite(text, conforming, facts, index, &self.in_sql, target)
     }
 
     /// The text of each statement of `text`, with the comments around it and without semicolons.

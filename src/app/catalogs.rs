@@ -187,7 +187,97 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossfade_store::{Column, UniqueIndex};
+    use crossfade_store::{
+        Check, Column, Domain, EnumType, SequenceFacts, ServerFacts, UniqueIndex,
+    };
+
+    fn relation(name: &QualifiedName) -> Relation {
+        let check = Check {
+            name: "positive".into(),
+            expression: "(VALUE > 0)".into(),
+        };
+        let id = Column {
+            name: "id".into(),
+            number: 1,
+            declared_oid: 16_400,
+            type_oid: 20,
+            type_name: "public.number".into(),
+            base_type: "bigint".into(),
+            modifier: -1,
+            length: 8,
+            domain: Some(Domain {
+                name: name.clone(),
+                not_null: true,
+                checks: vec![check.clone()],
+            }),
+            ctype: Some("libc:C".into()),
+            not_null: true,
+            generated_as: Some("1".into()),
+            sequence: Some(name.clone()),
+            sequence_facts: Some(SequenceFacts {
+                start: 1,
+                increment: -2,
+                min: i64::MIN,
+                max: i64::MAX,
+                cycle: true,
+            }),
+            default: Some("nextval('numbers'::regclass)".into()),
+            ..Column::default()
+        };
+        let key = UniqueIndex {
+            name: "orders_pkey".into(),
+            columns: vec!["id".into()],
+            primary: true,
+            constraint: true,
+            nulls_not_distinct: false,
+        };
+        let later = UniqueIndex {
+            name: "later".into(),
+            primary: false,
+            nulls_not_distinct: true,
+            ..key.clone()
+        };
+        Relation {
+            oid: 7,
+            columns: vec![id],
+            unique: vec![key],
+            deferrable_unique: vec![later],
+            partial_unique: vec!["partial".into()],
+            exclusions: vec!["apart".into()],
+            checks: vec![check],
+            enums: vec![EnumType {
+                oid: 16_401,
+                array_oid: 16_402,
+                name: name.clone(),
+                labels: vec!["a".into(), "b".into()],
+            }],
+            row_security: true,
+            server: ServerFacts {
+                version: 150_000,
+                version_text: "15.0".into(),
+                encoding: "UTF8".into(),
+                default_sorts_by_bytes: true,
+                default_ctype: "icu:de".into(),
+            },
+            ..Relation::named(name.clone())
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_older_release_is_read_and_known_to_lack_details() {
+        let column = r#"{"name": "id", "type_oid": 20, "type_name": "bigint", "base_type": "bigint", "collation": null, "collatable": false,
+            "operator_schema": null, "text_varies": false, "not_null": true, "generated": false, "identity_always": false, "sequence": null,
+            "has_default": false}"#;
+        let relation = format!(
+            r#"{{"name": ["public", "orders"], "oid": 7, "columns": [{column}], "unique": [["orders_pkey", ["id"], true]], "partial_unique": [],
+            "foreign_keys": [], "referenced_by": [], "server": [150000, "UTF8"]}}"#
+        );
+        let known: RelationRecord = serde_json::from_str(&relation).unwrap();
+        let known = known.relation();
+        assert!(!known.is_detailed());
+        assert_eq!(known.unique[0].columns, ["id"]);
+        assert_eq!(known.server.version, 150_000);
+    }
 
     #[test]
     fn what_a_store_said_is_known_after_a_restart() {
@@ -196,24 +286,7 @@ mod tests {
             schema: "public".into(),
             name: "orders".into(),
         };
-        let id = Column {
-            name: "id".into(),
-            type_oid: 20,
-            type_name: "bigint".into(),
-            not_null: true,
-            ..Column::default()
-        };
-        let key = UniqueIndex {
-            name: "orders_pkey".into(),
-            columns: vec!["id".into()],
-            primary: true,
-        };
-        let relation = Relation {
-            oid: 7,
-            columns: vec![id],
-            unique: vec![key],
-            ..Relation::named(name.clone())
-        };
+        let relation = relation(&name);
         let aliases = [(name.clone(), Alias::View("recent".into()))];
         let loaded = crossfade_config::parse(
             "[old]\nurl = \"postgres://a@127.0.0.1/a\"\n[new]\nurl = \"postgres://a@127.0.0.1/b\"\n[toggle.shop]\nphase = 2\n[toggle.shop.table.orders]\n",

@@ -63,7 +63,13 @@ fn left_behind(
             continue;
         };
         let (here, there) = (column.on(side), column.on(side.other()));
-        match (&here.sequence, standing.get(old_name)) {
+        // A store without columns keeps a counter of its own for whatever the old store has a sequence for.
+        let sequence = if table.on(side).shapeless {
+            &column.old.sequence
+        } else {
+            &here.sequence
+        };
+        match (sequence, standing.get(old_name)) {
             (Some(_), Some(standing)) if standing >= floor => {}
             // Its least value is above the floor: nothing was handed out, and nothing needs to be passed.
             (Some(_), None) => {}
@@ -135,6 +141,9 @@ mod tests {
             left_behind(&none, Side::New, &at(7), &BTreeMap::new()),
             ["public.sales.id (it has none)"]
         );
+        let mut documents = none;
+        documents.new.shapeless = true;
+        assert!(left_behind(&documents, Side::New, &at(7), &at(7)).is_empty());
         let other_default = table(Some("orders_id_seq"), None, true);
         assert!(left_behind(&other_default, Side::New, &at(7), &BTreeMap::new()).is_empty());
     }

@@ -5,11 +5,13 @@ mod mapping;
 pub mod mongo;
 mod order;
 pub mod postgres;
+mod relation;
 mod resolve;
 mod store;
 
 pub use error::StoreError;
 pub use mapping::*;
 pub use order::WriteOrder;
+pub use relation::*;
 pub use resolve::{MappingMistake, ResolveError, resolve};
 pub use store::*;

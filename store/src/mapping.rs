@@ -1,10 +1,11 @@
 //! The mapping as meant: what the file says, completed by the catalogs of both stores.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
+
+use crate::{Column, Relation};
 
 /// Index of a mapped table in [`Mapping::tables`]; stable for the life of one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +20,21 @@ pub struct Mapping {
     pub old_aliases: Aliases,
     /// Names that reach a mapped table of the new store without being it.
     pub new_aliases: Aliases,
+}
+
+impl Mapping {
+    /// The mapping as SQL for the new store names its tables: see [`TableMap::in_sql`].
+    #[must_use]
+    pub fn in_sql(self: &Arc<Mapping>) -> Arc<Mapping> {
+        if !self.tables.iter().any(|table| table.new.shapeless) {
+            return self.clone();
+        }
+        Arc::new(Mapping {
+            tables: self.tables.iter().map(TableMap::in_sql).collect(),
+            old_aliases: self.old_aliases.clone(),
+            new_aliases: self.new_aliases.clone(),
+        })
+    }
 }
 
 /// Names through which SQL can reach a mapped table without naming it.
@@ -53,154 +69,6 @@ pub struct TableMap {
     pub dropped: Vec<String>,
 }
 
-/// A table as one store's catalog has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relation {
-    /// Schema and name.
-    pub name: QualifiedName,
-    /// `pg_class.oid`; 0 where the store has none or was not asked.
-    pub oid: u32,
-    /// Columns in order, without dropped ones.
-    pub columns: Vec<Column>,
-    /// Unique indexes that are valid, immediate, and without predicate or expression; the primary key first.
-    pub unique: Vec<UniqueIndex>,
-    /// Names of unique indexes that have a predicate or an expression.
-    pub partial_unique: Vec<String>,
-    /// Foreign keys of this table.
-    pub foreign_keys: Vec<ForeignKey>,
-    /// Foreign keys of other tables (or this one) that point here.
-    pub referenced_by: Vec<ForeignKey>,
-    /// The server that the table is in.
-    pub server: ServerFacts,
-    /// The store keeps no columns: the table has the shape that the mapping gives it.
-    pub shapeless: bool,
-}
-
-impl Relation {
-    /// A relation of which nothing but the name is known.
-    #[must_use]
-    pub fn named(name: QualifiedName) -> Relation {
-        Relation {
-            name,
-            oid: 0,
-            columns: Vec::new(),
-            unique: Vec::new(),
-            partial_unique: Vec::new(),
-            foreign_keys: Vec::new(),
-            referenced_by: Vec::new(),
-            server: ServerFacts::default(),
-            shapeless: false,
-        }
-    }
-
-    /// The column of this name.
-    #[must_use]
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == name)
-    }
-}
-
-/// What a server says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServerFacts {
-    /// `server_version_num`; 0 where it was not asked.
-    pub version: u32,
-    /// `server_encoding`; empty where it was not asked.
-    pub encoding: String,
-}
-
-/// A foreign key as one store's catalog has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignKey {
-    /// Name of the constraint.
-    pub name: String,
-    /// The table that it constrains.
-    pub child: QualifiedName,
-    /// Its columns there.
-    pub columns: Vec<String>,
-    /// The table it points to.
-    pub parent: QualifiedName,
-    /// The columns it points to, in the order of `columns`.
-    pub parent_columns: Vec<String>,
-    /// What a DELETE of the parent does to the child.
-    pub on_delete: FkAction,
-    /// What an UPDATE of the parent's columns does to the child.
-    pub on_update: FkAction,
-    /// `SET CONSTRAINTS … DEFERRED` moves its check to COMMIT.
-    pub deferrable: bool,
-}
-
-/// A referential action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FkAction {
-    /// NO ACTION or RESTRICT: the parent's change is refused, no child row changes.
-    Refuse,
-    /// CASCADE.
-    Cascade,
-    /// SET NULL.
-    SetNull,
-    /// SET DEFAULT.
-    SetDefault,
-}
-
-impl FkAction {
-    /// The words of SQL.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            FkAction::Refuse => "NO ACTION",
-            FkAction::Cascade => "CASCADE",
-            FkAction::SetNull => "SET NULL",
-            FkAction::SetDefault => "SET DEFAULT",
-        }
-    }
-}
-
-/// A unique index over plain columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UniqueIndex {
-    /// Name of the index.
-    pub name: String,
-    /// Its columns, in index order.
-    pub columns: Vec<String>,
-    /// Whether it is the primary key.
-    pub primary: bool,
-}
-
-/// One column as a catalog has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Column {
-    /// Name.
-    pub name: String,
-    /// `pg_type.oid`, of the base type where the type is a domain.
-    pub type_oid: u32,
-    /// The type as `format_type` writes it with its schema where needed: fit for a cast.
-    pub type_name: String,
-    /// As `type_name`, of the base type where the type is a domain.
-    pub base_type: String,
-    /// The collation with its provider and version, the same text only where both stores sort alike. `None` where the
-    /// type has none, or where nobody can tell.
-    pub collation: Option<String>,
-    /// Whether the type can be collated.
-    pub collatable: bool,
-    /// Schema of the operators of the type's default order where that is not `pg_catalog`: a session whose
-    /// `search_path` is empty finds them by no other way.
-    pub operator_schema: Option<String>,
-    /// A type made by users whose text depends on session settings, because a part of it does: its canonical text
-    /// does not mean the same in every session.
-    pub text_varies: bool,
-    /// NOT NULL.
-    pub not_null: bool,
-    /// Computed by the store from other columns (`GENERATED ALWAYS AS (…) STORED`): never written.
-    pub generated: bool,
-    /// `GENERATED ALWAYS AS IDENTITY`: an explicit value needs OVERRIDING SYSTEM VALUE.
-    pub identity_always: bool,
-    /// Sequence that feeds it (owned, identity, or named in its default).
-    pub sequence: Option<QualifiedName>,
-    /// Has a default, an identity or a generation expression.
-    pub has_default: bool,
-}
-
 /// One carried column with both of its ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnMap {
@@ -231,10 +99,34 @@ impl TableMap {
         }
     }
 
+    /// The table as SQL for the new store names it. Documents have no names in SQL but those of the old table, and keep its types, keys and
+    /// attributes: whoever runs SQL on them finds the fields by the mapping itself. Columns that are not carried are not there.
+    #[must_use]
+    pub fn in_sql(&self) -> TableMap {
+        let mut table = self.clone();
+        if self.new.shapeless {
+            for column in &mut table.columns {
+                column.new = column.old.clone();
+            }
+            table.new = Relation {
+                shapeless: true,
+                ..self.old.clone()
+            };
+            table
+                .new
+                .columns
+                .retain(|column| !self.dropped.contains(&column.name));
+        }
+        table
+    }
+
     /// Whether SQL written for the old table means the same on the new one as it stands:
-    /// the same schema and name, and every column under its own name, type and place.
+    /// the same schema and name, and every column under its own name, type and place. Documents answer to the old names ([`TableMap::in_sql`]).
     #[must_use]
     pub fn is_identity(&self) -> bool {
+        if self.new.shapeless {
+            return self.dropped.is_empty();
+        }
         self.old.name == self.new.name
             && self.dropped.is_empty()
             && self.columns.iter().all(|column| {

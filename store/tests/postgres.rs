@@ -4,6 +4,8 @@ mod common;
 
 #[path = "postgres/catalog.rs"]
 mod catalog;
+#[path = "postgres/details.rs"]
+mod details;
 #[path = "postgres/findings.rs"]
 mod findings;
 #[path = "postgres/mapping.rs"]

@@ -39,6 +39,7 @@ fn relation(name: &str, columns: Vec<Column>, unique: &[(&str, &str)]) -> Relati
         name: name.into(),
         columns: vec![column.into()],
         primary: name.ends_with("pkey"),
+        ..UniqueIndex::default()
     });
     Relation {
         columns,

@@ -1,5 +1,6 @@
 //! Statements and what is made of them.
 
+mod documents;
 mod facts;
 mod random;
 mod rewrite;

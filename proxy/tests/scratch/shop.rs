@@ -62,6 +62,7 @@ fn table(
             name: index.into(),
             columns: vec![of.into()],
             primary: false,
+            ..UniqueIndex::default()
         }],
         ..Relation::named(QualifiedName {
             schema: schema.into(),

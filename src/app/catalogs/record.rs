@@ -1,8 +1,17 @@
 //! The catalog's answers in JSON.
+//!
+//! What a release adds has a default, so that what an older one wrote is read, and stands in fields of its own, so that an older one reads what a newer
+//! one wrote.
+
+mod column;
+mod foreign_key;
 
 use crossfade_config::QualifiedName;
-use crossfade_store::{Alias, Column, FkAction, ForeignKey, Relation, ServerFacts, UniqueIndex};
+use crossfade_store::{Alias, Check, EnumType, Relation, ServerFacts, UniqueIndex};
 use serde::{Deserialize, Serialize};
+
+use column::ColumnRecord;
+use foreign_key::ForeignKeyRecord;
 
 /// Schema and name.
 type Name = (String, String);
@@ -18,202 +27,189 @@ fn qualified((schema, name): &Name) -> QualifiedName {
     }
 }
 
+/// Name, columns, and whether it is the primary key.
+type IndexRecord = (String, Vec<String>, bool);
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RelationRecord {
     name: Name,
     oid: u32,
     columns: Vec<ColumnRecord>,
-    unique: Vec<(String, Vec<String>, bool)>,
+    unique: Vec<IndexRecord>,
     partial_unique: Vec<String>,
     foreign_keys: Vec<ForeignKeyRecord>,
     referenced_by: Vec<ForeignKeyRecord>,
     server: (u32, String),
     #[serde(default)]
     shapeless: bool,
+    #[serde(flatten, default)]
+    details: Details,
+}
+
+/// What releases up to 0.1 did not ask for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Details {
+    deferrable_unique: Vec<IndexRecord>,
+    /// Names of those unique indexes that belong to constraints.
+    constraints: Vec<String>,
+    /// Names of those unique indexes to which NULLs are alike.
+    nulls_not_distinct: Vec<String>,
+    exclusions: Vec<String>,
+    checks: Vec<CheckRecord>,
+    enums: Vec<EnumRecord>,
+    row_security: bool,
+    server_version: String,
+    sorts_by_bytes: bool,
+    ctype: String,
 }
 
 impl From<&Relation> for RelationRecord {
     fn from(relation: &Relation) -> RelationRecord {
-        let unique =
-            |index: &UniqueIndex| (index.name.clone(), index.columns.clone(), index.primary);
+        let foreign_keys = |keys: &[crossfade_store::ForeignKey]| {
+            keys.iter().map(ForeignKeyRecord::from).collect()
+        };
         RelationRecord {
             name: name(&relation.name),
             oid: relation.oid,
             columns: relation.columns.iter().map(ColumnRecord::from).collect(),
-            unique: relation.unique.iter().map(unique).collect(),
+            unique: relation.unique.iter().map(index_record).collect(),
             partial_unique: relation.partial_unique.clone(),
-            foreign_keys: relation
-                .foreign_keys
-                .iter()
-                .map(ForeignKeyRecord::from)
-                .collect(),
-            referenced_by: relation
-                .referenced_by
-                .iter()
-                .map(ForeignKeyRecord::from)
-                .collect(),
+            foreign_keys: foreign_keys(&relation.foreign_keys),
+            referenced_by: foreign_keys(&relation.referenced_by),
             server: (relation.server.version, relation.server.encoding.clone()),
             shapeless: relation.shapeless,
+            details: Details::from(relation),
+        }
+    }
+}
+
+impl From<&Relation> for Details {
+    fn from(relation: &Relation) -> Details {
+        let names = |wanted: fn(&UniqueIndex) -> bool| {
+            let all = relation.unique.iter().chain(&relation.deferrable_unique);
+            all.filter(|index| wanted(index))
+                .map(|index| index.name.clone())
+                .collect()
+        };
+        Details {
+            deferrable_unique: relation
+                .deferrable_unique
+                .iter()
+                .map(index_record)
+                .collect(),
+            constraints: names(|index| index.constraint),
+            nulls_not_distinct: names(|index| index.nulls_not_distinct),
+            exclusions: relation.exclusions.clone(),
+            checks: relation.checks.iter().map(CheckRecord::from).collect(),
+            enums: relation.enums.iter().map(EnumRecord::from).collect(),
+            row_security: relation.row_security,
+            server_version: relation.server.version_text.clone(),
+            sorts_by_bytes: relation.server.default_sorts_by_bytes,
+            ctype: relation.server.default_ctype.clone(),
         }
     }
 }
 
 impl RelationRecord {
     pub(super) fn relation(&self) -> Relation {
-        let unique = |(name, columns, primary): &(String, Vec<String>, bool)| UniqueIndex {
+        let details = &self.details;
+        let (version, encoding) = self.server.clone();
+        let foreign_keys =
+            |keys: &[ForeignKeyRecord]| keys.iter().map(ForeignKeyRecord::foreign_key).collect();
+        let indexes =
+            |records: &[IndexRecord]| records.iter().map(|record| details.index(record)).collect();
+        Relation {
+            name: qualified(&self.name),
+            oid: self.oid,
+            columns: self.columns.iter().map(ColumnRecord::column).collect(),
+            unique: indexes(&self.unique),
+            deferrable_unique: indexes(&details.deferrable_unique),
+            partial_unique: self.partial_unique.clone(),
+            exclusions: details.exclusions.clone(),
+            checks: details.checks.iter().map(CheckRecord::check).collect(),
+            enums: details.enums.iter().map(EnumRecord::enum_type).collect(),
+            row_security: details.row_security,
+            foreign_keys: foreign_keys(&self.foreign_keys),
+            referenced_by: foreign_keys(&self.referenced_by),
+            server: ServerFacts {
+                version,
+                version_text: details.server_version.clone(),
+                encoding,
+                default_sorts_by_bytes: details.sorts_by_bytes,
+                default_ctype: details.ctype.clone(),
+            },
+            shapeless: self.shapeless,
+        }
+    }
+}
+
+fn index_record(index: &UniqueIndex) -> IndexRecord {
+    (index.name.clone(), index.columns.clone(), index.primary)
+}
+
+impl Details {
+    fn index(&self, (name, columns, primary): &IndexRecord) -> UniqueIndex {
+        UniqueIndex {
             name: name.clone(),
             columns: columns.clone(),
             primary: *primary,
-        };
-        let (version, encoding) = self.server.clone();
-        Relation {
+            constraint: self.constraints.contains(name),
+            nulls_not_distinct: self.nulls_not_distinct.contains(name),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CheckRecord {
+    name: String,
+    expression: String,
+}
+
+impl From<&Check> for CheckRecord {
+    fn from(check: &Check) -> CheckRecord {
+        CheckRecord {
+            name: check.name.clone(),
+            expression: check.expression.clone(),
+        }
+    }
+}
+
+impl CheckRecord {
+    fn check(&self) -> Check {
+        Check {
+            name: self.name.clone(),
+            expression: self.expression.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EnumRecord {
+    oid: u32,
+    array_oid: u32,
+    name: Name,
+    labels: Vec<String>,
+}
+
+impl From<&EnumType> for EnumRecord {
+    fn from(of: &EnumType) -> EnumRecord {
+        EnumRecord {
+            oid: of.oid,
+            array_oid: of.array_oid,
+            name: name(&of.name),
+            labels: of.labels.clone(),
+        }
+    }
+}
+
+impl EnumRecord {
+    fn enum_type(&self) -> EnumType {
+        EnumType {
             oid: self.oid,
-            columns: self.columns.iter().map(ColumnRecord::column).collect(),
-            unique: self.unique.iter().map(unique).collect(),
-            partial_unique: self.partial_unique.clone(),
-            foreign_keys: self
-                .foreign_keys
-                .iter()
-                .map(ForeignKeyRecord::foreign_key)
-                .collect(),
-            referenced_by: self
-                .referenced_by
-                .iter()
-                .map(ForeignKeyRecord::foreign_key)
-                .collect(),
-            server: ServerFacts { version, encoding },
-            shapeless: self.shapeless,
-            ..Relation::named(qualified(&self.name))
-        }
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ColumnRecord {
-    name: String,
-    type_oid: u32,
-    type_name: String,
-    base_type: String,
-    collation: Option<String>,
-    collatable: bool,
-    operator_schema: Option<String>,
-    text_varies: bool,
-    not_null: bool,
-    generated: bool,
-    identity_always: bool,
-    sequence: Option<Name>,
-    has_default: bool,
-}
-
-impl From<&Column> for ColumnRecord {
-    fn from(column: &Column) -> ColumnRecord {
-        ColumnRecord {
-            name: column.name.clone(),
-            type_oid: column.type_oid,
-            type_name: column.type_name.clone(),
-            base_type: column.base_type.clone(),
-            collation: column.collation.clone(),
-            collatable: column.collatable,
-            operator_schema: column.operator_schema.clone(),
-            text_varies: column.text_varies,
-            not_null: column.not_null,
-            generated: column.generated,
-            identity_always: column.identity_always,
-            sequence: column.sequence.as_ref().map(name),
-            has_default: column.has_default,
-        }
-    }
-}
-
-impl ColumnRecord {
-    fn column(&self) -> Column {
-        Column {
-            name: self.name.clone(),
-            type_oid: self.type_oid,
-            type_name: self.type_name.clone(),
-            base_type: self.base_type.clone(),
-            collation: self.collation.clone(),
-            collatable: self.collatable,
-            operator_schema: self.operator_schema.clone(),
-            text_varies: self.text_varies,
-            not_null: self.not_null,
-            generated: self.generated,
-            identity_always: self.identity_always,
-            sequence: self.sequence.as_ref().map(qualified),
-            has_default: self.has_default,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ForeignKeyRecord {
-    name: String,
-    child: Name,
-    columns: Vec<String>,
-    parent: Name,
-    parent_columns: Vec<String>,
-    on_delete: Action,
-    on_update: Action,
-    deferrable: bool,
-}
-
-impl From<&ForeignKey> for ForeignKeyRecord {
-    fn from(key: &ForeignKey) -> ForeignKeyRecord {
-        ForeignKeyRecord {
-            name: key.name.clone(),
-            child: name(&key.child),
-            columns: key.columns.clone(),
-            parent: name(&key.parent),
-            parent_columns: key.parent_columns.clone(),
-            on_delete: key.on_delete.into(),
-            on_update: key.on_update.into(),
-            deferrable: key.deferrable,
-        }
-    }
-}
-
-impl ForeignKeyRecord {
-    fn foreign_key(&self) -> ForeignKey {
-        ForeignKey {
-            name: self.name.clone(),
-            child: qualified(&self.child),
-            columns: self.columns.clone(),
-            parent: qualified(&self.parent),
-            parent_columns: self.parent_columns.clone(),
-            on_delete: self.on_delete.into(),
-            on_update: self.on_update.into(),
-            deferrable: self.deferrable,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Refuse,
-    Cascade,
-    SetNull,
-    SetDefault,
-}
-
-impl From<FkAction> for Action {
-    fn from(action: FkAction) -> Action {
-        match action {
-            FkAction::Refuse => Action::Refuse,
-            FkAction::Cascade => Action::Cascade,
-            FkAction::SetNull => Action::SetNull,
-            FkAction::SetDefault => Action::SetDefault,
-        }
-    }
-}
-
-impl From<Action> for FkAction {
-    fn from(action: Action) -> FkAction {
-        match action {
-            Action::Refuse => FkAction::Refuse,
-            Action::Cascade => FkAction::Cascade,
-            Action::SetNull => FkAction::SetNull,
-            Action::SetDefault => FkAction::SetDefault,
+            array_oid: self.array_oid,
+            name: qualified(&self.name),
+            labels: self.labels.clone(),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! What the catalog says of a table.
 
+mod checks;
+mod collations;
 mod columns;
 mod foreign_keys;
+mod indexes;
+mod server;
+mod types;
 
 use crossfade_config::QualifiedName;
 
@@ -11,7 +16,7 @@ use super::{
     rows::Param,
     sql::quote_name,
 };
-use crate::{Relation, ServerFacts, StoreResult, UniqueIndex};
+use crate::{Relation, StoreResult};
 
 /// Everything about the table; `None` where there is no table (partitioned or not) of this name.
 pub(super) async fn relation(pool: &Pool, name: &QualifiedName) -> StoreResult<Option<Relation>> {
@@ -25,13 +30,18 @@ async fn read(lease: &Lease, name: &QualifiedName) -> StoreResult<Option<Relatio
     let Some(oid) = table_oid(lease, name).await? else {
         return Ok(None);
     };
-    let (unique, partial_unique) = unique_indexes(lease, oid).await?;
     let mut relation = Relation::named(name.clone());
     relation.oid = oid;
-    relation.server = server(lease).await?;
+    relation.server = server::facts(lease).await?;
     relation.columns = columns::columns(lease, oid, relation.server.version).await?;
-    relation.unique = unique;
-    relation.partial_unique = partial_unique;
+    let mut domains = types::domains(lease, oid).await?;
+    for column in &mut relation.columns {
+        column.domain = domains.remove(&column.number);
+    }
+    indexes::read(lease, oid, &mut relation).await?;
+    relation.checks = checks::checks(lease, oid).await?;
+    relation.row_security = checks::row_security(lease, oid).await?;
+    relation.enums = types::enums(lease, oid).await?;
     (relation.foreign_keys, relation.referenced_by) = foreign_keys::both_ways(lease, oid).await?;
     Ok(Some(relation))
 }
@@ -52,45 +62,6 @@ pub(super) async fn table_oid(lease: &Lease, name: &QualifiedName) -> StoreResul
         .first()
         .map(|row| lease.read(row, "oid"))
         .transpose()
-}
-
-/// Valid and immediate ones: those that ON CONFLICT can name.
-const UNIQUE: &str = "SELECT i.relname::text AS name, x.indisprimary AS primary, \
-    (x.indpred IS NOT NULL OR x.indexprs IS NOT NULL) AS partial, \
-    array(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]::int2[]) WITH ORDINALITY AS k(attnum, place) \
-        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum ORDER BY k.place) AS columns \
-    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
-    WHERE x.indrelid = $1 AND x.indisunique AND x.indisvalid AND x.indimmediate \
-    ORDER BY x.indisprimary DESC, i.relname";
-
-async fn unique_indexes(lease: &Lease, oid: u32) -> StoreResult<(Vec<UniqueIndex>, Vec<String>)> {
-    let (mut unique, mut partial) = (Vec::new(), Vec::new());
-    for row in lease.rows(UNIQUE, &[Param::oid(oid)], SHORT).await? {
-        let name = lease.read(&row, "name")?;
-        if lease.read(&row, "partial")? {
-            partial.push(name);
-        } else {
-            unique.push(UniqueIndex {
-                name,
-                columns: lease.read(&row, "columns")?,
-                primary: lease.read(&row, "primary")?,
-            });
-        }
-    }
-    Ok((unique, partial))
-}
-
-async fn server(lease: &Lease) -> StoreResult<ServerFacts> {
-    let question = "SELECT current_setting('server_version_num')::int8 AS version, current_setting('server_encoding') AS encoding";
-    let answers = lease.rows(question, &[], SHORT).await?;
-    let row = answers
-        .first()
-        .ok_or_else(|| lease.unexpected("no answer to a question for settings"))?;
-    let version: i64 = lease.read(row, "version")?;
-    Ok(ServerFacts {
-        version: u32::try_from(version).unwrap_or(0),
-        encoding: lease.read(row, "encoding")?,
-    })
 }
 
 /// The planner's estimate, summed over partitions; where the table was never analyzed, small tables are counted and large

@@ -137,13 +137,19 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
             let same = Column {
                 name: column.to.clone(),
                 sequence: None,
+                sequence_facts: None,
                 identity_always: false,
                 generated: false,
+                generated_as: None,
                 ..column.old.clone()
             };
             match column.ty {
                 Some(ty) if ty != column.old.type_name => Column {
                     type_oid: 0,
+                    declared_oid: 0,
+                    modifier: -1,
+                    length: -1,
+                    domain: None,
                     type_name: ty.to_owned(),
                     base_type: ty.to_owned(),
                     operator_schema: None,
@@ -171,6 +177,7 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
         name: String::new(),
         columns,
         primary: true,
+        ..UniqueIndex::default()
     }));
     new
 }
@@ -179,7 +186,10 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
 fn documents(mut relation: Relation) -> Relation {
     for column in &mut relation.columns {
         column.collation = None;
+        column.ctype = None;
+        column.domain = None;
         column.not_null = false;
+        column.default = None;
         column.has_default = false;
     }
     relation

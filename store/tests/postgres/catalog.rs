@@ -6,7 +6,7 @@ use crossfade_store::{FkAction, Store as _, resolve};
 
 use crate::common::Pair;
 
-fn name(schema: &str, name: &str) -> QualifiedName {
+pub(crate) fn name(schema: &str, name: &str) -> QualifiedName {
     QualifiedName {
         schema: schema.into(),
         name: name.into(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crossfade_phase::Side;
-use crossfade_store::TableId;
+use crossfade_store::{Mapping, TableId};
 
 use crate::sql::{Analyzer, Refusal, Rewritten, Target, testing::mapping};
 
@@ -14,7 +14,15 @@ const ORDER: &str = r#"("orders"."id")::pg_catalog.text, ("orders"."total")::pg_
 const SALE: &str = r#"("sales"."sale_id")::pg_catalog.text, ("sales"."sale_code")::pg_catalog.text, ("sales"."amount")::pg_catalog.text, ("sales"."label")::pg_catalog.text, pg_catalog.encode(pg_catalog.timestamptz_send("sales"."at"), 'hex')"#;
 
 fn rewrite(text: &str, target: Target) -> Result<Rewritten, Refusal> {
-    let mut analyzer = Analyzer::new(Arc::new(mapping()), 64);
+    rewrite_for(mapping(), text, target)
+}
+
+pub(super) fn rewrite_for(
+    mapping: Mapping,
+    text: &str,
+    target: Target,
+) -> Result<Rewritten, Refusal> {
+    let mut analyzer = Analyzer::new(Arc::new(mapping), 64);
     let path = analyzer.path(&["public".into()]);
     let facts = analyzer.facts(text.as_bytes(), true, path);
     assert!(facts.problem.is_none(), "{text}: {:?}", facts.problem);

@@ -2,21 +2,27 @@
 
 use crossfade_config::QualifiedName;
 
+use super::collations;
 use crate::{
-    Column, StoreResult,
+    Column, SequenceFacts, StoreResult,
     postgres::{adapter::SHORT, pool::Lease, rows::Param, sql},
 };
 
 /// `base` follows a domain down to what it is made of; `varies` says whether a part of a user's own type has a text that depends on
 /// the session (`$2` lists the built-in types that do); `seq` is the sequence in the default, or else the one the column owns.
-const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
+const COLUMNS: &str = "SELECT a.attname::text AS name, a.attnum AS number, a.atttypid AS declared_oid, base.oid AS type_oid, base.typmod AS modifier, \
+    (SELECT t.typlen FROM pg_type t WHERE t.oid = base.oid) AS length, \
     format_type(a.atttypid, a.atttypmod) AS type_name, format_type(base.oid, base.typmod) AS base_type, \
     a.attcollation <> 0 AS collatable, \
     opns.nspname::text AS operator_schema, base.oid >= 16384 AND varies.so AS text_varies, \
     a.attnotnull OR base.not_null AS not_null, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity_always, \
     a.attidentity <> '' OR a.atthasdef OR EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typdefault IS NOT NULL) AS has_default, \
-    seq.schema AS seq_schema, seq.name AS seq_name, \
-    CASE WHEN a.attcollation <> 0 THEN coll.collcollate END AS coll_name, coll.provider AS coll_provider, \
+    CASE WHEN a.attgenerated = '' AND a.attidentity = '' THEN coalesce(pg_get_expr(own.adbin, own.adrelid), of_type.expr) END AS default_expr, \
+    CASE WHEN a.attgenerated <> '' THEN pg_get_expr(own.adbin, own.adrelid) END AS generated_as, \
+    seq.schema AS seq_schema, seq.name AS seq_name, seq.start AS seq_start, seq.increment AS seq_increment, seq.min AS seq_min, seq.max AS seq_max, \
+    seq.cycle AS seq_cycle, \
+    CASE WHEN a.attcollation <> 0 THEN coll.collcollate END AS coll_name, CASE WHEN a.attcollation <> 0 THEN coll.ctype END AS coll_ctype, \
+    coll.provider AS coll_provider, \
     coll.deterministic AS coll_deterministic, coll.version AS coll_version \
     FROM pg_attribute a \
     CROSS JOIN LATERAL (WITH RECURSIVE d(oid, typmod, not_null, typtype) AS ( \
@@ -29,24 +35,32 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, base.oid AS type_oid, \
             UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, nullif(to_jsonb(r)->>'rngmultitypid', '')::oid) \
             UNION ALL SELECT f.atttypid FROM pg_attribute f WHERE f.attrelid = t.typrelid AND t.typrelid <> 0 AND f.attnum > 0 AND NOT f.attisdropped) AS part) \
         SELECT coalesce(bool_or(p.oid::int8 = ANY ($2::text::int8[])), false) AS so FROM p) AS varies \
-    LEFT JOIN LATERAL (SELECT c.collcollate, c.collprovider::text AS provider, c.collisdeterministic AS deterministic, c.version FROM ( \
+    LEFT JOIN LATERAL (SELECT c.collcollate, c.collprovider::text AS provider, c.collisdeterministic AS deterministic, c.version, c.ctype FROM ( \
         SELECT coalesce(to_jsonb(k)->>'collcollate', to_jsonb(k)->>'colliculocale', to_jsonb(k)->>'colllocale', '') AS collcollate, \
-            k.collprovider, k.collisdeterministic, pg_collation_actual_version(k.oid) AS version FROM pg_collation k WHERE k.oid = a.attcollation AND k.collprovider <> 'd' \
+            k.collprovider, k.collisdeterministic, pg_collation_actual_version(k.oid) AS version, \
+            coalesce(to_jsonb(k)->>'collctype', to_jsonb(k)->>'colliculocale', to_jsonb(k)->>'colllocale', '') AS ctype FROM pg_collation k WHERE k.oid = a.attcollation AND k.collprovider <> 'd' \
         UNION ALL SELECT CASE coalesce(to_jsonb(b)->>'datlocprovider', 'c') WHEN 'c' THEN b.datcollate::text \
             ELSE coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') END, \
-            coalesce(to_jsonb(b)->>'datlocprovider', 'c')::\"char\", true, DATABASE_VERSION \
+            coalesce(to_jsonb(b)->>'datlocprovider', 'c')::\"char\", true, DATABASE_VERSION, \
+            CASE coalesce(to_jsonb(b)->>'datlocprovider', 'c') WHEN 'c' THEN b.datctype::text \
+            ELSE coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') END \
         FROM pg_database b, pg_collation k WHERE b.datname = current_database() AND k.oid = a.attcollation AND k.collprovider = 'd') AS c \
         LIMIT 1) AS coll ON true \
     LEFT JOIN LATERAL (SELECT o.opcnamespace FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod \
         WHERE o.opcintype = base.oid AND o.opcdefault AND m.amname = 'btree' AND o.opcnamespace <> 'pg_catalog'::regnamespace LIMIT 1) AS op ON true \
     LEFT JOIN pg_namespace opns ON opns.oid = op.opcnamespace \
-    LEFT JOIN LATERAL (SELECT n.nspname::text AS schema, s.relname::text AS name FROM ( \
+    LEFT JOIN pg_attrdef own ON own.adrelid = a.attrelid AND own.adnum = a.attnum \
+    LEFT JOIN LATERAL (SELECT coalesce(pg_get_expr(t.typdefaultbin, 0), quote_literal(t.typdefault) || '::' || format_type(t.oid, NULL)) AS expr \
+        FROM pg_type t WHERE t.oid = a.atttypid) AS of_type ON true \
+    LEFT JOIN LATERAL (SELECT n.nspname::text AS schema, s.relname::text AS name, ps.seqstart AS start, ps.seqincrement AS increment, \
+            ps.seqmin AS min, ps.seqmax AS max, ps.seqcycle AS cycle FROM ( \
             SELECT dep.refobjid AS oid, 1 AS rank FROM pg_attrdef ad JOIN pg_depend dep \
                 ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid AND dep.refclassid = 'pg_class'::regclass \
             WHERE ad.adrelid = a.attrelid AND ad.adnum = a.attnum AND a.attgenerated = '' \
             UNION ALL SELECT dep.objid, 2 FROM pg_depend dep WHERE dep.classid = 'pg_class'::regclass \
                 AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i')) AS q \
-        JOIN pg_class s ON s.oid = q.oid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace ORDER BY q.rank LIMIT 1) AS seq ON true \
+        JOIN pg_class s ON s.oid = q.oid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace \
+        JOIN pg_sequence ps ON ps.seqrelid = s.oid ORDER BY q.rank LIMIT 1) AS seq ON true \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 /// The columns of the table, in order.
@@ -72,28 +86,52 @@ pub(super) async fn columns(lease: &Lease, table: u32, version: u32) -> StoreRes
 }
 
 fn column(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Column> {
-    let sequence = match (lease.read(row, "seq_schema")?, lease.read(row, "seq_name")?) {
-        (Some(schema), Some(name)) => Some(QualifiedName { schema, name }),
-        _ => None,
-    };
+    let (sequence, sequence_facts) = sequence(lease, row)?;
     Ok(Column {
         name: lease.read(row, "name")?,
+        number: lease.read(row, "number")?,
+        declared_oid: lease.read(row, "declared_oid")?,
         type_oid: lease.read(row, "type_oid")?,
         type_name: lease.read(row, "type_name")?,
         base_type: lease.read(row, "base_type")?,
+        modifier: lease.read(row, "modifier")?,
+        length: lease.read(row, "length")?,
+        // Of all columns together: see `types::domains`.
+        domain: None,
         collation: collation(lease, row)?,
+        ctype: ctype(lease, row)?,
         collatable: lease.read(row, "collatable")?,
         operator_schema: lease.read(row, "operator_schema")?,
         text_varies: lease.read(row, "text_varies")?,
         not_null: lease.read(row, "not_null")?,
         generated: lease.read(row, "generated")?,
+        generated_as: lease.read(row, "generated_as")?,
         identity_always: lease.read(row, "identity_always")?,
         sequence,
+        sequence_facts,
+        default: lease.read(row, "default_expr")?,
         has_default: lease.read(row, "has_default")?,
     })
 }
 
-/// A name that two stores share only where they sort alike: one without a version says nothing of its order, but for byte order.
+fn sequence(
+    lease: &Lease,
+    row: &tokio_postgres::Row,
+) -> StoreResult<(Option<QualifiedName>, Option<SequenceFacts>)> {
+    let (schema, name) = (lease.read(row, "seq_schema")?, lease.read(row, "seq_name")?);
+    let (Some(schema), Some(name)) = (schema, name) else {
+        return Ok((None, None));
+    };
+    let facts = SequenceFacts {
+        start: lease.read(row, "seq_start")?,
+        increment: lease.read(row, "seq_increment")?,
+        min: lease.read(row, "seq_min")?,
+        max: lease.read(row, "seq_max")?,
+        cycle: lease.read(row, "seq_cycle")?,
+    };
+    Ok((Some(QualifiedName { schema, name }), Some(facts)))
+}
+
 fn collation(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<String>> {
     let name: Option<String> = lease.read(row, "coll_name")?;
     let provider: Option<String> = lease.read(row, "coll_provider")?;
@@ -102,19 +140,18 @@ fn collation(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<Str
     let (Some(name), Some(provider)) = (name, provider) else {
         return Ok(None);
     };
-    // Byte order, which in UTF-8 is the order of code points.
-    if matches!(provider.as_str(), "c" | "b") && matches!(name.as_str(), "C" | "POSIX") {
-        return Ok(Some("C".to_owned()));
-    }
-    if matches!(provider.as_str(), "c" | "b")
-        && matches!(name.to_ascii_lowercase().as_str(), "c.utf-8" | "c.utf8")
-    {
-        return Ok(Some("C.UTF-8".to_owned()));
-    }
-    let kind = if deterministic == Some(false) {
-        "/nondeterministic"
-    } else {
-        ""
-    };
-    Ok(version.map(|version| format!("{name}/{provider}/{version}{kind}")))
+    Ok(collations::order(
+        &name,
+        &provider,
+        version.as_deref(),
+        deterministic != Some(false),
+    ))
+}
+
+fn ctype(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<String>> {
+    let locale: Option<String> = lease.read(row, "coll_ctype")?;
+    let provider: Option<String> = lease.read(row, "coll_provider")?;
+    Ok(locale
+        .zip(provider)
+        .map(|(locale, provider)| collations::ctype(&locale, &provider)))
 }

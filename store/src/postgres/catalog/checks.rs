@@ -1,0 +1,37 @@
+//! What rows have to fulfil.
+
+use crate::{
+    Check, StoreResult,
+    postgres::{adapter::SHORT, pool::Lease, rows::Param},
+};
+
+/// By name, as the server looks at them. Version 18 has some that are not enforced.
+const CHECKS: &str = "SELECT k.conname::text AS name, pg_get_expr(k.conbin, k.conrelid) AS expr FROM pg_constraint k \
+    WHERE k.conrelid = $1 AND k.contype = 'c' AND coalesce((to_jsonb(k)->>'conenforced')::bool, true) ORDER BY k.conname";
+
+/// The table's CHECK constraints.
+pub(super) async fn checks(lease: &Lease, table: u32) -> StoreResult<Vec<Check>> {
+    lease
+        .rows(CHECKS, &[Param::oid(table)], SHORT)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Check {
+                name: lease.read(row, "name")?,
+                expression: lease.read(row, "expr")?,
+            })
+        })
+        .collect()
+}
+
+const ROW_SECURITY: &str = "SELECT c.relrowsecurity AS so FROM pg_class c WHERE c.oid = $1";
+
+/// Whether row-level security is on.
+pub(super) async fn row_security(lease: &Lease, table: u32) -> StoreResult<bool> {
+    let answers = lease
+        .rows(ROW_SECURITY, &[Param::oid(table)], SHORT)
+        .await?;
+    answers
+        .first()
+        .map_or(Ok(false), |row| lease.read(row, "so"))
+}

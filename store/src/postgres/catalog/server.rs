@@ -1,0 +1,35 @@
+//! What the server says of itself and of the database.
+
+use super::collations;
+use crate::{
+    ServerFacts, StoreResult,
+    postgres::{adapter::SHORT, pool::Lease},
+    relation::sorts_by_bytes,
+};
+
+/// Until version 15 the operating system's locale was the only one a database could have.
+const SERVER: &str = "SELECT current_setting('server_version_num')::int8 AS version, current_setting('server_version') AS version_text, \
+    current_setting('server_encoding') AS encoding, p.provider, \
+    CASE p.provider WHEN 'c' THEN b.datcollate::text ELSE p.locale END AS coll_name, \
+    CASE p.provider WHEN 'c' THEN b.datctype::text ELSE p.locale END AS coll_ctype \
+    FROM pg_database b CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(b)->>'datlocprovider', 'c') AS provider, \
+        coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') AS locale) AS p WHERE b.datname = current_database()";
+
+/// The facts that do not depend on a table.
+pub(super) async fn facts(lease: &Lease) -> StoreResult<ServerFacts> {
+    let answers = lease.rows(SERVER, &[], SHORT).await?;
+    let row = answers
+        .first()
+        .ok_or_else(|| lease.unexpected("no answer to a question for settings"))?;
+    let version: i64 = lease.read(row, "version")?;
+    let provider: &str = lease.read(row, "provider")?;
+    // A version matters only to those who compare two stores.
+    let order = collations::order(lease.read(row, "coll_name")?, provider, Some(""), true);
+    Ok(ServerFacts {
+        version: u32::try_from(version).unwrap_or(0),
+        version_text: lease.read(row, "version_text")?,
+        encoding: lease.read(row, "encoding")?,
+        default_sorts_by_bytes: order.as_deref().is_some_and(sorts_by_bytes),
+        default_ctype: collations::ctype(lease.read(row, "coll_ctype")?, provider),
+    })
+}

@@ -135,7 +135,7 @@ async fn greet(
                     *client = Stream::Tls(Box::new(acceptor.accept(tcp).await?.into()));
                 }
                 (_, Stream::Tls(_)) => return Err(ProtocolError::Kind { kind: b'S' }.into()),
-                (None, Stream::Plain(tcp)) => tcp.write_all(b"N").await?,
+                (None, Stream::Plain(_)) | (_, Stream::Local(_)) => client.write_all(b"N").await?,
             },
             Some(Startup::Start { version, .. }) if version >> 16 != 3 => {
                 let told = format!(

@@ -4,13 +4,17 @@ mod adapter;
 mod catalog;
 mod conn;
 mod document;
+mod engine;
 mod findings;
 mod horizon;
 mod lock;
 mod read;
 mod secondary;
 mod sequences;
+mod unique;
 mod value;
 mod write;
 
 pub use adapter::MongoStore;
+pub use engine::{Documents, Duplicate, Failed, Field};
+pub use value::{Inexact, Kind};

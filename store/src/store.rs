@@ -149,6 +149,14 @@ pub trait Store: Send + Sync + 'static {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>>;
 
+    /// Makes what the store needs as the primary and a catalog does not give it: in a store without a schema, the table's unique indexes. Idempotent.
+    ///
+    /// # Errors
+    /// When that cannot be had.
+    fn ensure_unique<'a>(&'a self, _table: &'a TableMap) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Begins to watch the store's life, for as long as commits of its secondaries have to be confirmed.
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>>;
 

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
     catalog, conn::Conn, document::Shape, findings, horizon, lock, read, secondary::MongoSecondary,
-    sequences, write,
+    sequences, unique, write,
 };
 use crate::{
     Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
@@ -160,6 +160,10 @@ impl Store for MongoStore {
         let store = self.clone();
         async move { Ok(Box::new(MongoSecondary::open(store, mapping).await?) as Box<dyn Secondary>) }
             .boxed()
+    }
+
+    fn ensure_unique<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<()>> {
+        unique::ensure_unique(self, table).boxed()
     }
 
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {

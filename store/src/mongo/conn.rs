@@ -192,6 +192,15 @@ impl Conn {
         }
     }
 
+    /// The server's own code of an error.
+    pub(super) fn code(&self, error: &Error) -> Option<i32> {
+        match error.kind.as_ref() {
+            ErrorKind::Command(command) => Some(command.code),
+            ErrorKind::Write(mongodb::error::WriteFailure::WriteError(write)) => Some(write.code),
+            _ => None,
+        }
+    }
+
     /// Something in the store that the mapping does not expect.
     pub(super) fn odd(&self, what: &str) -> StoreError {
         StoreError::Unexpected {

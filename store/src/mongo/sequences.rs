@@ -11,9 +11,9 @@ use super::{MongoStore, document::ID};
 use crate::{StoreResult, TableMap};
 
 /// The collection of the counters.
-const COUNTERS: &str = "crossfade_counters";
+pub(super) const COUNTERS: &str = "crossfade_counters";
 
-fn counter(store: &MongoStore, table: &TableMap, column: &str) -> String {
+pub(super) fn counter(store: &MongoStore, table: &TableMap, column: &str) -> String {
     format!("{}.{column}", table.on(store.side).name.name)
 }
 

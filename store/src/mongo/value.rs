@@ -18,7 +18,8 @@ use hex::{hex, unhex};
 
 /// How values of a column's type are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[allow(missing_docs, reason = "each is the type of its name where nothing is said")]
+pub enum Kind {
     Bool,
     Int2,
     Int4,
@@ -54,9 +55,9 @@ pub(crate) enum Kind {
 /// A value without an exact form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct Inexact {
+pub struct Inexact {
     /// What is wrong with it, without the value.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 const fn inexact(what: &'static str) -> Inexact {
@@ -72,7 +73,8 @@ const EPOCH_US: i64 = EPOCH_DAYS * DAY_MS * 1000;
 
 impl Kind {
     /// By the column's type, that of the base type where it is a domain.
-    pub(crate) fn of(column: &Column) -> Kind {
+    #[must_use]
+    pub fn of(column: &Column) -> Kind {
         Kind::of_type(column.type_oid)
     }
 
@@ -120,7 +122,8 @@ impl Kind {
     /// Whether MongoDB sorts such values as PostgreSQL sorts them, byte by byte where they are text: what a key has to be.
     ///
     /// A `numeric` has to have a scale of its own: without one, `4.0` and `4.00` are one key and two texts.
-    pub(crate) fn sorts_alike(&self, column: &Column) -> bool {
+    #[must_use]
+    pub fn sorts_alike(&self, column: &Column) -> bool {
         match self {
             Kind::Numeric => has_exact_precision(&column.base_type),
             Kind::Bool
@@ -141,7 +144,10 @@ impl Kind {
     }
 
     /// Canonical text as BSON.
-    pub(crate) fn to_bson(&self, value: &[u8]) -> Result<Bson, Inexact> {
+    ///
+    /// # Errors
+    /// When the value has no exact form.
+    pub fn to_bson(&self, value: &[u8]) -> Result<Bson, Inexact> {
         let text = || str::from_utf8(value).map_err(|_| inexact("it is not UTF-8"));
         Ok(match self {
             Kind::Bool => match value {
@@ -213,7 +219,8 @@ impl Kind {
     }
 
     /// BSON as canonical text; `None` when it is nothing that this kind writes.
-    pub(crate) fn to_canonical(&self, value: &Bson) -> Option<Bytes> {
+    #[must_use]
+    pub fn to_canonical(&self, value: &Bson) -> Option<Bytes> {
         Some(match (self, value) {
             (Kind::Bool, Bson::Boolean(value)) => {
                 Bytes::from_static(if *value { b"true" } else { b"false" })
@@ -233,6 +240,25 @@ impl Kind {
             }
             _ => hex(&self.to_binary(value)?).into(),
         })
+    }
+
+    /// Whether the canonical text is the hex digits of the binary form.
+    #[must_use]
+    pub fn travels_in_binary(&self) -> bool {
+        matches!(
+            self,
+            Kind::Float4
+                | Kind::Float8
+                | Kind::Bytea
+                | Kind::Date
+                | Kind::Timestamp
+                | Kind::Time
+                | Kind::TimeTz
+                | Kind::Interval
+                | Kind::Money
+                | Kind::BinaryArray(..)
+                | Kind::Opaque
+        )
     }
 
     /// The type's binary format.

@@ -4,7 +4,7 @@
 //! through `tokio-postgres`.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -24,7 +24,7 @@ use postgres_protocol::{
 };
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -32,13 +32,15 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::tls;
 use crate::StoreError;
 
-/// A TCP connection, in the clear or under TLS, of either role.
+/// A connection of either role: TCP, in the clear or under TLS, or to a server within the process.
 #[derive(Debug)]
 pub enum Stream {
     /// In the clear.
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Within the process.
+    Local(DuplexStream),
 }
 
 impl Stream {
@@ -58,6 +60,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Local(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -71,6 +74,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Local(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -78,6 +82,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Local(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -85,8 +90,16 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Local(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+}
+
+/// A server within the process that speaks PostgreSQL's protocol for a store that is none.
+pub trait LocalServer: Send + Sync + fmt::Debug {
+    /// Opens a connection, served by a task on the caller's runtime. With `trusted`, whatever account the startup packet names is let in:
+    /// it is the proxy's own, which needs no password within its own process. Otherwise the server authenticates the client.
+    fn connect(&self, trusted: bool) -> DuplexStream;
 }
 
 /// How to reach one PostgreSQL server; built once, shared by all sessions.
@@ -94,7 +107,13 @@ impl AsyncWrite for Stream {
 pub struct Endpoint {
     /// The store as configured.
     pub config: StoreConfig,
-    tls: Option<Arc<ClientConfig>>,
+    reach: Reach,
+}
+
+#[derive(Debug, Clone)]
+enum Reach {
+    Tcp(Option<Arc<ClientConfig>>),
+    Local(Arc<dyn LocalServer>),
 }
 
 impl Endpoint {
@@ -103,17 +122,24 @@ impl Endpoint {
     /// # Errors
     /// When they cannot be read.
     pub fn new(config: StoreConfig) -> Result<Endpoint, StoreError> {
-        let tls = tls::client_config(&config.url)?;
-        Ok(Endpoint { config, tls })
+        let reach = Reach::Tcp(tls::client_config(&config.url)?);
+        Ok(Endpoint { config, reach })
     }
 
-    /// Connects and does the TLS handshake, within the configured `connect_timeout`. Cancel-safe.
+    /// A store whose server is part of this process.
+    #[must_use]
+    pub fn local(config: StoreConfig, server: Arc<dyn LocalServer>) -> Endpoint {
+        let reach = Reach::Local(server);
+        Endpoint { config, reach }
+    }
+
+    /// Connects for a client, which authenticates itself, and does the TLS handshake, within the configured `connect_timeout`. Cancel-safe.
     ///
     /// # Errors
     /// When the server cannot be reached, or does not offer the TLS that is asked for.
     pub async fn open(&self) -> Result<Stream, StoreError> {
         let within = self.config.connect_timeout;
-        tokio::time::timeout(within, self.open_now())
+        tokio::time::timeout(within, self.open_now(false))
             .await
             .map_err(|_| StoreError::TimedOut {
                 store: self.config.url.to_string(),
@@ -121,14 +147,21 @@ impl Endpoint {
             })?
     }
 
-    async fn open_now(&self) -> Result<Stream, StoreError> {
+    async fn open_now(&self, trusted: bool) -> Result<Stream, StoreError> {
+        match &self.reach {
+            Reach::Tcp(tls) => self.dial(tls.as_ref()).await,
+            Reach::Local(server) => Ok(Stream::Local(server.connect(trusted))),
+        }
+    }
+
+    async fn dial(&self, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, StoreError> {
         let url = &self.config.url;
         let broken = |error: io::Error| StoreError::unreachable(url, &error);
         let mut tcp = TcpStream::connect((url.host.as_str(), url.port))
             .await
             .map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
-        let Some(config) = &self.tls else {
+        let Some(config) = tls else {
             return Ok(Stream::Plain(tcp));
         };
         let mut request = BytesMut::new();
@@ -163,7 +196,7 @@ impl Endpoint {
     pub async fn login(&self, settings: &[(&str, &str)]) -> Result<Login, StoreError> {
         let within = self.config.connect_timeout;
         tokio::time::timeout(within, async {
-            let stream = self.open_now().await?;
+            let stream = self.open_now(true).await?;
             authenticate(stream, &self.config.url, settings).await
         })
         .await

@@ -6,10 +6,7 @@ mod lane;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -74,8 +71,6 @@ pub struct Pool {
     breaker: Breaker,
     /// The intents of a group go to the disk together.
     journal: Arc<Journal>,
-    /// Whether the store rolls back what is staged, as far as is known.
-    takes_back: AtomicBool,
     /// Until when no groups are formed.
     apart_until: Mutex<Option<Instant>>,
 }
@@ -117,7 +112,7 @@ impl From<StoreError> for StageError {
 
 impl StageError {
     /// The store answered: it is there, and refuses this very batch (trap 11).
-    fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, StageError::Store(error) if matches!(**error, StoreError::Rejected { .. }))
     }
 }
@@ -151,15 +146,15 @@ impl Pool {
             permits: Arc::new(Semaphore::new(size)),
             breaker: Breaker::new(breaker),
             journal,
-            takes_back: AtomicBool::new(true),
             apart_until: Mutex::default(),
         }
     }
 
-    /// Whether a batch that failed, or that was not committed, leaves nothing behind in the store.
+    /// Whether a batch that failed, or that was not committed, leaves nothing behind in the store; `None` as long as there was no connection to it, and so
+    /// no batch.
     #[must_use]
-    pub fn takes_back(&self) -> bool {
-        self.takes_back.load(Ordering::Relaxed)
+    pub fn takes_back(&self) -> Option<bool> {
+        self.store.takes_back()
     }
 
     /// Whether the breaker is open.
@@ -168,10 +163,10 @@ impl Pool {
         self.breaker.is_open()
     }
 
-    /// Stages a transaction, within the time that it allows. Dropped half way, the store rolls back.
+    /// Stages a transaction, within the time that it allows. Dropped half way, the store rolls back, if it [can](Pool::takes_back).
     ///
     /// # Errors
-    /// When the store did not take all of it; then it holds nothing of it.
+    /// When the store did not take all of it; then it holds nothing of it, if it takes back.
     pub async fn stage(self: &Arc<Self>, worker: usize, work: Work) -> Result<Staged, StageError> {
         if !self.breaker.may_try() {
             return Err(StageError::BreakerOpen);
@@ -198,15 +193,11 @@ impl Pool {
 
     /// Whether a group was lost a moment ago.
     fn keeps_apart(&self) -> bool {
-        let mut until = self
+        let until = self
             .apart_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let apart = until.is_some_and(|until| Instant::now() < until);
-        if !apart {
-            *until = None;
-        }
-        apart
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     fn keep_apart(&self) {

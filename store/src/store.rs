@@ -160,6 +160,12 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to watch the store's life, for as long as commits of its secondaries have to be confirmed.
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>>;
 
+    /// Whether what a [`Secondary`] staged, in whole or in part, leaves nothing behind unless it is committed; `None` as long as no connection has
+    /// told. A store without transactions has written it: when the primary rolls back, those keys are dirty.
+    fn takes_back(&self) -> Option<bool> {
+        Some(true)
+    }
+
     /// Opens a connection for the secondary part of transactions.
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>>;
 }
@@ -213,12 +219,6 @@ pub trait Secondary: Send {
 
     /// Drops what was staged.
     fn rollback(&mut self) -> BoxFuture<'_, StoreResult<()>>;
-
-    /// Whether [`Secondary::rollback`] takes everything back. A store without transactions has written what is staged: when the primary rolls back, those
-    /// keys are dirty.
-    fn takes_back(&self) -> bool {
-        true
-    }
 
     /// Whether another transaction may use this connection.
     fn is_usable(&self) -> bool;

@@ -11,7 +11,7 @@ use std::{
     fmt,
     future::Future,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -71,11 +71,10 @@ enum Vote {
     RolledBack,
 }
 
-/// A transaction that the secondary holds, uncommitted. Dropped, the store rolls back.
+/// A transaction that the secondary holds, uncommitted. Dropped, the store rolls back, if it [can](Pool::takes_back).
 #[must_use = "a staged transaction that is not committed is rolled back"]
 pub struct Staged {
     votes: mpsc::UnboundedSender<Vote>,
-    takes_back: bool,
 }
 
 impl fmt::Debug for Staged {
@@ -94,12 +93,10 @@ impl Staged {
         }
     }
 
-    /// The primary has rolled back. `false` when the store cannot: it has written what was staged.
-    #[must_use]
-    pub fn rollback(self) -> bool {
+    /// The primary has rolled back.
+    pub fn rollback(self) {
         // The group has ended: then it was rolled back.
         drop(self.votes.send(Vote::RolledBack));
-        self.takes_back
     }
 }
 
@@ -124,16 +121,16 @@ async fn run(pool: &Arc<Pool>, worker: usize, mut requests: Vec<Request>, turn: 
     let mut courtesy = std::mem::take(&mut idle.courtesy);
     let life = async {
         let left = left.saturating_sub(began.elapsed());
-        let through = see_through(pool, worker, &mut idle, requests, left, within).await;
-        (idle, through)
+        see_through(pool, worker, &mut idle, requests, left, within).await;
+        idle
     };
-    let (mut idle, through) = in_turn(life, &mut courtesy, turn).await;
+    let mut idle = in_turn(life, &mut courtesy, turn).await;
     idle.courtesy = courtesy;
     if idle.owed.is_some() && !idle.secondary.commits_with_next() {
         return commit_now(pool.clone(), worker, idle, Some(permit));
     }
     drop(permit);
-    if through && (idle.owed.is_some() || idle.secondary.is_usable()) {
+    if idle.owed.is_some() || idle.secondary.is_usable() {
         lane::give_back(pool, worker, idle);
     }
 }
@@ -155,7 +152,7 @@ async fn in_turn<T>(
     life.await
 }
 
-/// Stages, and waits for the primaries. `false` when the connection is lost.
+/// Stages, and waits for the primaries.
 async fn see_through(
     pool: &Arc<Pool>,
     worker: usize,
@@ -163,7 +160,7 @@ async fn see_through(
     mut requests: Vec<Request>,
     left: Duration,
     within: Duration,
-) -> bool {
+) {
     // Their sessions have declared what they intend, and wait for that to be on the disk as well.
     pool.journal.urge();
     let batch = changes_of(&mut requests);
@@ -177,16 +174,13 @@ async fn see_through(
             } else {
                 refuse(requests, &error);
             }
-            return true;
+            return;
         }
-        // Dropped with a batch under way: its connection closes, and the store rolls back.
-        None => {
-            refuse(requests, &StageError::TimedOut(within));
-            return false;
-        }
+        // Dropped with a batch under way: the connection is not usable any more and closes, and the store rolls back.
+        None => return refuse(requests, &StageError::TimedOut(within)),
     }
     let several = requests.len() > 1;
-    let votes = announce(requests, idle.secondary.takes_back());
+    let votes = announce(requests);
     match count(&mut idle.patience, votes, within).await {
         Some(members) => {
             idle.owed = Some(Owed {
@@ -202,7 +196,6 @@ async fn see_through(
             take_back(idle, within).await;
         }
     }
-    true
 }
 
 /// A connection and leave to use it.
@@ -226,8 +219,6 @@ async fn connection(
             return Ok((idle, permit));
         }
         let secondary = pool.store.secondary(mapping.clone()).await?;
-        pool.takes_back
-            .store(secondary.takes_back(), Ordering::Relaxed);
         let idle = Idle {
             secondary,
             mapping: mapping.clone(),
@@ -304,12 +295,12 @@ fn refuse(requests: Vec<Request>, error: &StageError) {
 }
 
 /// Tells the members that they are staged. Whoever does not hear it votes by being gone.
-fn announce(requests: Vec<Request>, takes_back: bool) -> (usize, mpsc::UnboundedReceiver<Vote>) {
+fn announce(requests: Vec<Request>) -> (usize, mpsc::UnboundedReceiver<Vote>) {
     let (votes, inbox) = mpsc::unbounded_channel();
     let members = requests.len();
     for request in requests {
         let votes = votes.clone();
-        drop(request.answer.send(Ok(Staged { votes, takes_back })));
+        drop(request.answer.send(Ok(Staged { votes })));
     }
     (members, inbox)
 }

@@ -146,7 +146,7 @@ pub(super) fn join(pool: &Arc<Pool>, worker: usize, request: Request) {
             pool: pool.clone(),
             worker,
         };
-        tokio::spawn(async move { turn.begin() });
+        tokio::spawn(async move { drop(turn) });
     }
 }
 
@@ -154,12 +154,6 @@ pub(super) fn join(pool: &Arc<Pool>, worker: usize, request: Request) {
 pub(super) struct Turn {
     pool: Arc<Pool>,
     worker: usize,
-}
-
-impl Turn {
-    fn begin(self) {
-        drop(self);
-    }
 }
 
 impl Drop for Turn {

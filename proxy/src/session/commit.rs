@@ -11,6 +11,9 @@
 //! Dies the process after 2, the intent is open and its keys become dirty on the next start; before 2, the primary has not committed and
 //! both servers roll back (trap 3). The row locks held over 1 order both stores alike (trap 1), and the primary always
 //! comes first, so no two clients wait for each other across the stores (trap 2).
+//!
+//! A secondary without transactions keeps whatever step 1 brought it, also half of it. There 2 comes before 1, and keys whose primary rolls back
+//! become dirty.
 
 use std::sync::Arc;
 
@@ -32,11 +35,17 @@ use crate::{
 /// A transaction of the primary between the sandwich's steps 2 and 3.
 #[must_use = "the sandwich has to be concluded"]
 pub(crate) struct Prepared {
+    declared: Declared,
+    staged: Result<Staged, Reason>,
+}
+
+/// What the journal has of it.
+struct Declared {
     shared: Arc<Shared>,
     mapping: Arc<Mapping>,
+    secondary: Side,
     tables: Vec<TableId>,
     intent: Intent,
-    staged: Result<Staged, Reason>,
 }
 
 /// What became of the primary's commit.
@@ -52,7 +61,8 @@ pub(crate) enum Outcome {
 
 /// Steps 1 and 2. `secondary` is the store that gets the images.
 ///
-/// Dropped half way, the secondary rolls back and the intent is taken back: the primary has not committed.
+/// Dropped half way, the secondary rolls back and the intent is taken back: the primary has not committed. Where the secondary cannot roll back, the intent
+/// comes first and turns into dirty keys.
 ///
 /// # Errors
 /// What the client is told when the primary must not commit.
@@ -89,6 +99,7 @@ pub(crate) async fn prepare(
         })
         .collect();
     let intend = shared.journal.intend(secondary, &named);
+    let pool = shared.secondaries.on(secondary);
     let stage = async {
         if transaction.is_keys_only() {
             return Err(Reason::NotWritten);
@@ -106,43 +117,38 @@ pub(crate) async fn prepare(
             // Nobody else's rollback may fail a client that asked for both or none.
             alone: policy == OnSecondaryError::Fail,
         };
-        shared
-            .secondaries
-            .on(secondary)
-            .stage(worker, work)
+        pool.stage(worker, work)
             .await
             .map_err(|error| reason_of(names.first(), rows, &error))
     };
-    // The intent is on its way to the disk since it was declared. Asked for only now, it is nearly always there, and its writer has nobody to wake.
-    let staged = stage.await;
-    match (intend.await, staged) {
-        (Ok(intent), Err(reason))
-            if policy == OnSecondaryError::Fail && reason != Reason::NotWritten =>
-        {
-            if shared.secondaries.on(secondary).takes_back() {
-                intent.done();
-            } else {
-                give_up(shared, mapping, &tables, intent, Reason::NotTakenBack);
+    let (intent, staged) = if pool.takes_back() == Some(true) {
+        // The group has the intent written when it begins. Asked for only behind that, it is nearly always there, and its writer has nobody to wake.
+        let staged = stage.await;
+        match intend.await {
+            Ok(intent) => (intent, staged),
+            Err(error) => {
+                staged.into_iter().for_each(Staged::rollback);
+                return Err(journal_failed(&error));
             }
+        }
+    } else {
+        // What such a store is given it keeps, whatever becomes of this process and of the primary.
+        let intent = intend.await.map_err(|error| journal_failed(&error))?;
+        (intent, stage.await)
+    };
+    let declared = Declared {
+        shared: shared.clone(),
+        mapping: mapping.clone(),
+        secondary,
+        tables,
+        intent,
+    };
+    match staged {
+        Err(reason) if policy == OnSecondaryError::Fail && reason != Reason::NotWritten => {
+            declared.rolled_back();
             Err(secondary_failed(secondary, reason))
         }
-        (Ok(intent), staged) => Ok(Prepared {
-            shared: shared.clone(),
-            mapping: mapping.clone(),
-            tables,
-            intent,
-            staged,
-        }),
-        (Err(error), staged) => {
-            // Without a journal, nothing can be said of a store that keeps what was staged; it was told to the operator when the journal failed.
-            if let Ok(false) = staged.map(Staged::rollback) {
-                tracing::error!(
-                    ?tables,
-                    "a write that was refused stays in the secondary: `crossfade verify --repair` once the journal can be written"
-                );
-            }
-            Err(journal_failed(&error))
-        }
+        staged => Ok(Prepared { declared, staged }),
     }
 }
 
@@ -172,61 +178,74 @@ impl Endings {
 impl Prepared {
     /// Steps 4 and 5, once the primary has answered. They go on behind the session.
     pub(crate) fn conclude(self, outcome: Outcome, endings: &mut Endings) {
-        let Prepared {
-            shared,
-            mapping,
-            tables,
-            intent,
-            staged,
-        } = self;
+        let Prepared { declared, staged } = self;
         match (outcome, staged) {
-            (Outcome::RolledBack, staged) => match staged.map(Staged::rollback) {
-                Ok(false) => give_up(&shared, &mapping, &tables, intent, Reason::NotTakenBack),
-                Ok(true) | Err(_) => intent.done(),
-            },
+            (Outcome::RolledBack, staged) => {
+                staged.into_iter().for_each(Staged::rollback);
+                declared.rolled_back();
+            }
             (Outcome::Unknown, staged) => {
                 drop(staged);
-                give_up(&shared, &mapping, &tables, intent, Reason::PrimaryUnknown);
+                declared.give_up(Reason::PrimaryUnknown);
             }
             (Outcome::Committed, Ok(staged)) => {
                 let (ended, ending) = oneshot::channel();
                 endings.0.push(ending);
                 staged.commit(Box::new(move |committed| {
                     match committed {
-                        Ok(()) => {
-                            count(&shared.metrics.secondary_writes, &mapping, &tables);
-                            intent.committed();
-                        }
+                        Ok(()) => declared.committed(),
                         Err(error) => {
                             tracing::warn!(%error, "the secondary's commit failed; its keys go into the journal");
-                            give_up(&shared, &mapping, &tables, intent, commit_reason(error));
+                            declared.give_up(commit_reason(error));
                         }
                     }
                     // Only now: the session's pin has covered the verdict.
                     drop(ended);
                 }));
             }
-            (Outcome::Committed, Err(reason)) => {
-                give_up(&shared, &mapping, &tables, intent, reason);
-            }
+            (Outcome::Committed, Err(reason)) => declared.give_up(reason),
         }
     }
 }
 
-/// The secondary lacks the transaction: its keys become dirty.
-fn give_up(shared: &Shared, mapping: &Mapping, tables: &[TableId], intent: Intent, reason: Reason) {
-    count(&shared.metrics.secondary_failures, mapping, tables);
-    // The keys are dirty in memory at once, and the intent is durable until that mark is: nobody has to wait for it. Should the journal fail
-    // now, the next write is refused.
-    drop(intent.dirty(reason));
+impl Declared {
+    /// Both stores have the transaction.
+    fn committed(self) {
+        count(
+            &self.shared.metrics.secondary_writes,
+            &self.mapping,
+            &self.tables,
+        );
+        self.intent.committed();
+    }
+
+    /// The primary has not committed, and so the secondary has nothing of it either, unless it keeps what it was given.
+    fn rolled_back(self) {
+        let pool = self.shared.secondaries.on(self.secondary);
+        if pool.takes_back() == Some(false) {
+            self.give_up(Reason::NotTakenBack);
+        } else {
+            self.intent.done();
+        }
+    }
+
+    /// The secondary may differ: the keys become dirty.
+    fn give_up(self, reason: Reason) {
+        count(
+            &self.shared.metrics.secondary_failures,
+            &self.mapping,
+            &self.tables,
+        );
+        // The keys are dirty in memory at once, and the intent is durable until that mark is: nobody has to wait for it. Should the journal fail
+        // now, the next write is refused.
+        drop(self.intent.dirty(reason));
+    }
 }
 
 fn commit_reason(error: &StageError) -> Reason {
     match error {
-        StageError::Store(error) if matches!(**error, StoreError::Rejected { .. }) => {
-            Reason::SecondaryFailed
-        }
         StageError::Companion => Reason::Companion,
+        error if error.is_refusal() => Reason::SecondaryFailed,
         _unknown => Reason::OutcomeUnknown,
     }
 }

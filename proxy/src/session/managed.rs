@@ -213,7 +213,7 @@ impl Managed {
     async fn between_transactions(&mut self) -> Result<(), End> {
         self.flush_client().await?;
         // While the secondary is still committing, the next transaction goes on under the same pin, unless a flip waits for it.
-        if !self.endings.is_over() && self.pins.disturbed() {
+        if self.pins.disturbed() {
             self.endings.over().await;
         }
         if self.endings.is_over() {

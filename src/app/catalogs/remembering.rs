@@ -200,6 +200,10 @@ impl Store for Remembering {
         self.store.life()
     }
 
+    fn takes_back(&self) -> Option<bool> {
+        self.store.takes_back()
+    }
+
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {
         self.store.secondary(mapping)
     }

@@ -7,7 +7,11 @@ use crossfade_phase::Side;
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    catalog, conn::Conn, document::Shape, findings, horizon, lock, read, secondary::MongoSecondary,
+    catalog,
+    conn::{Conn, Deployment},
+    document::Shape,
+    findings, horizon, lock, read,
+    secondary::MongoSecondary,
     sequences, unique, write,
 };
 use crate::{
@@ -154,6 +158,11 @@ impl Store for MongoStore {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         sequences::advance(self, table, floor).boxed()
+    }
+
+    fn takes_back(&self) -> Option<bool> {
+        let known = self.conn.known_deployment();
+        known.map(|deployment| deployment == Deployment::Transactions)
     }
 
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

@@ -98,6 +98,11 @@ impl Conn {
         Ok(self.client().await?.0.database(&self.config.url.database))
     }
 
+    /// What has answered; `None` as long as none has.
+    pub(super) fn known_deployment(&self) -> Option<Deployment> {
+        self.client.get().map(|(_, deployment)| *deployment)
+    }
+
     /// # Errors
     /// When no server answers.
     pub(super) async fn deployment(&self) -> StoreResult<Deployment> {

@@ -178,10 +178,6 @@ impl Secondary for MongoSecondary {
         Box::pin(self.rollback_batch())
     }
 
-    fn takes_back(&self) -> bool {
-        self.deployment == Deployment::Transactions
-    }
-
     fn is_usable(&self) -> bool {
         self.state == State::Idle
     }

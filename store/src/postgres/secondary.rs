@@ -105,10 +105,11 @@ pub struct PostgresSecondary {
 }
 
 impl PostgresSecondary {
+    /// Stages a batch, where `committed` is given behind the commit of the batch before, whose outcome it becomes.
     async fn stage_batch(
         &mut self,
         batch: &[(TableId, Change)],
-        committed: &mut Option<StoreResult<()>>,
+        mut committed: Option<&mut StoreResult<()>>,
     ) -> StoreResult<()> {
         let before = std::mem::replace(&mut self.state, State::Lost);
         let wanted = match committed {
@@ -134,7 +135,7 @@ impl PostgresSecondary {
             }
             put(&mut self.out, b'H', |_| {});
             self.send().await?;
-            if let Some(committed) = committed.as_mut().filter(|_| first) {
+            if let Some(committed) = committed.take() {
                 *committed = self.await_ready().await;
                 // The answers to the batch follow in any case, unless the connection is lost.
                 if matches!(committed, Err(error) if !matches!(error, StoreError::Rejected { .. }))
@@ -149,7 +150,8 @@ impl PostgresSecondary {
                 return self.recover(error, &fresh).await;
             }
         }
-        if let Some(committed) = committed.as_mut().filter(|_| sent == 0) {
+        // Of an empty batch.
+        if let Some(committed) = committed {
             self.send().await?;
             *committed = self.await_ready().await;
         }
@@ -386,7 +388,7 @@ impl PostgresSecondary {
 
 impl Secondary for PostgresSecondary {
     fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>> {
-        Box::pin(async move { self.stage_batch(batch, &mut None).await })
+        Box::pin(async move { self.stage_batch(batch, None).await })
     }
 
     fn commit_and_stage<'a>(
@@ -394,9 +396,9 @@ impl Secondary for PostgresSecondary {
         batch: &'a [(TableId, Change)],
     ) -> BoxFuture<'a, (StoreResult<()>, StoreResult<()>)> {
         Box::pin(async move {
-            let mut committed = Some(Err(self.unexpected("the commit was not sent")));
-            let staged = self.stage_batch(batch, &mut committed).await;
-            (committed.unwrap_or(Ok(())), staged)
+            let mut committed = Err(self.unexpected("the commit was not sent"));
+            let staged = self.stage_batch(batch, Some(&mut committed)).await;
+            (committed, staged)
         })
     }
 

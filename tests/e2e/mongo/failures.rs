@@ -1,8 +1,9 @@
 //! Crashes and sick stores.
 
 use crossfade_tests::{Mongod, Traffic};
+use mongodb::bson::doc;
 
-use super::Documents;
+use super::{DATABASE, Documents};
 
 #[tokio::test]
 async fn trap_03_the_proxy_is_killed_under_load() {
@@ -38,6 +39,17 @@ async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
     documents.verify();
 }
 
+/// The primary refuses to commit a counter of 777.
+async fn never_777(documents: &Documents) {
+    documents
+        .old()
+        .run(
+            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$;
+             CREATE CONSTRAINT TRIGGER never AFTER UPDATE ON counters DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.value = 777) EXECUTE FUNCTION never()",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn a_server_without_transactions_is_named_and_served() {
     let documents = Documents::shop_on(Mongod::standalone().await).await;
@@ -52,18 +64,32 @@ async fn a_server_without_transactions_is_named_and_served() {
     let report = traffic.stop().await;
     assert_eq!(report.errors, [""; 0]);
     // Written before the primary refuses it, and repaired.
-    documents
-        .old()
-        .run(
-            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$;
-             CREATE CONSTRAINT TRIGGER never AFTER UPDATE ON counters DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.value = 777) EXECUTE FUNCTION never()",
-        )
-        .await;
+    never_777(&documents).await;
     let client = documents.client().await;
     let refused = client
         .execute(
             "UPDATE counters SET value = 777 WHERE name = 'counter 2'",
             &[],
+        )
+        .await;
+    assert!(refused.is_err());
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn a_server_without_transactions_keeps_half_of_what_both_refuse() {
+    let documents = Documents::shop_on(Mongod::standalone().await).await;
+    never_777(&documents).await;
+    let database = documents.server.database(DATABASE).await;
+    let validator = doc! { "collMod": "orders", "validator": { "state": { "$ne": "bad" } } };
+    database.run_command(validator).await.unwrap();
+    // The counter is written before the order is refused; then the primary rolls back both.
+    let client = documents.client().await;
+    let refused = client
+        .batch_execute(
+            "BEGIN; UPDATE counters SET value = 777 WHERE name = 'counter 2';
+             UPDATE orders SET state = 'bad' WHERE id = 1; COMMIT",
         )
         .await;
     assert!(refused.is_err());

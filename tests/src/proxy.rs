@@ -99,10 +99,30 @@ impl Proxy {
     /// # Panics
     /// While it does not run.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Freezes it: connections stay open and nothing answers.
+    ///
+    /// # Panics
+    /// While it does not run.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Ends [`Proxy::freeze`].
+    ///
+    /// # Panics
+    /// While it does not run.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         self.process
             .as_ref()
             .expect("the proxy does not run")
-            .signal("TERM");
+            .signal(signal);
     }
 
     /// Its process id.

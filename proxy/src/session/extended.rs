@@ -365,6 +365,8 @@ impl Managed {
         settled: Result<(), End>,
     ) -> Result<(), End> {
         let outcome = match &settled {
+            // The end of a connection says nothing of the commit before it: that may have been answered in the same breath, or never (trap 43).
+            Ok(()) if self.fatal_shown => Outcome::Unknown,
             Ok(()) if self.failed || self.batch_failed => Outcome::RolledBack,
             Ok(()) => Outcome::Committed,
             Err(_) => Outcome::Unknown,

@@ -281,6 +281,8 @@ impl Managed {
 
     pub(super) fn drop_backend(&mut self, side: Side) {
         *self.backends.slot(side) = None;
+        // The end of that connection is not the session's.
+        self.fatal_shown = false;
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);
         }

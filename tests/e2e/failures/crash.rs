@@ -174,3 +174,34 @@ async fn trap_43_the_primary_dies_in_the_middle_of_writes() {
         crossfade_tests::compare::tables(&old, table, &new, table).await;
     }
 }
+
+#[tokio::test]
+async fn trap_43_the_primary_ends_a_session_right_behind_its_commit() {
+    let shop = Shop::in_phase("dual-write").await;
+    let old = &shop.stores.old;
+    old.run(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER slowly AFTER UPDATE ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slowly()",
+    )
+    .await;
+    let client = shop.client().await;
+    let update = client.batch_execute("UPDATE orders SET total = 777 WHERE id = 7");
+    // The proxy reads the end of the commit and the end of the connection in one go.
+    let meddle = async {
+        let sessions =
+            "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'app'";
+        let sleeping = format!("SELECT count(*) {sessions} AND wait_event = 'PgSleep'");
+        old.becomes(&sleeping, "1").await;
+        shop.proxy.freeze();
+        old.becomes("SELECT total FROM orders WHERE id = 7", "777.00")
+            .await;
+        old.rows(&format!("SELECT pg_terminate_backend(pid) {sessions}"))
+            .await;
+        old.becomes(&format!("SELECT count(*) {sessions}"), "0")
+            .await;
+        shop.proxy.thaw();
+    };
+    let _ = tokio::join!(update, meddle);
+    shop.proxy.drained().await;
+    shop.assert_equal().await;
+}

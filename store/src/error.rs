@@ -68,6 +68,14 @@ impl StoreError {
         }
     }
 
+    /// An answer of `store` that its protocol or its catalog does not allow.
+    pub fn unexpected(store: impl ToString, what: impl ToString) -> StoreError {
+        StoreError::Unexpected {
+            store: store.to_string(),
+            what: what.to_string(),
+        }
+    }
+
     /// Whether it is unknown if the call took effect.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {

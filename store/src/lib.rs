@@ -1,6 +1,7 @@
 //! What a store can do, and one adapter for each kind of store.
 
 mod error;
+mod hex;
 mod mapping;
 pub mod mongo;
 mod order;

@@ -6,6 +6,7 @@ mod types;
 mod walk;
 
 use crossfade_tests::{ConfigBuilder, Database, Mongod, Proxy, SHOP_TABLES, Stores};
+use mongodb::{Collection, bson::Document};
 
 /// The database of the documents.
 const DATABASE: &str = "shop";
@@ -61,6 +62,11 @@ impl Documents {
     /// Compares every row with its document.
     fn verify(&self) {
         self.proxy.cli(&["verify"]).expect(0);
+    }
+
+    /// A collection of the new store, by the driver.
+    async fn collection(&self, name: &str) -> Collection<Document> {
+        self.server.database(DATABASE).await.collection(name)
     }
 
     fn old(&self) -> &Database {

@@ -1,11 +1,8 @@
 //! Are two stores alike?
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use crate::Database;
+use crate::{Database, look_until};
 
 /// How long two stores with traffic at its end may differ.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -25,20 +22,17 @@ pub async fn tables(old: &Database, old_table: &str, new: &Database, new_table: 
 /// # Panics
 /// With the rows that only one gives.
 pub async fn queries(old: &Database, old_sql: &str, new: &Database, new_sql: &str) -> usize {
-    let began = Instant::now();
-    loop {
+    let look = async || {
         let (left, right) = (old.rows(old_sql).await, new.rows(new_sql).await);
-        let differing = differences(&left, &right);
-        if differing.is_empty() {
-            return left.len();
-        }
-        assert!(
-            began.elapsed() < MOMENT,
-            "the stores differ for {old_sql}:\n{}",
-            differing.join("\n")
-        );
-        tokio::time::sleep(MOMENT / 50).await;
-    }
+        (left.len(), differences(&left, &right))
+    };
+    let (rows, differing) = look_until(MOMENT, look, |(_, found)| found.is_empty()).await;
+    assert!(
+        differing.is_empty(),
+        "the stores differ for {old_sql}:\n{}",
+        differing.join("\n")
+    );
+    rows
 }
 
 /// The rows that only one side has, as lines to read; empty when both are alike.

@@ -3,11 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::Endpoint;
+use crate::{Endpoint, look_until};
 
 /// A database of this test alone, spoken to directly; dropped with the value.
 #[derive(Debug)]
@@ -120,18 +121,9 @@ impl Database {
     /// # Panics
     /// When it is another one for two seconds.
     pub async fn becomes(&self, sql: &str, expected: &str) {
-        let began = std::time::Instant::now();
-        loop {
-            let found = self.value(sql).await;
-            if found == expected {
-                return;
-            }
-            assert!(
-                began.elapsed() < std::time::Duration::from_secs(2),
-                "{sql} gives {found:?}, not {expected:?}"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let look = async || self.value(sql).await;
+        let found = look_until(Duration::from_secs(2), look, |found| found == expected).await;
+        assert_eq!(found, expected, "{sql}");
     }
 
     fn maintenance(&self, sql: &str) {

@@ -9,14 +9,23 @@ use std::{
 ///
 /// # Panics
 /// When the time is over.
-pub async fn eventually<F, Fut>(what: &str, timeout: Duration, mut condition: F)
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = bool>,
-{
+pub async fn eventually(what: &str, timeout: Duration, condition: impl AsyncFnMut() -> bool) {
+    let held = look_until(timeout, condition, |held| *held).await;
+    assert!(held, "not within {timeout:?}: {what}");
+}
+
+/// Looks until `content` says that it may stop, `timeout` is over at the latest. What was seen last, for the caller to judge and to show.
+pub async fn look_until<T>(
+    timeout: Duration,
+    mut look: impl AsyncFnMut() -> T,
+    content: impl Fn(&T) -> bool,
+) -> T {
     let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < timeout, "not within {timeout:?}: {what}");
+    loop {
+        let seen = look().await;
+        if content(&seen) || start.elapsed() > timeout {
+            return seen;
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

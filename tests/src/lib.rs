@@ -26,7 +26,7 @@ pub mod wire;
 pub use config::ConfigBuilder;
 pub use database::Database;
 pub use endpoint::{Account, Endpoint};
-pub use eventually::{eventually, within};
+pub use eventually::{eventually, look_until, within};
 pub use folders::Folder;
 pub use mongo::Mongod;
 pub use port::Port;

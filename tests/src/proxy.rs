@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 pub use metrics::Metrics;
 pub use process::{CliOutput, binary};
 
-use crate::{ConfigBuilder, Database, Endpoint, Folder, Port, Tls, Wire, within};
+use crate::{ConfigBuilder, Database, Endpoint, Folder, Port, Tls, Wire, look_until, within};
 use process::Process;
 
 /// Longest wait for a flip that has nothing to wait for but transactions of the test itself.
@@ -329,18 +329,10 @@ impl Proxy {
     /// # Panics
     /// When that takes too long.
     pub async fn drained(&self) {
-        let began = std::time::Instant::now();
-        loop {
-            let toggle = self.toggle("shop").await;
-            if toggle["dirty_keys"] == 0 && toggle["open_intents"] == 0 {
-                return;
-            }
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "the journal does not drain: {toggle:#}"
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let look = async || self.toggle("shop").await;
+        let empty = |toggle: &Value| toggle["dirty_keys"] == 0 && toggle["open_intents"] == 0;
+        let toggle = look_until(Duration::from_secs(30), look, empty).await;
+        assert!(empty(&toggle), "the journal does not drain: {toggle:#}");
     }
 
     /// `/metrics`.

@@ -207,11 +207,8 @@ impl Conn {
     }
 
     /// Something in the store that the mapping does not expect.
-    pub(super) fn odd(&self, what: &str) -> StoreError {
-        StoreError::Unexpected {
-            store: self.url(),
-            what: what.to_owned(),
-        }
+    pub(super) fn unexpected(&self, what: impl ToString) -> StoreError {
+        StoreError::unexpected(&self.config.url, what)
     }
 
     /// What the server refused: by the SQLSTATE that says the same, or else by its own code.

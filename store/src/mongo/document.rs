@@ -60,7 +60,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when a value has no exact form.
-    pub(super) fn document(&self, row: &Row) -> StoreResult<Document> {
+    fn document(&self, row: &Row) -> StoreResult<Document> {
         let mut document = Document::new();
         document.insert(ID, self.id_of_row(row)?);
         for (index, (field, value)) in std::iter::zip(&self.fields, &row.0).enumerate() {
@@ -80,7 +80,7 @@ impl Shape {
     /// # Errors
     /// As there.
     pub(super) fn raw_document(&self, row: &Row) -> StoreResult<RawDocumentBuf> {
-        let odd = || self.unexpected("a value that BSON does not take");
+        let odd = || StoreError::unexpected(&self.store, "a value that BSON does not take");
         let raw = |bson: Bson| RawBson::try_from(bson).map_err(|_| odd());
         if self.fields.iter().any(|field| field.plain.is_none()) {
             return RawDocumentBuf::try_from(&self.document(row)?).map_err(|_| odd());
@@ -117,7 +117,7 @@ impl Shape {
             .iter()
             .map(|&index| row.0.get(index).and_then(Option::as_ref));
         let parts: Option<Vec<&Bytes>> = parts.collect();
-        self.id(&parts.ok_or_else(|| self.unexpected("a row without its key"))?)
+        self.id(&parts.ok_or_else(|| StoreError::unexpected(&self.store, "a row without its key"))?)
     }
 
     /// A filter for the document of this `_id`.
@@ -125,8 +125,8 @@ impl Shape {
     /// # Errors
     /// When BSON does not take it.
     pub(super) fn raw_id(&self, id: Bson) -> StoreResult<RawDocumentBuf> {
-        let raw =
-            RawBson::try_from(id).map_err(|_| self.unexpected("a key that BSON does not take"))?;
+        let raw = RawBson::try_from(id)
+            .map_err(|_| StoreError::unexpected(&self.store, "a key that BSON does not take"))?;
         let mut filter = RawDocumentBuf::new();
         filter.append(cstr!("_id"), raw);
         Ok(filter)
@@ -164,13 +164,13 @@ impl Shape {
     /// The row of a document. A field that is missing is NULL, like one that is null; a value that the mapping does not write is like no other.
     pub(super) fn row(&self, document: &Document) -> Row {
         let values = self.fields.iter().enumerate().map(|(index, field)| {
-            let value = match self.key.iter().position(|key| *key == index) {
-                Some(_) if self.key.len() == 1 => document.get(ID),
-                Some(_) => document
+            let value = match (self.key.contains(&index), self.key.len()) {
+                (true, 1) => document.get(ID),
+                (true, _) => document
                     .get_document(ID)
                     .ok()
                     .and_then(|id| id.get(field.path.join("."))),
-                None => get(document, &field.path),
+                (false, _) => get(document, &field.path),
             };
             match value {
                 None | Some(Bson::Null) => None,
@@ -212,13 +212,6 @@ impl Shape {
                 parts.collect::<Vec<_>>().join(",")
             }
             other => format!("{other:?}"),
-        }
-    }
-
-    pub(super) fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected {
-            store: self.store.clone(),
-            what: what.to_owned(),
         }
     }
 }

@@ -3,13 +3,14 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use mongodb::{
     ClientSession,
-    bson::{Document, RawDocumentBuf, doc, oid::ObjectId},
+    bson::{RawDocumentBuf, doc, oid::ObjectId},
 };
 
 use super::{
     MongoStore,
     conn::Deployment,
     document::{ID, Shape},
+    read::document,
 };
 use crate::{Key, LockedRow, Row, StoreResult, TableMap};
 
@@ -38,7 +39,7 @@ pub(super) async fn lock_row(
         let found = collection.find_one(doc! { ID: id }).await;
         let row = found
             .map_err(|error| store.conn.error(&error))?
-            .map(|raw| read(store, &shape, &raw))
+            .map(|raw| row(store, &shape, &raw))
             .transpose()?;
         return Ok(Box::new(Locked {
             row,
@@ -71,7 +72,7 @@ pub(super) async fn lock_row(
             }
         }
     };
-    let row = found.map(|raw| read(store, &shape, &raw)).transpose()?;
+    let row = found.map(|raw| row(store, &shape, &raw)).transpose()?;
     if row.is_none() {
         drop(session.abort_transaction().await);
         return Ok(Box::new(Locked {
@@ -87,10 +88,8 @@ pub(super) async fn lock_row(
     }))
 }
 
-fn read(store: &MongoStore, shape: &Shape, raw: &RawDocumentBuf) -> StoreResult<Row> {
-    let document = Document::try_from(raw.as_ref());
-    let document = document.map_err(|error| store.conn.odd(&error.to_string()))?;
-    Ok(shape.row(&document))
+fn row(store: &MongoStore, shape: &Shape, raw: &RawDocumentBuf) -> StoreResult<Row> {
+    Ok(shape.row(&document(store, raw)?))
 }
 
 impl LockedRow for Locked {

@@ -60,8 +60,8 @@ async fn next(
 }
 
 /// Not by way of serde, which takes a field named `$oid` and its like for what extended JSON means by it.
-fn document(store: &MongoStore, raw: &RawDocument) -> StoreResult<Document> {
-    Document::try_from(raw).map_err(|error| store.conn.odd(&error.to_string()))
+pub(super) fn document(store: &MongoStore, raw: &RawDocument) -> StoreResult<Document> {
+    Document::try_from(raw).map_err(|error| store.conn.unexpected(error))
 }
 
 /// The row of a document. One whose `_id` is no key of the table belongs to somebody else.
@@ -71,7 +71,7 @@ fn row(store: &MongoStore, shape: &Shape, document: &Document) -> StoreResult<Ro
         return Ok(row);
     }
     let id = document.get(ID).cloned().unwrap_or(Bson::Null);
-    Err(store.conn.odd(&format!(
+    Err(store.conn.unexpected(format!(
         "the document with the _id {} ({:?}) of \"{}\", which is no key of the table: remove it or put it elsewhere",
         id,
         document.get(ID).map(Bson::element_type),

@@ -71,7 +71,7 @@ impl MongoSecondary {
             .iter()
             .map(|(table, change)| self.shapes.get(table).map(|shape| (shape, change)))
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| self.unexpected("a table that is not mapped"))?;
+            .ok_or_else(|| self.store.conn.unexpected("a table that is not mapped"))?;
         let commands = match Commands::of(changes, self.deployment) {
             Ok(commands) => commands,
             // Nothing was sent.
@@ -153,14 +153,7 @@ impl MongoSecondary {
         if std::mem::replace(&mut self.state, State::Lost) == wanted {
             Ok(())
         } else {
-            Err(self.unexpected("a call out of turn"))
-        }
-    }
-
-    fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected {
-            store: self.store.conn.url(),
-            what: what.to_owned(),
+            Err(self.store.conn.unexpected("a call out of turn"))
         }
     }
 }

@@ -5,7 +5,6 @@
 
 mod array;
 mod decimal;
-mod hex;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -13,8 +12,10 @@ mod tests;
 use bytes::Bytes;
 use mongodb::bson::{Binary, Bson, Uuid, doc, spec::BinarySubtype};
 
-use crate::Column;
-use hex::{hex, unhex};
+use crate::{
+    Column,
+    hex::{hex, unhex},
+};
 
 /// How values of a column's type are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crossfade_phase::Side;
 use mongodb::{
     ClientSession, Database,
     bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc},
@@ -136,7 +135,7 @@ pub(super) async fn apply(
     let deployment = store.conn.deployment().await?;
     let database = store.conn.database().await?;
     // Where a key is deleted and written anew, its order matters: one run for each stretch without a second change of a key.
-    let runs = stretches(table, store.side, changes);
+    let runs = stretches(table, changes);
     let runs = runs
         .iter()
         .map(|run| Commands::of(run.iter().map(|change| (&shape, change)), deployment))
@@ -192,7 +191,7 @@ async fn transaction(
 }
 
 /// Cuts changes where a key comes a second time.
-fn stretches<'a>(table: &TableMap, _side: Side, changes: &'a [Change]) -> Vec<&'a [Change]> {
+fn stretches<'a>(table: &TableMap, changes: &'a [Change]) -> Vec<&'a [Change]> {
     let mut seen = std::collections::HashSet::new();
     let mut cuts = vec![0];
     for (index, change) in changes.iter().enumerate() {

@@ -399,10 +399,7 @@ impl Peer<'_> {
     }
 
     fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected {
-            store: self.url.to_string(),
-            what: what.to_owned(),
-        }
+        StoreError::unexpected(self.url, what)
     }
 
     fn refused(&self, message: Message) -> StoreError {

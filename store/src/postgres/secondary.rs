@@ -379,10 +379,7 @@ impl PostgresSecondary {
     }
 
     fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::Unexpected {
-            store: self.endpoint.config.url.to_string(),
-            what: what.to_owned(),
-        }
+        StoreError::unexpected(&self.endpoint.config.url, what)
     }
 }
 

@@ -79,11 +79,7 @@ async fn trap_11_unique_values_that_were_swapped_are_swapped_in_both() {
     )
     .await;
     documents.complete();
-    let seats = documents
-        .server
-        .database(DATABASE)
-        .await
-        .collection::<mongodb::bson::Document>("seats");
+    let seats = documents.collection("seats").await;
     let unique = mongodb::IndexModel::builder()
         .keys(doc! { "holder": 1 })
         .options(
@@ -106,11 +102,7 @@ async fn trap_11_unique_values_that_were_swapped_are_swapped_in_both() {
 #[tokio::test]
 async fn a_document_that_is_no_row_is_named() {
     let documents = Documents::shop().await;
-    let orders = documents
-        .server
-        .database(DATABASE)
-        .await
-        .collection::<mongodb::bson::Document>("orders");
+    let orders = documents.collection("orders").await;
     orders.insert_one(doc! { "_id": 5.5 }).await.unwrap();
     let verify = documents.proxy.cli(&["verify"]);
     let said = format!("{}{}", verify.stdout, verify.stderr);
@@ -152,11 +144,7 @@ async fn what_a_document_cannot_hold_is_found_before() {
 #[tokio::test]
 async fn a_document_that_others_changed_is_found_and_repaired() {
     let documents = Documents::shop().await;
-    let orders = documents
-        .server
-        .database(DATABASE)
-        .await
-        .collection::<mongodb::bson::Document>("orders");
+    let orders = documents.collection("orders").await;
     // Another value, a value of another type, one that is gone, and one too many.
     let by = |id: i64| doc! { "_id": id };
     orders

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::shop::Shop;
-use crossfade_tests::compare::differences;
+use crossfade_tests::{compare::differences, look_until};
 
 /// Runs a statement that must either be carried to both stores or be refused with 0A000 and leave no trace.
 async fn captured_or_refused(shop: &Shop, sql: &str) -> bool {
@@ -56,18 +56,12 @@ async fn captured_or_refused(shop: &Shop, sql: &str) -> bool {
     }
     for table in tables {
         let rows = format!("SELECT * FROM {table}");
-        let mut found = Vec::new();
+        let look = async || {
+            let (old, new) = (&shop.stores.old, &shop.stores.new);
+            differences(&old.rows(&rows).await, &new.rows(&rows).await)
+        };
         // A client is answered before the secondary has committed.
-        for _ in 0..100 {
-            found = differences(
-                &shop.stores.old.rows(&rows).await,
-                &shop.stores.new.rows(&rows).await,
-            );
-            if found.is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let found = look_until(Duration::from_secs(2), look, Vec::is_empty).await;
         assert_eq!(found, [""; 0], "{sql} (refused: {})", outcome.is_err());
     }
     outcome.is_err()

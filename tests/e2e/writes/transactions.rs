@@ -1,7 +1,7 @@
 //! Explicit transactions, savepoints, and their ends.
 
 use crate::shop::Shop;
-use crossfade_tests::eventually;
+use crossfade_tests::{eventually, look_until};
 use std::time::Duration;
 
 /// Orders of customers whose name begins with `prefix`, in the old store and in the new.
@@ -13,16 +13,8 @@ async fn both(shop: &Shop, prefix: &str) -> (String, String) {
         let (old, new) = (&shop.stores.old, &shop.stores.new);
         (old.value(&sql).await, new.value(&sql).await)
     };
-    let mut found = read().await;
     // The secondary follows the primary, whichever of the two it is.
-    for _ in 0..100 {
-        if found.0 == found.1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        found = read().await;
-    }
-    found
+    look_until(Duration::from_secs(2), read, |(old, new)| old == new).await
 }
 
 in_dual_phases!(a_rollback_reaches_neither_store, async |shop: &Shop| {

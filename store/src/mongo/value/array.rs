@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use mongodb::bson::{Binary, Bson, spec::BinarySubtype};
 
-use super::{Inexact, Kind, hex::hex};
+use super::{Inexact, Kind};
+use crate::hex::hex;
 
 /// An array in the text of `array_out`.
 pub(super) fn parse(element: &Kind, text: &str) -> Result<Bson, Inexact> {

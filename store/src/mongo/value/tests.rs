@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Kind, hex::hex};
+use super::Kind;
+use crate::hex::hex;
 
 /// What goes in comes out, byte for byte.
 fn survives(kind: &Kind, canonical: &[u8]) {

@@ -9,10 +9,7 @@ impl Shared {
     }
 
     pub(super) fn unexpected(&self, what: impl ToString) -> StoreError {
-        StoreError::Unexpected {
-            store: self.store(),
-            what: what.to_string(),
-        }
+        StoreError::unexpected(self.store(), what)
     }
 
     pub(super) fn error(&self, error: &tokio_postgres::Error) -> StoreError {

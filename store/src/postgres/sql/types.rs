@@ -1,8 +1,8 @@
 //! Which built-in types have a text that depends on the session, and how their values travel instead.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::Column;
+use crate::{Column, hex::unhex};
 
 /// First OID that a server gives to what users create (`FirstNormalObjectId`).
 const FIRST_USER_OID: u32 = 16384;
@@ -131,28 +131,8 @@ impl ParamKind {
     pub fn decode(self, value: &Bytes) -> Option<Bytes> {
         match self {
             ParamKind::Text => Some(value.clone()),
-            ParamKind::Binary(_) => unhex(value),
+            ParamKind::Binary(_) => unhex(value).map(Bytes::from),
         }
-    }
-}
-
-fn unhex(digits: &[u8]) -> Option<Bytes> {
-    let (pairs, []) = digits.as_chunks::<2>() else {
-        return None;
-    };
-    let mut bytes = BytesMut::with_capacity(pairs.len());
-    for &[high, low] in pairs {
-        bytes.put_u8(nibble(high)? << 4 | nibble(low)?);
-    }
-    Some(bytes.freeze())
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
     }
 }
 
@@ -161,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_goes_back_to_bytes_and_anything_else_is_refused() {
+    fn binary_values_travel_as_bytes_and_texts_as_they_are() {
         let kind = ParamKind::Binary(1184);
         assert_eq!(
             kind.decode(&Bytes::from_static(b"00ff7A")),

@@ -7,7 +7,7 @@ use std::{io, path::PathBuf, sync::Arc};
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "state_dir \"{}\" is in use by another process{holder}; two proxies need two folders, and a command that needs the journal asks the running proxy", dir.display()
+        "state_dir \"{}\" is in use by another process{holder}; one that has just been started or asked to end needs a moment, and two proxies need two folders", dir.display()
     )]
     Locked {
         /// The folder.

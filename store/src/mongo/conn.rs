@@ -15,7 +15,7 @@ use mongodb::{
         ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
     },
 };
-use tokio::sync::OnceCell;
+use tokio::{net::TcpStream, sync::OnceCell, time::timeout};
 
 use crate::{StoreError, StoreResult};
 
@@ -70,6 +70,7 @@ impl Conn {
     async fn client(&self) -> StoreResult<&(Client, Deployment)> {
         self.client
             .get_or_try_init(|| async {
+                self.knock().await?;
                 let client =
                     Client::with_options(self.options()?).map_err(|error| self.error(&error))?;
                 // Whether there are transactions is known once a server has answered.
@@ -88,6 +89,20 @@ impl Conn {
                 Ok((client, deployment))
             })
             .await
+    }
+
+    /// The driver looks for a server until `connect_timeout` is over; that nobody listens is known at once.
+    async fn knock(&self) -> StoreResult<()> {
+        let (url, within) = (&self.config.url, self.config.connect_timeout);
+        let connected = timeout(within, TcpStream::connect((url.host.as_str(), url.port))).await;
+        match connected {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(StoreError::unreachable(url, &error)),
+            Err(_) => Err(StoreError::TimedOut {
+                store: url.to_string(),
+                after: within,
+            }),
+        }
     }
 
     /// The mapped database.

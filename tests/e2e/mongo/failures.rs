@@ -1,5 +1,7 @@
 //! Crashes and sick stores.
 
+use std::time::{Duration, Instant};
+
 use crossfade_tests::{Mongod, Traffic};
 use mongodb::bson::doc;
 
@@ -35,6 +37,26 @@ async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
     traffic.progress(50).await;
     let report = traffic.stop().await;
     assert_eq!(report.errors, [""; 0]);
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn a_proxy_that_starts_while_the_store_is_down_serves_at_once() {
+    let mut documents = Documents::shop().await;
+    documents.proxy.kill9();
+    documents.server.kill9();
+    let began = Instant::now();
+    documents.proxy.restart().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    documents
+        .run("UPDATE orders SET total = 7 WHERE id = 7")
+        .await;
+    documents.server.restart().await;
     documents.proxy.drained().await;
     documents.verify();
 }

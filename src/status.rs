@@ -195,7 +195,7 @@ pub(crate) mod tests {
             dirty_keys: 3,
             oldest_dirty: Some("2026-11-01T11:30:00Z".into()),
             open_intents: 1,
-            failing: 1,
+            failing: 1201,
             failing_keys: vec![FailingKey {
                 table: "public.orders".into(),
                 key: vec!["42".into()],

@@ -125,6 +125,10 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
             key.error
         );
     }
+    let more = toggle.failing.saturating_sub(toggle.failing_keys.len());
+    if more > 0 {
+        let _ = writeln!(text, "  and {} more", count(more as u64));
+    }
     for (table, known) in &toggle.tables {
         let _ = writeln!(text, "  {table} → {}: {}", known.target, table_text(known));
     }
@@ -216,7 +220,7 @@ mod tests {
             "3 dirty keys (the oldest since 2026-11-01T11:30:00Z), 1 open intent",
             "refused: dual-write (3) → dual-read (4) is refused",
             "held up by \"app\" in phase use-old",
-            "cannot be repaired: public.orders (42): too long",
+            "cannot be repaired: public.orders (42): too long\n  and 1,200 more",
             "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
             "40 reads compared, 1 mismatch",
             "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",

@@ -22,7 +22,6 @@ mod verify;
 pub use backfill::BackfillReport;
 pub use compare::Comparison;
 pub use direction::{Direction, NotNow, Role};
-pub use display::ShowKey;
 pub use engine::{Engine, Settings, Stores};
 pub use error::Error;
 pub use fix::Fixed;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 use crossfade_phase::Side;
 use crossfade_proxy::{Lookup, metrics::Metrics, shared::Comparer};
-use crossfade_reconcile::{Comparison, ShowKey};
+use crossfade_reconcile::Comparison;
 use crossfade_store::Mapping;
 use tokio::sync::{Mutex, mpsc};
 
@@ -118,7 +118,7 @@ async fn compare(app: &App, lookup: Lookup) {
                 app.facts(toggle).mismatch();
             }
             // The key and the columns, never the values: they are the application's data.
-            tracing::warn!(toggle, table = %name, key = %ShowKey(&difference.key), %difference, "a read of both stores differs; the key goes to repair");
+            tracing::warn!(toggle, table = %name, key = %difference.shown, %difference, "a read of both stores differs; the key goes to repair");
         }
         Err(error) => {
             app.metrics

@@ -1,6 +1,6 @@
 //! Puts `/status` together.
 
-use crossfade_journal::{Health, PhaseChange};
+use crossfade_journal::{Health, JournalKey, PhaseChange};
 use crossfade_phase::Side;
 use crossfade_store::TableMap;
 use crossfade_toggle::Toggle;
@@ -125,14 +125,26 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
 
 fn failing(app: &App, toggle: &str) -> Vec<FailingKey> {
     let failing = app.journal.failing(toggle, LISTED).into_iter();
-    let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
+    let tables = app.tables_of(toggle);
     failing
         .map(|(dirty, error)| FailingKey {
             table: dirty.key.table.to_string(),
-            key: dirty.key.key.iter().map(text).collect(),
+            key: shown(&tables, &dirty.key),
             error,
         })
         .collect()
+}
+
+/// A key for the eye. Of a table that the file no longer maps, its types are not known.
+fn shown(tables: &[TableMap], key: &JournalKey) -> Vec<String> {
+    let table = tables
+        .iter()
+        .find(|table| table.old.name.to_string() == *key.table);
+    let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
+    match table {
+        Some(table) => table.readable(&key.key),
+        None => key.key.iter().map(text).collect(),
+    }
 }
 
 /// The jobs of a toggle, each table's last one of a kind.

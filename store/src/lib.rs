@@ -1,5 +1,6 @@
 //! What a store can do, and one adapter for each kind of store.
 
+mod calendar;
 mod error;
 mod hex;
 mod mapping;
@@ -10,6 +11,7 @@ mod relation;
 mod resolve;
 mod store;
 
+pub use calendar::date_of;
 pub use error::StoreError;
 pub use mapping::*;
 pub use order::WriteOrder;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crossfade_store::{Key, TableMap};
+use crossfade_store::TableMap;
 
 use super::drain::Outcome;
-use crate::{Repaired, display::ShowKey};
+use crate::{Repaired, display::show_key};
 
 /// What became of the dirty keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct RepairReport {
 pub struct FailedKey {
     /// Its table, by its old name.
     pub table: String,
-    /// Its key.
-    pub key: Key,
+    /// Its key, for the eye.
+    pub key: String,
     /// What the store said.
     pub error: String,
 }
@@ -38,8 +38,7 @@ impl fmt::Display for FailedKey {
         let FailedKey { table, key, error } = self;
         write!(
             f,
-            "{table} {}: {error}; mend the row or the table, then `crossfade repair --table {table}`",
-            ShowKey(key)
+            "{table} {key}: {error}; mend the row or the table, then `crossfade repair --table {table}`"
         )
     }
 }
@@ -59,7 +58,7 @@ impl RepairReport {
                     if self.failed.len() < RepairReport::LISTED {
                         self.failed.push(FailedKey {
                             table: table.old.name.to_string(),
-                            key,
+                            key: show_key(table, &key),
                             error: error.to_string(),
                         });
                     }

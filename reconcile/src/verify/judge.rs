@@ -7,7 +7,7 @@ use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Row, TableMap};
 
 use super::version::is_older;
-use crate::{Direction, NotNow, display::ShowKey};
+use crate::{Direction, NotNow, display::show_key};
 
 /// What two stores owe each other in a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,8 @@ pub(super) enum Verdict {
 pub struct Difference {
     /// Its key, in canonical text.
     pub key: Key,
+    /// The key for the eye.
+    pub shown: String,
     /// The store that has no such row; `None` when both have one.
     pub missing_on: Option<Side>,
     /// Old names of the columns that differ; empty when the row is missing.
@@ -159,9 +161,11 @@ impl Difference {
         rows: (Option<&Row>, Option<&Row>),
         values: bool,
     ) -> Difference {
+        let shown = show_key(table, &key);
         match verdict {
             Verdict::Missing(side) => Difference {
                 key,
+                shown,
                 missing_on: Some(side),
                 columns: Vec::new(),
                 values: Vec::new(),
@@ -183,6 +187,7 @@ impl Difference {
                     .collect();
                 Difference {
                     key,
+                    shown,
                     missing_on: None,
                     columns,
                     values,
@@ -194,7 +199,7 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", ShowKey(&self.key))?;
+        write!(f, "{}: ", self.shown)?;
         match self.missing_on {
             Some(side) => write!(f, "missing in the {side} store"),
             None => write!(f, "differs in {}", self.columns.join(", ")),

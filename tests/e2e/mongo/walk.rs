@@ -1,5 +1,7 @@
 //! The phases that MongoDB is served in.
 
+use std::time::Duration;
+
 use crossfade_tests::Traffic;
 use mongodb::bson::{Bson, doc};
 
@@ -164,4 +166,34 @@ async fn a_document_that_others_changed_is_found_and_repaired() {
     }
     documents.proxy.cli(&["verify", "--repair"]).expect(0);
     documents.verify();
+}
+
+#[tokio::test]
+async fn keys_of_dates_and_times_are_shown_as_such() {
+    let documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE TABLE visits (day date, at timestamptz, PRIMARY KEY (day, at));
+         INSERT INTO visits VALUES ('2026-11-01', '2026-11-01 12:30:00.5+00')",
+        "[toggle.shop.table.visits]\n",
+    )
+    .await;
+    documents.complete();
+    let visits = documents.collection("visits").await;
+    visits.delete_many(doc! {}).await.unwrap();
+    let found = documents.proxy.cli(&["verify"]).stdout;
+    assert!(
+        found.contains("(2026-11-01, 2026-11-01 12:30:00.5+00): missing in the new store"),
+        "{found}"
+    );
+    // What the store refuses is listed as well.
+    let refuses = doc! { "collMod": "visits", "validator": { "_id": 0 } };
+    let database = documents.server.database(DATABASE).await;
+    database.run_command(refuses).await.unwrap();
+    documents
+        .run("INSERT INTO visits VALUES ('infinity', '-infinity')")
+        .await;
+    let status = async || documents.proxy.cli(&["status"]).stdout;
+    let listed = |status: &String| status.contains("public.visits (infinity, -infinity):");
+    let status = crossfade_tests::look_until(Duration::from_secs(5), status, listed).await;
+    assert!(listed(&status), "{status}");
 }

@@ -1,7 +1,6 @@
 //! The driver's client for one store, and its errors in the store's own terms.
 
 use std::{
-    io,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use crossfade_config::{StoreConfig, TlsMode};
 use mongodb::{
     Client, ClientSession, Database,
     bson::{Bson, Document, RawDocumentBuf, doc},
-    error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT},
+    error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure},
     options::{
         ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
     },
@@ -184,14 +183,16 @@ impl Conn {
 
     /// The driver's error in the store's terms.
     pub(super) fn error(&self, error: &Error) -> StoreError {
-        let unreachable =
-            || StoreError::unreachable(self.url(), &io::Error::other(error.to_string()));
+        let unreachable = || StoreError::Unreachable {
+            store: self.url(),
+            reason: self.reason(error),
+        };
         match error.kind.as_ref() {
             ErrorKind::Command(command) => self.rejected(
                 command.code,
                 format!("{}: {}", command.code_name, command.message),
             ),
-            ErrorKind::Write(mongodb::error::WriteFailure::WriteError(write)) => {
+            ErrorKind::Write(WriteFailure::WriteError(write)) => {
                 self.rejected(write.code, write.message.clone())
             }
             ErrorKind::InsertMany(many) => {
@@ -216,8 +217,32 @@ impl Conn {
     pub(super) fn code(&self, error: &Error) -> Option<i32> {
         match error.kind.as_ref() {
             ErrorKind::Command(command) => Some(command.code),
-            ErrorKind::Write(mongodb::error::WriteFailure::WriteError(write)) => Some(write.code),
+            ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
             _ => None,
+        }
+    }
+
+    /// What the driver's error comes down to. Its own text goes on with the whole view that it has of the deployment.
+    fn reason(&self, error: &Error) -> String {
+        match error.kind.as_ref() {
+            ErrorKind::Io(error) => error.to_string(),
+            ErrorKind::ServerSelection { message, .. }
+            | ErrorKind::ConnectionPoolCleared { message, .. } => match cause(message) {
+                Some(cause) => cause.to_owned(),
+                None if message.contains("ReplicaSetNoPrimary") => {
+                    "no member of the replica set takes writes".to_owned()
+                }
+                None => format!(
+                    "no server answered within {} ms",
+                    self.config.connect_timeout.as_millis()
+                ),
+            },
+            ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => concern.message.clone(),
+            ErrorKind::InsertMany(many) => match &many.write_concern_error {
+                Some(concern) => concern.message.clone(),
+                None => "an insert was not answered in full".to_owned(),
+            },
+            kind => kind.to_string(),
         }
     }
 
@@ -341,10 +366,35 @@ impl Conn {
     }
 }
 
+/// The error in the middle of such a text: `… Error: Kind: I/O error: Connection refused (os error 111), labels: {} …`.
+fn cause(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("Kind: ")?;
+    let (kind, _) = rest.split_once(", labels:")?;
+    Some(kind.strip_prefix("I/O error: ").unwrap_or(kind))
+}
+
 /// A failed step of a transaction.
 #[derive(Debug)]
 pub(super) struct WriteError {
     /// Nothing has happened, and trying again may help.
     pub(super) transient: bool,
     pub(super) error: StoreError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_found_in_the_middle_of_what_the_driver_says() {
+        let said = "Server selection timeout: No available servers. Topology: { Type: ReplicaSetNoPrimary, Set Name: rs0, Servers: [ { Address: 127.0.0.1:1, \
+                    Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {} } ] }";
+        assert_eq!(cause(said), Some("Connection refused (os error 111)"));
+        let said = "Connection pool for 127.0.0.1:1 cleared because another operation failed with: Kind: SCRAM failure: no, labels: {}, source: None";
+        assert_eq!(cause(said), Some("SCRAM failure: no"));
+        assert_eq!(
+            cause("Server selection timeout: No available servers."),
+            None
+        );
+    }
 }

@@ -29,6 +29,16 @@ async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
     traffic.progress(50).await;
     documents.server.kill9();
     traffic.progress(50).await;
+    // In words of ours: the driver's own go on for a page.
+    let verify = documents.proxy.cli(&["verify", "--table", "orders"]);
+    let said = format!("{}{}", verify.stdout, verify.stderr);
+    assert!(
+        said.contains("cannot be reached: Connection refused"),
+        "{said}"
+    );
+    for word in ["Kind:", "labels:", "Topology"] {
+        assert!(!said.contains(word), "{said}");
+    }
     documents.server.restart().await;
     traffic.progress(50).await;
     documents.server.freeze();

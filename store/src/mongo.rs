@@ -9,6 +9,7 @@ mod findings;
 mod horizon;
 mod lock;
 mod read;
+mod rights;
 mod secondary;
 mod sequences;
 mod unique;

@@ -66,6 +66,11 @@ impl Conn {
         self.config.url.to_string()
     }
 
+    /// The account, and the database that it works on.
+    pub(super) fn account(&self) -> (&str, &str) {
+        (&self.config.url.user, &self.config.url.database)
+    }
+
     async fn client(&self) -> StoreResult<&(Client, Deployment)> {
         self.client
             .get_or_try_init(|| async {

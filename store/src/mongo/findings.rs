@@ -7,11 +7,13 @@ use crate::{Finding, StoreResult, TableMap};
 use super::{
     MongoStore,
     conn::Deployment,
+    rights,
     value::{Kind, has_exact_precision},
 };
 
 pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResult<Vec<Finding>> {
     let deployment = store.conn.deployment().await?;
+    let missing = rights::missing(store, table).await?;
     let mut findings = Vec::new();
     let mut found = |blocks, what: String, remedy: &str| {
         findings.push(Finding {
@@ -29,6 +31,20 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
              stays until the repairer has been there"
                 .to_owned(),
             "start mongod with --replSet and initiate the set; one member is enough",
+        );
+    }
+    if !missing.is_empty() {
+        let (account, database) = store.conn.account();
+        found(
+            true,
+            format!(
+                "\"{account}\" may not {} in the collection \"{}\"",
+                missing.join(", "),
+                table.new.name.name
+            ),
+            &format!(
+                "db.grantRolesToUser(\"{account}\", [{{ role: \"readWrite\", db: \"{database}\" }}])"
+            ),
         );
     }
     for (index, column) in table.columns.iter().enumerate() {
@@ -100,7 +116,11 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
             );
         }
     }
-    for what in odd_collection(store, table).await? {
+    let odd = match missing.contains(&"listCollections") {
+        true => Vec::new(),
+        false => odd_collection(store, table).await?,
+    };
+    for what in odd {
         found(
             true,
             format!("the collection \"{}\" is {what}", table.new.name.name),

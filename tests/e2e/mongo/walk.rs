@@ -197,3 +197,32 @@ async fn keys_of_dates_and_times_are_shown_as_such() {
     let status = crossfade_tests::look_until(Duration::from_secs(5), status, listed).await;
     assert!(listed(&status), "{status}");
 }
+
+#[tokio::test]
+async fn an_account_that_may_not_write_is_found_before() {
+    let server = crossfade_tests::Mongod::start().await;
+    let database = server.database(DATABASE).await;
+    for (name, role) in [("reader", "read"), ("writer", "readWrite")] {
+        let user = doc! { "createUser": name, "pwd": "secret", "roles": [role] };
+        database.run_command(user).await.unwrap();
+    }
+    let stores = crossfade_tests::Stores::create("").await;
+    stores.old.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let as_user = |name: &str| {
+        let url = server.url(DATABASE);
+        let url = url.replace("mongodb://", &format!("mongodb://{name}:secret@"));
+        crossfade_tests::ConfigBuilder::new(stores.old.own(), stores.old.own())
+            .new_url(&format!("{url}&authSource={DATABASE}"))
+            .toggle("shop", "use-old", "[toggle.shop.table.t]\n")
+    };
+    let mut proxy = crossfade_tests::Proxy::start(as_user("reader")).await;
+    let why = proxy.flip_refused("dual-write").await;
+    assert!(
+        why.contains(
+            "\"reader\" may not insert, update, remove, createCollection in the collection \"t\""
+        ),
+        "{why}"
+    );
+    let mut proxy = crossfade_tests::Proxy::start(as_user("writer")).await;
+    proxy.flip("dual-write").await;
+}

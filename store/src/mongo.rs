@@ -7,6 +7,7 @@ mod document;
 mod engine;
 mod findings;
 mod horizon;
+mod left_behind;
 mod lock;
 mod read;
 mod rights;

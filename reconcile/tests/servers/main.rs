@@ -5,4 +5,5 @@
 
 mod copy;
 mod differences;
+mod documents;
 mod pair;

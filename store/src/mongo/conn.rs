@@ -2,38 +2,27 @@
 
 mod errors;
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
 
 use crossfade_config::{StoreConfig, TlsMode};
 use mongodb::{
     Client, ClientSession, Database,
-    bson::{Bson, Document, RawDocumentBuf, doc},
+    bson::{Document, RawDocumentBuf, doc},
     options::{
-        ClientOptions, Credential, ReadConcern, ServerAddress, Tls, TlsOptions, WriteConcern,
+        ClientOptions, Credential, DatabaseOptions, ReadConcern, ServerAddress, Tls, TlsOptions,
+        WriteConcern,
     },
 };
 use tokio::{net::TcpStream, sync::OnceCell, time::timeout};
 
 pub(super) use errors::WriteError;
 
+use super::left_behind::{self, LeftBehind};
 use crate::{StoreError, StoreResult};
 
 /// Server error: a document with this unique value is there.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 /// Server error: somebody else's transaction has written the document.
 pub(super) const WRITE_CONFLICT: i32 = 112;
-
-/// How our connections are called.
-const APP_NAME: &str = "crossfade";
-/// A transaction of ours that is idle for as long as this was left behind: none takes so long.
-const LEFT_BEHIND: Duration = Duration::from_secs(2);
-/// Time between two looks for such transactions.
-const LOOK: Duration = Duration::from_millis(500);
-/// Attempts at a document from which on somebody may have left a transaction behind that has written it.
-const PATIENCE: u32 = 5;
 
 /// What kind of deployment answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +38,9 @@ pub(super) enum Deployment {
 pub(super) struct Conn {
     config: StoreConfig,
     client: OnceCell<(Client, Deployment)>,
-    /// When transactions that were left behind were last looked for.
-    looked: Mutex<Option<Instant>>,
+    /// How its connections are called.
+    pub(super) app_name: String,
+    pub(super) left_behind: LeftBehind,
 }
 
 impl Conn {
@@ -58,7 +48,8 @@ impl Conn {
         Conn {
             config,
             client: OnceCell::new(),
-            looked: Mutex::default(),
+            app_name: left_behind::app_name(),
+            left_behind: LeftBehind::default(),
         }
     }
 
@@ -110,12 +101,29 @@ impl Conn {
         }
     }
 
-    /// The mapped database.
+    /// The mapped database. What is read there outside of transactions outlives any change of the set's primary: a repair must not carry a row
+    /// into the other store that this one then forgets.
     ///
     /// # Errors
     /// When no server answers.
     pub(super) async fn database(&self) -> StoreResult<Database> {
-        Ok(self.client().await?.0.database(&self.config.url.database))
+        let (client, deployment) = self.client().await?;
+        let mut options = DatabaseOptions::default();
+        options.read_concern = Some(match deployment {
+            Deployment::Transactions => ReadConcern::majority(),
+            Deployment::Standalone => ReadConcern::local(),
+        });
+        Ok(client.database_with_options(&self.config.url.database, options))
+    }
+
+    /// The client, if a server has answered.
+    pub(super) fn connected(&self) -> Option<&Client> {
+        self.client.get().map(|(client, _)| client)
+    }
+
+    /// Whose operations `$currentOp` is asked for. Without an account everybody's; with one its own, which it may see without further rights.
+    pub(super) fn all_users(&self) -> bool {
+        self.config.url.user.is_empty()
     }
 
     /// What has answered; `None` as long as none has.
@@ -147,7 +155,7 @@ impl Conn {
             host: url.host.clone(),
             port: Some(url.port),
         }];
-        options.app_name = Some(APP_NAME.to_owned());
+        options.app_name = Some(self.app_name.clone());
         options.repl_set_name = param("replicaSet").cloned();
         // One host and no name of a set: that host, whatever it says of others.
         options.direct_connection = match param("directConnection") {
@@ -218,61 +226,5 @@ impl Conn {
                 })
             }
         }
-    }
-}
-
-impl Conn {
-    /// Waits before a transaction that met another's is tried again.
-    ///
-    /// MongoDB does not end a transaction with the connection of a proxy that was killed: it stays for a minute, and its documents with it.
-    /// So one of ours that is idle for long is ended by whoever meets it. Had its proxy only been slow, its commit fails, and its keys are
-    /// repaired.
-    pub(super) async fn pause(&self, attempt: u32) {
-        if attempt >= PATIENCE
-            && self.may_look()
-            && let Err(error) = self.end_what_was_left_behind().await
-        {
-            tracing::warn!(%error, "transactions of a proxy that is gone cannot be ended; MongoDB ends them after transactionLifetimeLimitSeconds");
-        }
-        // Up to some tens of milliseconds.
-        tokio::time::sleep(Duration::from_millis(1 << attempt.min(5))).await;
-    }
-
-    fn may_look(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked.is_none_or(|looked| looked.elapsed() >= LOOK);
-        if due {
-            *looked = Some(Instant::now());
-        }
-        due
-    }
-
-    async fn end_what_was_left_behind(&self) -> mongodb::error::Result<()> {
-        let Some((client, _)) = self.client.get() else {
-            return Ok(());
-        };
-        let admin = client.database("admin");
-        let open_us = i64::try_from(LEFT_BEHIND.as_micros()).unwrap_or(i64::MAX);
-        let pipeline = [
-            // With an account: its own, which it may see and end without further rights.
-            doc! { "$currentOp": { "allUsers": self.config.url.user.is_empty(), "idleSessions": true } },
-            doc! { "$match": { "active": false, "appName": APP_NAME, "transaction.timeOpenMicros": { "$gte": open_us } } },
-            doc! { "$project": { "lsid.id": 1 } },
-        ];
-        let mut found = admin.aggregate(pipeline).await?;
-        let mut sessions = Vec::new();
-        while found.advance().await? {
-            if let Ok(lsid) = found.deserialize_current()?.get_document("lsid") {
-                sessions.push(Bson::from(lsid.clone()));
-            }
-        }
-        if !sessions.is_empty() {
-            tracing::warn!(
-                transactions = sessions.len(),
-                "transactions that a proxy left behind are ended"
-            );
-            admin.run_command(doc! { "killSessions": sessions }).await?;
-        }
-        Ok(())
     }
 }

@@ -56,6 +56,24 @@ impl Shape {
         &self.table
     }
 
+    /// Where a column's value stands in a document, as a path for the server.
+    pub(super) fn path_of(&self, index: usize) -> String {
+        let name = self.fields[index].path.join(".");
+        match (self.key.contains(&index), self.key.len()) {
+            (false, _) => name,
+            (true, 1) => ID.to_owned(),
+            (true, _) => format!("{ID}.{name}"),
+        }
+    }
+
+    /// How a key of one column is kept; `None` where it has several.
+    pub(super) fn plain_key(&self) -> Option<&Kind> {
+        match self.key[..] {
+            [index] => Some(&self.fields[index].kind),
+            _ => None,
+        }
+    }
+
     /// The whole document of a row.
     ///
     /// # Errors

@@ -1,14 +1,17 @@
 //! A document held under its lock: a transaction that has written it.
 
+use std::time::Duration;
+
 use futures::{FutureExt as _, future::BoxFuture};
 use mongodb::{
-    ClientSession,
-    bson::{RawDocumentBuf, doc, oid::ObjectId},
+    ClientSession, Collection,
+    bson::{Bson, RawDocumentBuf, doc, oid::ObjectId},
 };
+use tokio::time::sleep;
 
 use super::{
     MongoStore,
-    conn::Deployment,
+    conn::{Deployment, WRITE_CONFLICT},
     document::{ID, Shape},
     read::document,
 };
@@ -18,11 +21,27 @@ use crate::{Key, LockedRow, Row, StoreResult, TableMap};
 const MARK: &str = "crossfade_lock";
 /// Attempts at a document that others write.
 const ATTEMPTS: u32 = 40;
+/// Looks at whether a majority has the document.
+const LOOKS: u32 = 50;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
 
 struct Locked {
     row: Option<Row>,
     store: MongoStore,
     session: Option<ClientSession>,
+}
+
+impl Locked {
+    async fn end(&mut self) -> StoreResult<()> {
+        match &mut self.session {
+            Some(session) => session
+                .abort_transaction()
+                .await
+                .map_err(|error| self.store.conn.error(&error)),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(super) async fn lock_row(
@@ -72,20 +91,40 @@ pub(super) async fn lock_row(
             }
         }
     };
-    let row = found.map(|raw| row(store, &shape, &raw)).transpose()?;
-    if row.is_none() {
-        drop(session.abort_transaction().await);
-        return Ok(Box::new(Locked {
-            row,
-            store: store.clone(),
-            session: None,
-        }));
-    }
-    Ok(Box::new(Locked {
-        row,
+    let mut locked = Box::new(Locked {
+        row: None,
         store: store.clone(),
         session: Some(session),
-    }))
+    });
+    let Some(found) = found else {
+        // What is not there cannot be held: whoever repairs it looks again afterwards.
+        locked.end().await?;
+        locked.session = None;
+        return Ok(locked);
+    };
+    locked.row = Some(row(store, &shape, &found)?);
+    until_it_stays(store, &collection, &id, &found).await?;
+    Ok(locked)
+}
+
+/// Waits until a majority has the document as it is under the lock: what is carried into the other store must not vanish with this set's primary.
+async fn until_it_stays(
+    store: &MongoStore,
+    collection: &Collection<RawDocumentBuf>,
+    id: &Bson,
+    held: &RawDocumentBuf,
+) -> StoreResult<()> {
+    for _ in 0..LOOKS {
+        let seen = collection.find_one(doc! { ID: id }).await;
+        if seen.map_err(|error| store.conn.error(&error))?.as_ref() == Some(held) {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+    Err(store.conn.rejected(
+        WRITE_CONFLICT,
+        "no majority of the set has the document yet".to_owned(),
+    ))
 }
 
 fn row(store: &MongoStore, shape: &Shape, raw: &RawDocumentBuf) -> StoreResult<Row> {
@@ -98,15 +137,6 @@ impl LockedRow for Locked {
     }
 
     fn release(mut self: Box<Self>) -> BoxFuture<'static, StoreResult<()>> {
-        async move {
-            match &mut self.session {
-                Some(session) => session
-                    .abort_transaction()
-                    .await
-                    .map_err(|error| self.store.conn.error(&error)),
-                None => Ok(()),
-            }
-        }
-        .boxed()
+        async move { self.end().await }.boxed()
     }
 }

@@ -9,6 +9,7 @@ use mongodb::{
 use super::{
     MongoStore,
     document::{ID, Shape},
+    value::Kind,
 };
 use crate::{Digest, Key, KeyRange, Row, StoreResult, TableMap};
 
@@ -16,17 +17,35 @@ use crate::{Digest, Key, KeyRange, Row, StoreResult, TableMap};
 const KEYS_A_FETCH: usize = 1000;
 
 fn filter(shape: &Shape, range: &KeyRange) -> StoreResult<Document> {
+    let id_of = |end: &Option<Key>| end.as_ref().map(|key| shape.id_of(key)).transpose();
+    let (after, upto) = (id_of(&range.after)?, id_of(&range.upto)?);
+    let infinite = infinities(shape, after.as_ref(), upto.as_ref());
     let mut bounds = Document::new();
-    for (operator, end) in [("$gt", &range.after), ("$lte", &range.upto)] {
-        if let Some(key) = end {
-            bounds.insert(operator, shape.id_of(key)?);
+    for (operator, end) in [("$gt", after), ("$lte", upto)] {
+        if let Some(id) = end {
+            bounds.insert(operator, id);
         }
     }
-    Ok(if bounds.is_empty() {
-        bounds
-    } else {
-        doc! { ID: bounds }
+    Ok(match (bounds.is_empty(), infinite.is_empty()) {
+        (true, _) => bounds,
+        (false, true) => doc! { ID: bounds },
+        (false, false) => doc! { "$or": [{ ID: bounds }, { ID: { "$in": infinite } }] },
     })
+}
+
+/// The infinities inside a range of dates or times. The server compares within one type alone and so leaves them out where an end of the range is finite.
+fn infinities(shape: &Shape, after: Option<&Bson>, upto: Option<&Bson>) -> Vec<Bson> {
+    if !matches!(shape.plain_key(), Some(Kind::Date | Kind::Timestamp)) {
+        return Vec::new();
+    }
+    let mut inside = Vec::new();
+    if after.is_none() {
+        inside.push(Bson::MinKey);
+    }
+    if after != Some(&Bson::MaxKey) && upto.is_none_or(|upto| *upto == Bson::MaxKey) {
+        inside.push(Bson::MaxKey);
+    }
+    inside
 }
 
 async fn find(

@@ -1,46 +1,83 @@
-//! Counters: what a sequence is in a store that has none. One document a column, moved past the old store's sequence and never back.
+//! Counters: what a sequence is in a store that has none. One document a sequence, moved past the old store's and never back.
 
 use std::collections::BTreeMap;
 
+use crossfade_config::QualifiedName;
 use mongodb::{
-    bson::{Document, doc},
+    Database,
+    bson::{Bson, Document, doc},
     options::ReturnDocument,
 };
 
-use super::{MongoStore, document::ID};
-use crate::{StoreResult, TableMap};
+use super::{
+    MongoStore,
+    document::{ID, Shape},
+};
+use crate::{ColumnMap, StoreResult, TableMap};
 
 /// The collection of the counters.
 pub(super) const COUNTERS: &str = "crossfade_counters";
+/// The field of the value that was handed out last, an Int64.
+pub(super) const VALUE: &str = "value";
 
-pub(super) fn counter(store: &MongoStore, table: &TableMap, column: &str) -> String {
-    format!("{}.{column}", table.on(store.side).name.name)
+/// The `_id` of a sequence's counter. Several columns may be fed by one sequence, and their values must not meet.
+pub(super) fn counter(sequence: &QualifiedName) -> String {
+    sequence.to_string()
 }
 
-fn fed(table: &TableMap) -> impl Iterator<Item = &str> {
-    table
-        .columns
-        .iter()
-        .filter(|column| column.old.sequence.is_some())
-        .map(|column| column.old.name.as_str())
+/// Carried columns that a sequence feeds, by their index, with it.
+fn fed(table: &TableMap) -> impl Iterator<Item = (usize, &ColumnMap, &QualifiedName)> {
+    let columns = table.columns.iter().enumerate();
+    columns.filter_map(|(index, column)| Some((index, column, column.old.sequence.as_ref()?)))
 }
 
+/// The greatest value that was handed out or is stored; columns that have neither are left out.
 pub(super) async fn positions(
     store: &MongoStore,
     table: &TableMap,
 ) -> StoreResult<BTreeMap<String, i64>> {
     let database = store.conn.database().await?;
+    let shape = store.shape(table);
     let counters = database.collection::<Document>(COUNTERS);
     let mut positions = BTreeMap::new();
-    for column in fed(table) {
+    for (index, column, sequence) in fed(table) {
         let found = counters
-            .find_one(doc! { ID: counter(store, table, column) })
+            .find_one(doc! { ID: counter(sequence) })
             .await
             .map_err(|error| store.conn.error(&error))?;
-        let value = found.and_then(|counter| counter.get_i64("value").ok());
-        positions.insert(column.to_owned(), value.unwrap_or_default());
+        let mut position = found.and_then(|counter| counter.get_i64(VALUE).ok());
+        // A sequence may feed text, as in 'A-' || nextval(…), whose greatest value says nothing.
+        if matches!(column.old.type_oid, 20 | 21 | 23 | 1700) {
+            position = position.max(greatest(store, &database, &shape, index).await?);
+        }
+        if let Some(position) = position {
+            positions.insert(column.old.name.clone(), position);
+        }
     }
     Ok(positions)
+}
+
+/// The greatest whole number in a field; what lies beyond 64 bits, no sequence comes to.
+async fn greatest(
+    store: &MongoStore,
+    database: &Database,
+    shape: &Shape,
+    index: usize,
+) -> StoreResult<Option<i64>> {
+    let field = shape.path_of(index);
+    let pipeline = [
+        doc! { "$match": { &field: { "$gte": i64::MIN, "$lte": i64::MAX } } },
+        doc! { "$group": { ID: Bson::Null, VALUE: { "$max": format!("${field}") } } },
+        doc! { "$project": { VALUE: { "$toLong": { "$trunc": format!("${VALUE}") } } } },
+    ];
+    let collection = database.collection::<Document>(shape.collection());
+    let failed = |error| store.conn.error(&error);
+    let mut found = collection.aggregate(pipeline).await.map_err(failed)?;
+    if !found.advance().await.map_err(failed)? {
+        return Ok(None);
+    }
+    let greatest = found.deserialize_current().map_err(failed)?;
+    Ok(greatest.get_i64(VALUE).ok())
 }
 
 pub(super) async fn advance(
@@ -51,21 +88,21 @@ pub(super) async fn advance(
     let database = store.conn.database().await?;
     let counters = database.collection::<Document>(COUNTERS);
     let mut positions = BTreeMap::new();
-    for column in fed(table) {
-        let Some(floor) = floor.get(column) else {
+    for (_, column, sequence) in fed(table) {
+        let Some(floor) = floor.get(&column.old.name) else {
             continue;
         };
         let moved = counters
             .find_one_and_update(
-                doc! { ID: counter(store, table, column) },
-                doc! { "$max": { "value": floor } },
+                doc! { ID: counter(sequence) },
+                doc! { "$max": { VALUE: floor } },
             )
             .upsert(true)
             .return_document(ReturnDocument::After)
             .await
             .map_err(|error| store.conn.error(&error))?;
-        let value = moved.and_then(|counter| counter.get_i64("value").ok());
-        positions.insert(column.to_owned(), value.unwrap_or(*floor));
+        let value = moved.and_then(|counter| counter.get_i64(VALUE).ok());
+        positions.insert(column.old.name.clone(), value.unwrap_or(*floor));
     }
     Ok(positions)
 }

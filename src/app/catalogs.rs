@@ -188,7 +188,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crossfade_store::{
-        Check, Column, Domain, EnumType, SequenceFacts, ServerFacts, UniqueIndex,
+        Check, Column, Domain, EnumType, FkAction, ForeignKey, SequenceFacts, ServerFacts,
+        UniqueIndex,
     };
 
     fn relation(name: &QualifiedName) -> Relation {
@@ -230,15 +231,32 @@ mod tests {
             primary: true,
             constraint: true,
             nulls_not_distinct: false,
+            initially_deferred: false,
         };
         let later = UniqueIndex {
             name: "later".into(),
             primary: false,
             nulls_not_distinct: true,
+            initially_deferred: true,
             ..key.clone()
+        };
+        let foreign_key = ForeignKey {
+            name: "fk".into(),
+            child: name.clone(),
+            columns: vec!["id".into()],
+            parent: name.clone(),
+            parent_columns: vec!["id".into()],
+            on_delete: FkAction::SetNull,
+            on_update: FkAction::Cascade,
+            deferrable: true,
+            initially_deferred: true,
+            match_full: true,
+            set_columns: vec!["id".into()],
         };
         Relation {
             oid: 7,
+            referenced_by: vec![foreign_key.clone()],
+            foreign_keys: vec![foreign_key],
             columns: vec![id],
             unique: vec![key],
             deferrable_unique: vec![later],
@@ -251,6 +269,7 @@ mod tests {
                 name: name.clone(),
                 labels: vec!["a".into(), "b".into()],
             }],
+            triggers: vec!["touch".into()],
             row_security: true,
             server: ServerFacts {
                 version: 150_000,

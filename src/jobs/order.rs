@@ -72,6 +72,9 @@ mod tests {
                 on_delete: FkAction::Refuse,
                 on_update: FkAction::Refuse,
                 deferrable: false,
+                initially_deferred: false,
+                match_full: false,
+                set_columns: Vec::new(),
             };
             let new = Relation {
                 foreign_keys: parents.iter().map(key).collect(),

@@ -179,6 +179,9 @@ mod tests {
                     on_delete: FkAction::Refuse,
                     on_update: FkAction::Refuse,
                     deferrable: false,
+                    initially_deferred: false,
+                    match_full: false,
+                    set_columns: Vec::new(),
                 })
                 .collect();
             TableMap {

@@ -23,6 +23,8 @@ pub struct Relation {
     pub checks: Vec<Check>,
     /// The enums that its columns are of, or arrays of.
     pub enums: Vec<EnumType>,
+    /// Names of the users' own triggers that fire, and of the rules that rewrite statements on it: what they do is done by that store alone.
+    pub triggers: Vec<String>,
     /// Row-level security is on: what a client sees depends on who it is.
     pub row_security: bool,
     /// Foreign keys of this table.
@@ -49,6 +51,7 @@ impl Relation {
             exclusions: Vec::new(),
             checks: Vec::new(),
             enums: Vec::new(),
+            triggers: Vec::new(),
             row_security: false,
             foreign_keys: Vec::new(),
             referenced_by: Vec::new(),
@@ -165,6 +168,12 @@ pub struct ForeignKey {
     pub on_update: FkAction,
     /// `SET CONSTRAINTS … DEFERRED` moves its check to COMMIT.
     pub deferrable: bool,
+    /// Its check is at COMMIT from the first (INITIALLY DEFERRED).
+    pub initially_deferred: bool,
+    /// MATCH FULL: of several columns all are NULL or none is.
+    pub match_full: bool,
+    /// The columns that SET NULL or SET DEFAULT is confined to when the parent is deleted; none where it sets them all.
+    pub set_columns: Vec<String>,
 }
 
 /// A referential action.
@@ -206,6 +215,8 @@ pub struct UniqueIndex {
     pub constraint: bool,
     /// NULLS NOT DISTINCT: two NULLs are the same.
     pub nulls_not_distinct: bool,
+    /// Its check is at COMMIT from the first (INITIALLY DEFERRED).
+    pub initially_deferred: bool,
 }
 
 /// One column as a catalog has it.

@@ -150,6 +150,29 @@ impl Mongod {
         }
     }
 
+    /// Leaves a transaction behind that has written every document of the collection, as a proxy does that is killed: without connections, but not ended.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn leave_behind(&self, database: &str, collection: &str) {
+        let url = format!("mongodb://{}/?directConnection=true", self.port.addr());
+        let mut options = ClientOptions::parse(url).await.unwrap();
+        options.app_name = Some("crossfade killed".to_owned());
+        let client = Client::with_options(options).unwrap();
+        let collection = client.database(database).collection::<Document>(collection);
+        let mut session = client.start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        collection
+            .update_many(doc! {}, doc! { "$set": { "left": true } })
+            .session(&mut session)
+            .await
+            .unwrap();
+        // Dropped, it would end its transaction.
+        std::mem::forget(session);
+        drop(collection);
+        client.shutdown().immediate(true).await;
+    }
+
     /// Freezes it: connections stay open and nothing answers.
     pub fn freeze(&self) {
         self.signal("STOP");

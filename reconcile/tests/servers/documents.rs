@@ -24,7 +24,7 @@ use tempfile::TempDir;
 /// Both stores of one migration.
 struct Documents {
     databases: Databases,
-    _server: Mongod,
+    server: Mongod,
     config: Config,
     old: Arc<PostgresStore>,
     new: Arc<MongoStore>,
@@ -60,7 +60,7 @@ impl Documents {
         let mapping = Arc::new(resolve(&config, &*old, Some(&*new)).await.unwrap());
         Documents {
             databases,
-            _server: server,
+            server: server,
             config,
             old,
             new,

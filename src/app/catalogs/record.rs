@@ -53,11 +53,14 @@ struct Details {
     deferrable_unique: Vec<IndexRecord>,
     /// Names of those unique indexes that belong to constraints.
     constraints: Vec<String>,
+    /// Names of those whose check is at COMMIT from the first.
+    initially_deferred: Vec<String>,
     /// Names of those unique indexes to which NULLs are alike.
     nulls_not_distinct: Vec<String>,
     exclusions: Vec<String>,
     checks: Vec<CheckRecord>,
     enums: Vec<EnumRecord>,
+    triggers: Vec<String>,
     row_security: bool,
     server_version: String,
     sorts_by_bytes: bool,
@@ -99,10 +102,12 @@ impl From<&Relation> for Details {
                 .map(index_record)
                 .collect(),
             constraints: names(|index| index.constraint),
+            initially_deferred: names(|index| index.initially_deferred),
             nulls_not_distinct: names(|index| index.nulls_not_distinct),
             exclusions: relation.exclusions.clone(),
             checks: relation.checks.iter().map(CheckRecord::from).collect(),
             enums: relation.enums.iter().map(EnumRecord::from).collect(),
+            triggers: relation.triggers.clone(),
             row_security: relation.row_security,
             server_version: relation.server.version_text.clone(),
             sorts_by_bytes: relation.server.default_sorts_by_bytes,
@@ -129,6 +134,7 @@ impl RelationRecord {
             exclusions: details.exclusions.clone(),
             checks: details.checks.iter().map(CheckRecord::check).collect(),
             enums: details.enums.iter().map(EnumRecord::enum_type).collect(),
+            triggers: details.triggers.clone(),
             row_security: details.row_security,
             foreign_keys: foreign_keys(&self.foreign_keys),
             referenced_by: foreign_keys(&self.referenced_by),
@@ -156,6 +162,7 @@ impl Details {
             primary: *primary,
             constraint: self.constraints.contains(name),
             nulls_not_distinct: self.nulls_not_distinct.contains(name),
+            initially_deferred: self.initially_deferred.contains(name),
         }
     }
 }

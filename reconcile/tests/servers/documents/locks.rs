@@ -79,6 +79,27 @@ async fn an_idle_transaction_of_a_live_process_is_nobody_s_to_end() {
 }
 
 #[tokio::test]
+async fn a_transaction_of_a_process_that_is_gone_is_ended() {
+    let documents = Documents::new(ORDERS, ORDERS_FILE).await;
+    documents.put("orders", &[order(1, "first")]).await;
+    documents.server.leave_behind("shop", "sales").await;
+    let began = std::time::Instant::now();
+    let key = key(1);
+    let locked = loop {
+        match documents
+            .new
+            .lock_row(documents.table("orders"), &key)
+            .await
+        {
+            Ok(locked) => break locked,
+            Err(error) => assert!(began.elapsed() < LONG, "{error}"),
+        }
+    };
+    assert_eq!(locked.row(), Some(&order(1, "first")));
+    locked.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn trap_43_a_horizon_passes_when_the_transactions_before_it_have_ended() {
     let documents = Documents::new(ORDERS, ORDERS_FILE).await;
     let mut first = writer(&documents).await;

@@ -15,6 +15,12 @@ pub(super) struct ForeignKeyRecord {
     on_delete: Action,
     on_update: Action,
     deferrable: bool,
+    #[serde(default)]
+    initially_deferred: bool,
+    #[serde(default)]
+    match_full: bool,
+    #[serde(default)]
+    set_columns: Vec<String>,
 }
 
 impl From<&ForeignKey> for ForeignKeyRecord {
@@ -28,6 +34,9 @@ impl From<&ForeignKey> for ForeignKeyRecord {
             on_delete: key.on_delete.into(),
             on_update: key.on_update.into(),
             deferrable: key.deferrable,
+            initially_deferred: key.initially_deferred,
+            match_full: key.match_full,
+            set_columns: key.set_columns.clone(),
         }
     }
 }
@@ -43,6 +52,9 @@ impl ForeignKeyRecord {
             on_delete: self.on_delete.into(),
             on_update: self.on_update.into(),
             deferrable: self.deferrable,
+            initially_deferred: self.initially_deferred,
+            match_full: self.match_full,
+            set_columns: self.set_columns.clone(),
         }
     }
 }

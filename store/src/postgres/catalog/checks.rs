@@ -1,4 +1,4 @@
-//! What rows have to fulfil.
+//! What rows have to fulfil, and what else happens when they are written.
 
 use crate::{
     Check, StoreResult,
@@ -21,6 +21,20 @@ pub(super) async fn checks(lease: &Lease, table: u32) -> StoreResult<Vec<Check>>
                 expression: lease.read(row, "expr")?,
             })
         })
+        .collect()
+}
+
+const TRIGGERS: &str = "SELECT t.tgname::text AS name FROM pg_trigger t \
+    WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') \
+    UNION ALL SELECT r.rulename::text FROM pg_rewrite r WHERE r.ev_class = $1 AND r.ev_enabled IN ('O', 'A') ORDER BY name";
+
+/// Names of the triggers and rules of users.
+pub(super) async fn triggers(lease: &Lease, table: u32) -> StoreResult<Vec<String>> {
+    lease
+        .rows(TRIGGERS, &[Param::oid(table)], SHORT)
+        .await?
+        .iter()
+        .map(|row| lease.read(row, "name"))
         .collect()
 }
 

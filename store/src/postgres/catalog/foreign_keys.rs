@@ -9,12 +9,14 @@ use crate::{
 
 /// Constraints that partitions inherited from their parents are left out.
 const FOREIGN_KEYS: &str = "SELECT k.conname::text AS name, k.conrelid = $1 AS outgoing, k.confrelid = $1 AS incoming, \
-    k.condeferrable AS deferrable, k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, \
+    k.condeferrable AS deferrable, k.condeferred AS deferred, k.confmatchtype = 'f' AS match_full, k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, \
     cn.nspname::text AS child_schema, c.relname::text AS child_name, pn.nspname::text AS parent_schema, p.relname::text AS parent_name, \
     array(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS n(num, place) \
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.num ORDER BY n.place) AS columns, \
     array(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS n(num, place) \
-        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.num ORDER BY n.place) AS parent_columns \
+        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.num ORDER BY n.place) AS parent_columns, \
+    array(SELECT a.attname::text FROM jsonb_array_elements_text(coalesce(nullif(to_jsonb(k)->'confdelsetcols', 'null'), '[]')) WITH ORDINALITY AS n(num, place) \
+        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.num::int ORDER BY n.place) AS set_columns \
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
     JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
     WHERE k.contype = 'f' AND k.conparentid = 0 AND $1 IN (k.conrelid, k.confrelid) ORDER BY k.conname, c.relname";
@@ -44,6 +46,9 @@ pub(super) async fn both_ways(
             on_delete: action(lease.read(&row, "on_delete")?),
             on_update: action(lease.read(&row, "on_update")?),
             deferrable: lease.read(&row, "deferrable")?,
+            initially_deferred: lease.read(&row, "deferred")?,
+            match_full: lease.read(&row, "match_full")?,
+            set_columns: lease.read(&row, "set_columns")?,
         };
         if lease.read(&row, "outgoing")? {
             outgoing.push(key.clone());

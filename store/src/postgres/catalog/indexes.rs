@@ -8,11 +8,12 @@ use crate::{
 /// What later versions added to the catalog is read by way of JSON.
 const INDEXES: &str = "SELECT i.relname::text AS name, x.indisprimary AS primary, x.indimmediate AS immediate, x.indisexclusion AS exclusion, \
     (x.indpred IS NOT NULL OR x.indexprs IS NOT NULL) AS partial, \
-    EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = x.indrelid AND k.conindid = x.indexrelid AND k.contype IN ('p', 'u')) AS is_constraint, \
+    k.oid IS NOT NULL AS is_constraint, coalesce(k.condeferred, false) AS deferred, \
     coalesce((to_jsonb(x)->>'indnullsnotdistinct')::bool, false) AS nulls_not_distinct, \
-    array(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]::int2[]) WITH ORDINALITY AS k(attnum, place) \
-        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum ORDER BY k.place) AS columns \
+    array(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]::int2[]) WITH ORDINALITY AS n(attnum, place) \
+        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = n.attnum ORDER BY n.place) AS columns \
     FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
+    LEFT JOIN pg_constraint k ON k.conrelid = x.indrelid AND k.conindid = x.indexrelid AND k.contype IN ('p', 'u') \
     WHERE x.indrelid = $1 AND (x.indisunique OR x.indisexclusion) AND x.indisvalid \
     ORDER BY x.indisprimary DESC, i.relname";
 
@@ -34,6 +35,7 @@ pub(super) async fn read(lease: &Lease, oid: u32, relation: &mut Relation) -> St
             primary: lease.read(&row, "primary")?,
             constraint: lease.read(&row, "is_constraint")?,
             nulls_not_distinct: lease.read(&row, "nulls_not_distinct")?,
+            initially_deferred: lease.read(&row, "deferred")?,
         };
         if lease.read(&row, "immediate")? {
             relation.unique.push(index);

@@ -60,7 +60,7 @@ impl Documents {
         let mapping = Arc::new(resolve(&config, &*old, Some(&*new)).await.unwrap());
         Documents {
             databases,
-            server: server,
+            server,
             config,
             old,
             new,

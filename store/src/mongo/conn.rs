@@ -2,6 +2,10 @@
 
 mod errors;
 
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
 
 use crossfade_config::{StoreConfig, TlsMode};
 use mongodb::{
@@ -23,6 +27,8 @@ use crate::{StoreError, StoreResult};
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 /// Server error: somebody else's transaction has written the document.
 pub(super) const WRITE_CONFLICT: i32 = 112;
+/// Server error: the collection that is to be created is there.
+const NAMESPACE_EXISTS: i32 = 48;
 
 /// What kind of deployment answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(super) struct Conn {
     /// How its connections are called.
     pub(super) app_name: String,
     pub(super) left_behind: LeftBehind,
+    /// Collections that are there.
+    there: Mutex<HashSet<String>>,
 }
 
 impl Conn {
@@ -50,6 +58,7 @@ impl Conn {
             client: OnceCell::new(),
             app_name: left_behind::app_name(),
             left_behind: LeftBehind::default(),
+            there: Mutex::default(),
         }
     }
 
@@ -114,6 +123,24 @@ impl Conn {
             Deployment::Standalone => ReadConcern::local(),
         });
         Ok(client.database_with_options(&self.config.url.database, options))
+    }
+
+    /// Creates the collection if it is not there. Created by the transactions that first write it, it would let only one of them commit.
+    ///
+    /// # Errors
+    /// The server's own.
+    pub(super) async fn ensure(&self, collection: &str) -> StoreResult<()> {
+        let there = || self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        if there().contains(collection) {
+            return Ok(());
+        }
+        let created = self.database().await?.create_collection(collection).await;
+        match created {
+            Err(error) if !self.code(&error) == Some(NAMESPACE_EXISTS) => return Err(self.error(&error)),
+            Ok(()) | Err(_) => {}
+        }
+        there().insert(collection.to_owned());
+        Ok(())
     }
 
     /// The client, if a server has answered.

@@ -1,5 +1,6 @@
 //! What an engine that runs statements on documents needs: the driver's own handles, and where a table's columns are.
 
+use crossfade_config::QualifiedName;
 use mongodb::{
     ClientSession, Database,
     bson::{Bson, Document, doc},
@@ -10,7 +11,7 @@ use mongodb::{
 use super::{
     MongoStore,
     conn::Deployment,
-    sequences::{COUNTERS, counter},
+    sequences::{COUNTERS, VALUE, counter},
     value::Kind,
 };
 use crate::{StoreError, StoreResult, TableMap};
@@ -150,44 +151,34 @@ impl MongoStore {
         }
     }
 
-    /// Takes `count` values of the counter that stands for a column's sequence: the last of them. `None` where there is no counter, which
+    /// Moves the counter that stands for a sequence on; its value then. `None` where there is no counter, which
     /// only the flip to phase 5 makes.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn advance_counter(
         &self,
-        table: &TableMap,
-        column: &str,
+        sequence: &QualifiedName,
         by: i64,
     ) -> StoreResult<Option<i64>> {
         let counters = self.conn.database().await?.collection::<Document>(COUNTERS);
         let moved = counters
             .find_one_and_update(
-                doc! { "_id": counter(self, table, column) },
-                doc! { "$inc": { "value": by } },
+                doc! { "_id": counter(sequence) },
+                doc! { "$inc": { VALUE: by } },
             )
             .return_document(ReturnDocument::After)
             .await
             .map_err(|error| self.conn.error(&error))?;
-        Ok(moved.and_then(|counter| counter.get_i64("value").ok()))
+        Ok(moved.and_then(|counter| counter.get_i64(VALUE).ok()))
     }
 
-    /// Sets a counter.
+    /// Makes a collection, unless it is there: created within transactions, only one of them could commit.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn set_counter(&self, table: &TableMap, column: &str, value: i64) -> StoreResult<()> {
-        let counters = self.conn.database().await?.collection::<Document>(COUNTERS);
-        counters
-            .update_one(
-                doc! { "_id": counter(self, table, column) },
-                doc! { "$set": { "value": value } },
-            )
-            .upsert(true)
-            .await
-            .map(drop)
-            .map_err(|error| self.conn.error(&error))
+    pub async fn ensure(&self, collection: &str) -> StoreResult<()> {
+        self.conn.ensure(collection).await
     }
 }
 

@@ -6,7 +6,10 @@
 //! A server on its own has no transactions. There the batch is written when it is staged, while the primary holds its row locks, so that
 //! both stores order every key alike; should the primary then roll back, the journal has the keys repaired.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::future::BoxFuture;
 use mongodb::{ClientSession, Database};
@@ -35,6 +38,8 @@ pub(super) struct MongoSecondary {
     deployment: Deployment,
     session: Option<ClientSession>,
     shapes: BTreeMap<TableId, Shape>,
+    /// Tables whose collections are there.
+    there: BTreeSet<TableId>,
     state: State,
 }
 
@@ -60,6 +65,7 @@ impl MongoSecondary {
             deployment,
             session,
             shapes,
+            there: BTreeSet::new(),
             state: State::Idle,
             store,
         })
@@ -72,6 +78,15 @@ impl MongoSecondary {
             .map(|(table, change)| self.shapes.get(table).map(|shape| (shape, change)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| self.store.conn.unexpected("a table that is not mapped"))?;
+        for table in batch.iter().map(|(table, _)| table) {
+            if !self.there.contains(table) {
+                self.store
+                    .conn
+                    .ensure(self.shapes[table].collection())
+                    .await?;
+                self.there.insert(*table);
+            }
+        }
         let commands = match Commands::of(changes, self.deployment) {
             Ok(commands) => commands,
             // Nothing was sent.

@@ -148,6 +148,7 @@ pub(super) async fn apply(
         }
         return Ok(());
     }
+    store.conn.ensure(shape.collection()).await?;
     let mut session = store.conn.session().await?;
     let mut attempt = 0;
     loop {

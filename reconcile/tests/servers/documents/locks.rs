@@ -60,6 +60,18 @@ async fn a_locked_document_waits_for_its_writer_and_holds_the_next_off() {
 }
 
 #[tokio::test]
+async fn the_first_two_writers_of_a_collection_both_commit() {
+    let documents = Documents::new(ORDERS, ORDERS_FILE).await;
+    let mut writers = [writer(&documents).await, writer(&documents).await];
+    for (id, writer) in (1..).zip(&mut writers) {
+        stage(&documents, writer, Change::Upsert(order(id, "first"))).await;
+    }
+    for mut writer in writers {
+        writer.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_idle_transaction_of_a_live_process_is_nobody_s_to_end() {
     let documents = Documents::new(ORDERS, ORDERS_FILE).await;
     documents.put("orders", &[order(1, "first")]).await;

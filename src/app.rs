@@ -3,6 +3,7 @@
 
 mod catalogs;
 mod confirm;
+mod documents;
 mod facts;
 mod mapping;
 mod records;
@@ -30,6 +31,7 @@ use crossfade_toggle::Toggle;
 use tokio::sync::Notify;
 
 pub(crate) use confirm::Confirmer;
+pub(crate) use documents::DocumentFront;
 pub(crate) use facts::{Facts, Override};
 pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
@@ -49,6 +51,8 @@ pub(crate) struct App {
     pub(crate) stores: Stores,
     /// How sessions reach them.
     pub(crate) endpoints: (Option<Endpoint>, Option<Endpoint>),
+    /// SQL on documents, where the new store holds some.
+    pub(crate) documents: Option<DocumentFront>,
     /// The journal and the durable state.
     pub(crate) journal: Arc<Journal>,
     /// The toggles by name, as in the file of the start.
@@ -93,7 +97,6 @@ impl App {
     pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
         let config = loaded.config.clone();
         supported(&config)?;
-        let endpoints = (endpoint(&config.old)?, endpoint(&config.new)?);
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         let catalogs = Catalogs::open(&config.state_dir)?;
         starting::check_tables(&config, &journal, &catalogs)?;
@@ -101,6 +104,14 @@ impl App {
         assign_tables(&config, &journal);
         let stores = stores(&config);
         let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
+        let documents = DocumentFront::of(&config, &mapping);
+        let endpoints = (
+            endpoint(&config.old)?,
+            match &documents {
+                Some(front) => Some(front.endpoint(&config)),
+                None => endpoint(&config.new)?,
+            },
+        );
         let metrics = Metrics::new().map_err(|error| {
             Failure::broken(format!("the metrics could not be registered: {error}"))
         })?;
@@ -121,6 +132,7 @@ impl App {
             config: ArcSwap::from_pointee(config),
             stores,
             endpoints,
+            documents,
             journal,
             toggles,
             engine: ArcSwap::from_pointee(engine),
@@ -199,6 +211,9 @@ impl App {
             &self.journal,
             &self.toggles,
         );
+        if let Some(front) = &self.documents {
+            front.renew(&self.config.load(), engine.mapping());
+        }
         if let Some(shared) = self.shared.get() {
             shared.mapping.store(engine.mapping().clone());
         }

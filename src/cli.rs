@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Moves a live application from an old store to a new one without downtime.
 ///
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Repairs dirty keys now
     Repair(JobArgs),
+    /// Lists who may log in where the new store is MongoDB
+    Users(UsersArgs),
     /// Walks throwaway local stores through all eight phases under live traffic
     Demo(DemoArgs),
 }
@@ -92,12 +94,45 @@ pub(crate) struct VerifyArgs {
     pub(crate) values: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct UsersArgs {
+    #[command(subcommand)]
+    pub(crate) command: UsersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Writes the file that users.file names, from the login roles of the old store and their passwords as it keeps them
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Only this role, which replaces what the list has of it; may be given several times. Without any, the list is made anew of all login roles
+    #[arg(long, value_name = "NAME")]
+    pub(crate) role: Vec<String>,
+}
+
+/// Kinds of store that the demo can move to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewStore {
+    /// Another PostgreSQL server
+    Postgres,
+    /// A MongoDB replica set
+    Mongodb,
+}
+
 /// What `crossfade demo` takes.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Leaves the servers and their data in place at the end and says where
     #[arg(long)]
     pub(crate) keep: bool,
+    /// What the shop moves to
+    #[arg(long, value_name = "STORE", value_enum, default_value_t = NewStore::Postgres)]
+    pub(crate) new: NewStore,
     /// Seconds of traffic in each phase
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,

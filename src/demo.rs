@@ -10,6 +10,8 @@ mod folder;
 mod halt;
 mod http;
 mod live;
+mod mongod;
+mod new;
 mod process;
 mod proxy;
 mod random;
@@ -77,10 +79,7 @@ fn failed(halt: &Halt) -> ExitCode {
 async fn story(args: &DemoArgs) -> Result<(), Halt> {
     let each = Duration::from_secs(args.seconds.unwrap_or(SECONDS).max(1));
     let screen = Arc::new(Screen::new());
-    screen.say(
-        "crossfade demo: a shop moves from one PostgreSQL server to another while its clients work",
-    );
-    let mut stage = Stage::set(&screen, WINDOW_S, args.keep).await?;
+    let mut stage = Stage::set(&screen, args.new, WINDOW_S, args.keep).await?;
     let traffic = Traffic::start(&stage.targets(), &stage.tally).await?;
     let live = Live::start(screen.clone(), stage.tally.clone(), stage.proxy.admin());
     let walked = Walk::begin(&mut stage, &traffic, each).finish().await;
@@ -102,14 +101,16 @@ async fn story(args: &DemoArgs) -> Result<(), Halt> {
 async fn last_look(stage: &Stage, model: &Model) -> Result<Compared, Halt> {
     let broken =
         |error: tokio_postgres::Error| Halt::broken("the last comparison", describe(&error));
-    let new = stage.new.connect().await?;
+    let direct = stage.new.direct().unwrap_or(stage.targets().proxy);
+    let new = server::connect(&direct).await.map_err(broken)?;
     let mut compared = Compared::default();
-    let (rows, differences) = model.compare(&new).await.map_err(broken)?;
+    let (rows, differences) = model
+        .compare(&new, &stage.new.names())
+        .await
+        .map_err(broken)?;
     compared.add(rows, differences);
-    compared.add(
-        0,
-        compare::counts(&new, &stage.tally).await.map_err(broken)?,
-    );
+    let counts = stage.new.counts().await?;
+    compared.add(0, compare::miscounts(&counts, &stage.tally));
     stage.tally.compared(compared.rows, compared.differences);
     Ok(compared)
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, UsersCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Command::Backfill(args) => command::job::backfill(&args),
         Command::Verify(args) => command::job::verify(&args),
         Command::Repair(args) => command::job::repair(&args),
+        Command::Users(args) => match args.command {
+            UsersCommand::Import(args) => command::users::import(&args),
+        },
     };
     match outcome {
         Ok(code) => code,

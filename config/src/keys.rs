@@ -25,6 +25,7 @@ pub(crate) static ROOT: Keys = Keys {
         "flips",
         "reconcile",
         "clients",
+        "users",
         "toggle",
     ],
 };
@@ -64,6 +65,10 @@ pub(crate) static CLIENTS: Keys = Keys {
     table: "[clients]",
     names: &["max_connections", "login_timeout"],
 };
+pub(crate) static USERS: Keys = Keys {
+    table: "[users]",
+    names: &["file"],
+};
 pub(crate) static TOGGLE: Keys = Keys {
     table: "[toggle.NAME]",
     names: &["phase", "table"],
@@ -78,8 +83,8 @@ pub(crate) static COLUMN: Keys = Keys {
 };
 
 /// All of the above.
-pub(crate) static ALL: [&Keys; 10] = [
-    &ROOT, &TLS, &STORE, &WRITES, &FLIPS, &RECONCILE, &CLIENTS, &TOGGLE, &TABLE, &COLUMN,
+pub(crate) static ALL: [&Keys; 11] = [
+    &ROOT, &TLS, &STORE, &WRITES, &FLIPS, &RECONCILE, &CLIENTS, &USERS, &TOGGLE, &TABLE, &COLUMN,
 ];
 
 /// Keys that people know from elsewhere, and what stands for them here.

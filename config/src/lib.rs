@@ -20,6 +20,7 @@ mod reader;
 mod suggest;
 mod units;
 mod url;
+pub mod users;
 mod watch;
 
 pub use live::{mapping_changes, needs_restart};

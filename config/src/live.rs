@@ -3,8 +3,8 @@
 use crate::{Config, StoreConfig};
 
 /// The settings that differ between `running` and `file` and cannot change while the process runs, by their names
-/// in the file. Everything else applies live: `writes`, `flips`, `reconcile`, the default schemas, and the toggles
-/// with their tables (their own rules guard them: a phase is a wish, DESIGN 4).
+/// in the file. Everything else applies live: `writes`, `flips`, `reconcile`, the default schemas, the users, and
+/// the toggles with their tables (their own rules guard them: a phase is a wish, DESIGN 4).
 #[must_use]
 pub fn needs_restart(running: &Config, file: &Config) -> Vec<String> {
     let mut names = Vec::new();
@@ -63,6 +63,7 @@ pub(crate) fn applicable(running: &Config, file: &Config) -> Config {
         writes: file.writes.clone(),
         flips: file.flips.clone(),
         reconcile: file.reconcile.clone(),
+        users: file.users.clone(),
         toggles: file.toggles.clone(),
         ..running.clone()
     }

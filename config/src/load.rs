@@ -32,7 +32,7 @@ impl fmt::Debug for Loaded {
 }
 
 impl Loaded {
-    /// The files that the configuration was read from: the file itself, then password files.
+    /// The files that the configuration was read from: the file itself, then password files and the list of users.
     #[must_use]
     pub fn files(&self) -> Vec<&Path> {
         self.read

@@ -1,5 +1,6 @@
 //! The configuration as meant: every value checked, every default filled in.
 
+use crate::users::User;
 use crossfade_phase::Phase;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub reconcile: ReconcileSettings,
     /// Limits towards clients.
     pub clients: ClientSettings,
+    /// Who may log in where no server passes authentication through; `None` without a list.
+    pub users: Option<UserList>,
     /// Toggles by name.
     pub toggles: BTreeMap<String, ToggleConfig>,
 }
@@ -198,6 +201,15 @@ pub struct ClientSettings {
     pub max_connections: usize,
     /// Longest a client may take from connect to the end of authentication.
     pub login_timeout: Duration,
+}
+
+/// The users of a document store, whose server passes no authentication through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserList {
+    /// The file that lists them.
+    pub file: PathBuf,
+    /// What it lists; nobody where the file is not there yet.
+    pub users: Vec<User>,
 }
 
 /// One toggle: tables that move together.

@@ -5,6 +5,7 @@ mod settings;
 mod stores;
 mod tables;
 mod toggles;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,7 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
     let flips = settings::flips(reader, root);
     let reconcile = settings::reconcile(reader, root);
     let clients = settings::clients(reader, root);
+    let users = users::users(reader, root);
     let (toggles, tables) = toggles::toggles(reader, root, old.as_ref(), new.as_ref());
     checks::tables(reader, &tables, old.as_ref(), new.as_ref());
     Some(Config {
@@ -68,6 +70,7 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
         flips,
         reconcile,
         clients,
+        users,
         toggles,
     })
 }

@@ -31,7 +31,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) env: Lookup<'a>,
     pub(crate) base_dir: &'a Path,
     pub(crate) found: Vec<Found>,
-    /// Password files, as they were read.
+    /// Password files and the list of users, as they were read.
     pub(crate) secrets: Vec<(PathBuf, crate::load::Content)>,
 }
 

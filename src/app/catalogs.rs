@@ -274,6 +274,7 @@ mod tests {
             server: ServerFacts {
                 version: 150_000,
                 version_text: "15.0".into(),
+                settings: [("TimeZone".to_owned(), "Europe/Berlin".to_owned())].into(),
                 encoding: "UTF8".into(),
                 default_sorts_by_bytes: true,
                 default_ctype: "icu:de".into(),

@@ -85,15 +85,29 @@ pub(super) async fn stores(old: &Client, new: &Client) -> Result<Compared, Error
     Ok(compared)
 }
 
-/// Compares the number of rows in the new store with what the clients were told: what there was, and every insert and delete since.
+/// Rows of each table in the new store.
 ///
 /// # Errors
 /// When the store refuses a question.
-pub(super) async fn counts(new: &Client, tally: &Tally) -> Result<Vec<String>, Error> {
-    let mut differences = Vec::new();
+pub(super) async fn counts(new: &Client) -> Result<BTreeMap<&'static str, i64>, Error> {
+    let mut counts = BTreeMap::new();
     for both in &TABLES {
         let sql = format!("SELECT count(*) FROM ({}) AS counted", both.new);
-        let count: i64 = new.query_one(&sql, &[]).await?.try_get(0)?;
+        counts.insert(both.name, new.query_one(&sql, &[]).await?.try_get(0)?);
+    }
+    Ok(counts)
+}
+
+/// Names of the tables in the old store.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|both| both.name)
+}
+
+/// Compares the number of rows with what the clients were told: what there was, and every insert and delete since.
+pub(super) fn miscounts(counts: &BTreeMap<&'static str, i64>, tally: &Tally) -> Vec<String> {
+    let mut differences = Vec::new();
+    for both in &TABLES {
+        let count = counts.get(both.name).copied().unwrap_or_default();
         let wanted = both.began_with + tally.row_change(both.table);
         if count != wanted {
             differences.push(format!(
@@ -102,7 +116,7 @@ pub(super) async fn counts(new: &Client, tally: &Tally) -> Result<Vec<String>, E
             ));
         }
     }
-    Ok(differences)
+    differences
 }
 
 async fn rows(store: &Client, sql: &str) -> Result<BTreeMap<String, String>, Error> {
@@ -114,7 +128,8 @@ async fn rows(store: &Client, sql: &str) -> Result<BTreeMap<String, String>, Err
         .collect()
 }
 
-fn differences(
+/// What differs between the rows of one table, by key.
+pub(super) fn differences(
     table: &str,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,

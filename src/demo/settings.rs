@@ -1,6 +1,10 @@
 //! The configuration file of the demo.
 
-use super::server::{DATABASE, PASSWORD, PROXY_USER};
+use super::{
+    mongod::Mongod,
+    server::{DATABASE, PASSWORD, PROXY_USER},
+};
+use crate::cli::NewStore;
 
 /// The one toggle.
 pub(super) const TOGGLE: &str = "shop";
@@ -35,13 +39,23 @@ impl Ports {
 }
 
 /// The text of the file, in phase 1. `window_s` is the time in phase 4 that the step to 5 asks for.
-pub(super) fn text(ports: Ports, window_s: u64) -> String {
+pub(super) fn text(ports: Ports, kind: NewStore, window_s: u64) -> String {
     let Ports {
         old,
         new,
         listen,
         admin,
     } = ports;
+    let (new_url, users, tables) = match kind {
+        NewStore::Postgres => (
+            format!(
+                "postgres://{PROXY_USER}:{PASSWORD}@127.0.0.1:{new}/{DATABASE}?sslmode=disable"
+            ),
+            "",
+            TO_POSTGRES,
+        ),
+        NewStore::Mongodb => (Mongod::url(new), USERS, TO_MONGO),
+    };
     format!(
         r#"# Written by `crossfade demo`, which walks this shop through the eight phases by editing "phase" below.
 listen    = "127.0.0.1:{listen}"
@@ -52,8 +66,8 @@ state_dir = "state"
 url = "postgres://{PROXY_USER}:{PASSWORD}@127.0.0.1:{old}/{DATABASE}?sslmode=disable"
 
 [new]
-url = "postgres://{PROXY_USER}:{PASSWORD}@127.0.0.1:{new}/{DATABASE}?sslmode=disable"
-
+url = "{new_url}"
+{users}
 [flips]
 mismatch_window = "{window_s}s"     # in production: hours or days
 
@@ -64,40 +78,61 @@ brake_latency = "250ms"             # servers, proxy and clients share this mach
 [toggle.{TOGGLE}]
 phase = "deploy-new"
 
-[toggle.{TOGGLE}.table.customers]
-version = "version"
-
-[toggle.{TOGGLE}.table.orders]
-version = "updated_at"
-column.total = {{ to = "amount", type = "numeric(14,4)" }}
-
-[toggle.{TOGGLE}.table.order_items]    # no version: its rows never change once written
-column.sku = {{ type = "text" }}
-
-[toggle.{TOGGLE}.table.payments]
-target = "billing.payment"
-"#
+{tables}"#
     )
 }
+
+const TO_POSTGRES: &str = r#"[toggle.shop.table.customers]
+version = "version"
+
+[toggle.shop.table.orders]
+version = "updated_at"
+column.total = { to = "amount", type = "numeric(14,4)" }
+
+[toggle.shop.table.order_items]    # no version: its rows never change once written
+column.sku = { type = "text" }
+
+[toggle.shop.table.payments]
+target = "billing.payment"
+"#;
+
+const TO_MONGO: &str = r#"[toggle.shop.table.customers]
+version = "version"
+
+[toggle.shop.table.orders]
+version = "updated_at"
+column.total = "amount"            # a field of another name
+column.note = "delivery.note"      # and fields of a field
+column.shipping = "delivery.address"
+
+[toggle.shop.table.order_items]    # a key of two columns: { _id: { order_id, line } }
+
+[toggle.shop.table.payments]
+"#;
+
+const USERS: &str = r#"
+[users]                            # who may sign in once the old store is off: `crossfade users import` writes it
+file = "users.txt"
+"#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_valid_and_its_phase_can_be_edited() {
-        let text = text(
-            Ports {
+    fn the_files_are_valid_and_their_phase_can_be_edited() {
+        for kind in [NewStore::Postgres, NewStore::Mongodb] {
+            let ports = Ports {
                 old: 1,
                 new: 2,
                 listen: 3,
                 admin: 4,
-            },
-            3,
-        );
-        let edited =
-            crossfade_config::edit::set_phase(&text, TOGGLE, crossfade_phase::Phase::DualWrite)
-                .unwrap();
-        assert!(edited.contains("phase = \"dual-write\""));
+            };
+            let text = text(ports, kind, 3);
+            let edited =
+                crossfade_config::edit::set_phase(&text, TOGGLE, crossfade_phase::Phase::DualWrite)
+                    .unwrap();
+            assert!(edited.contains("phase = \"dual-write\""));
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! Everything the demo starts, and how it ends again.
 
-use std::{fs, sync::Arc, thread};
+use std::{fs, path::Path, sync::Arc, thread};
+
+use crate::cli::NewStore;
 
 use super::{
     binaries,
     folder::Folder,
     halt::Halt,
+    mongod::Mongod,
+    new::New,
     proxy::Proxy,
     screen::Screen,
     server::{self, Initialised, SHOP_USER, Server},
@@ -19,7 +23,7 @@ use super::{
 pub(super) struct Stage {
     pub(super) proxy: Proxy,
     pub(super) old: Server,
-    pub(super) new: Server,
+    pub(super) new: New,
     pub(super) screen: Arc<Screen>,
     pub(super) tally: Arc<Tally>,
     /// Operations until the old server was switched off.
@@ -35,34 +39,27 @@ impl Stage {
     /// When something cannot start; what was started ends again.
     pub(super) async fn set(
         screen: &Arc<Screen>,
+        kind: NewStore,
         window_s: u64,
         keep: bool,
     ) -> Result<Stage, Halt> {
         let bin = binaries::find()?;
-        screen.say(format!(
-            "  two throwaway PostgreSQL servers from {}",
-            bin.display()
-        ));
         let folder = Folder::new(keep)?;
         let ports = Ports::free().map_err(|why| Halt::broken("no free port", why))?;
-        // A server ends with the thread that started it: only the data folders are made on threads of their own.
-        let (old, new) = thread::scope(|scope| {
-            let new = scope.spawn(|| Initialised::new(&bin, &folder, "new"));
-            let old = Initialised::new(&bin, &folder, "old");
-            let new = new
-                .join()
-                .unwrap_or_else(|_| Err(Halt::Broken("making a data folder failed".to_owned())));
-            Ok::<_, Halt>((old?, new?))
-        })?;
-        let (old, new) = (
-            old.start(&bin, ports.old, keep)?,
-            new.start(&bin, ports.new, keep)?,
-        );
-        let (old, new) = (old.ready().await?, new.ready().await?);
+        let (old, new) = match kind {
+            NewStore::Postgres => two_postgres(&bin, &folder, ports, keep).await?,
+            NewStore::Mongodb => postgres_and_mongo(&bin, &folder, ports, keep).await?,
+        };
+        screen.say(format!(
+            "crossfade demo: a shop moves from a PostgreSQL server to {} while its clients work",
+            new.kind()
+        ));
         load(&old, &[include_str!("old.sql"), include_str!("rows.sql")]).await?;
-        load(&new, &[include_str!("new.sql")]).await?;
+        if let New::Postgres(new) = &new {
+            load(new, &[include_str!("new.sql")]).await?;
+        }
         let file = folder.path().join("crossfade.toml");
-        fs::write(&file, settings::text(ports, window_s))
+        fs::write(&file, settings::text(ports, kind, window_s))
             .map_err(|why| Halt::broken(file.display(), why))?;
         let mut proxy = Proxy::start(folder.path(), file, ports, keep)?;
         proxy.ready().await?;
@@ -88,7 +85,7 @@ impl Stage {
         Targets {
             proxy: server::config(self.ports.listen, SHOP_USER),
             old: self.old.config(SHOP_USER),
-            new: self.new.config(SHOP_USER),
+            new: self.new.direct(),
         }
     }
 
@@ -112,13 +109,46 @@ impl Stage {
         let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
         let file = self.proxy.file().display();
         format!(
-            "kept: {folder}\n  through the proxy  psql {}\n  new store          psql {}\n  old store          {old}\n  \
+            "kept: {folder}\n  through the proxy  psql {}\n  new store          {}\n  old store          {old}\n  \
              configuration      {file}\n  status             crossfade status -c {file}\n  to end it          kill {}; sleep 2; rm -r {folder}",
             url(self.ports.listen, SHOP_USER),
-            url(self.new.port(), server::PROXY_USER),
+            self.new.how_to_reach(),
             processes.join(" "),
         )
     }
+}
+
+/// Only the data folders are made on threads of their own: a server ends with the thread that started it.
+async fn two_postgres(
+    bin: &Path,
+    folder: &Folder,
+    ports: Ports,
+    keep: bool,
+) -> Result<(Server, New), Halt> {
+    let (old, new) = thread::scope(|scope| {
+        let new = scope.spawn(|| Initialised::new(bin, folder, "new"));
+        let old = Initialised::new(bin, folder, "old");
+        let new = new
+            .join()
+            .unwrap_or_else(|_| Err(Halt::Broken("making a data folder failed".to_owned())));
+        Ok::<_, Halt>((old?, new?))
+    })?;
+    let (old, new) = (
+        old.start(bin, ports.old, keep)?,
+        new.start(bin, ports.new, keep)?,
+    );
+    Ok((old.ready().await?, New::Postgres(new.ready().await?)))
+}
+
+async fn postgres_and_mongo(
+    bin: &Path,
+    folder: &Folder,
+    ports: Ports,
+    keep: bool,
+) -> Result<(Server, New), Halt> {
+    let new = Mongod::start(folder, ports.new, keep)?;
+    let old = Initialised::new(bin, folder, "old")?.start(bin, ports.old, keep)?;
+    Ok((old.ready().await?, New::Mongo(new.ready().await?)))
 }
 
 async fn load(server: &Server, scripts: &[&str]) -> Result<(), Halt> {

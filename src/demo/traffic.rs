@@ -93,8 +93,17 @@ pub(super) struct Targets {
     pub(super) proxy: Config,
     /// Straight to the old store.
     pub(super) old: Config,
-    /// Straight to the new store.
-    pub(super) new: Config,
+    /// Straight to the new store, where it speaks PostgreSQL's protocol.
+    pub(super) new: Option<Config>,
+}
+
+/// How SQL names things in the new store that have other names in the old.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The total of an order.
+    pub(super) amount: &'static str,
+    /// The table of the payments.
+    pub(super) payments: &'static str,
 }
 
 /// The running clients.
@@ -139,7 +148,8 @@ impl Traffic {
         clients.push(spawn("desk".to_owned(), desk, &shared));
         let visitor = visitor::Visitor::new(proxy.clone(), seat(4));
         clients.push(spawn("visitor".to_owned(), visitor, &shared));
-        let analyst = analyst::Analyst::connect(proxy, seat(WRITERS))
+        let windows = targets.new.is_some();
+        let analyst = analyst::Analyst::connect(proxy, seat(WRITERS), windows)
             .await
             .map_err(broken)?;
         clients.push(spawn("analyst".to_owned(), analyst, &shared));

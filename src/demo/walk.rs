@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use crossfade_phase::Phase;
 
 use super::{
-    compare::{self, Compared},
-    halt::Halt,
-    proxy::Standing,
-    stage::Stage,
-    tally::describe,
-    traffic::Traffic,
+    compare::Compared, halt::Halt, new::New, proxy::Standing, stage::Stage, traffic::Traffic,
 };
 
 /// Longest that a step may take, refusals and all.
@@ -52,6 +47,10 @@ impl<'a> Walk<'a> {
             .say(told(Phase::DeployNew, "all traffic goes to the old store"));
         self.stay().await?;
         for phase in Phase::ALL.into_iter().skip(1) {
+            if phase == Phase::NewOnly && matches!(self.stage.new, New::Mongo(_)) {
+                // Passwords were the old store's to check.
+                self.command(&["users", "import"]).await?;
+            }
             self.step(phase).await?;
             match phase {
                 Phase::DualWrite => self.fill().await?,
@@ -160,13 +159,11 @@ impl<'a> Walk<'a> {
             }
             tokio::time::sleep(LOOK).await;
         }
-        let (old, new) = (
-            self.stage.old.connect().await?,
-            self.stage.new.connect().await?,
-        );
-        let compared = compare::stores(&old, &new)
-            .await
-            .map_err(|error| Halt::broken("the comparison", describe(&error)))?;
+        let compared = self
+            .stage
+            .new
+            .compare(&self.stage.old, self.stage.proxy.file())
+            .await?;
         let took = began.elapsed();
         drop(pause);
         let what = format!(

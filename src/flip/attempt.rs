@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossfade_config::StoreKind;
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{Mapping, ResolveError};
 use crossfade_toggle::{
@@ -57,12 +56,6 @@ async fn try_move(
     step: Move,
     overriding: Option<Reason>,
 ) -> Result<Outcome, Outcome> {
-    if let Some(why) = beyond(app, step) {
-        return Err(Outcome::Refused {
-            why,
-            passing: false,
-        });
-    }
     let (proof, evidence) = weigh(app, toggle, step, overriding).await?;
     let mapping = new_mapping(app, toggle, step)
         .await
@@ -76,6 +69,13 @@ async fn try_move(
         }
         Some(_) | None => Vec::new(),
     };
+    make_primary(app, toggle, step).await?;
+    if let Some(why) = nobody_to_let_in(app, toggle, step) {
+        return Err(Outcome::Refused {
+            why,
+            passing: false,
+        });
+    }
     let drain_timeout = app.config.load().flips.drain_timeout;
     if let Some(why) = too_long_open(toggle, step, drain_timeout) {
         return Err(Outcome::Refused { why, passing: true });
@@ -98,13 +98,38 @@ async fn try_move(
     Ok(outcome)
 }
 
-/// A phase that the new store cannot serve yet, whatever an operator says.
-fn beyond(app: &App, step: Move) -> Option<String> {
-    let url = &app.config.load().new.url;
-    (step.to().primary() == Side::New && url.kind != StoreKind::Postgres).then(|| {
+/// Makes what the new store needs as the primary and has not got from a schema.
+async fn make_primary(app: &App, toggle: &Toggle, step: Move) -> Result<(), Outcome> {
+    if step.from().primary() == step.to().primary() || step.to().primary() != Side::New {
+        return Ok(());
+    }
+    for table in app.tables_of(toggle.name()) {
+        let made = app.stores.new.ensure_unique(&table).await;
+        made.map_err(|error| Outcome::Refused {
+            why: format!("{step} is refused: table \"{}\": {error}", table.old.name),
+            passing: false,
+        })?;
+    }
+    Ok(())
+}
+
+/// From phase 8 of the last toggle on nobody asks the old store whether a password is right.
+fn nobody_to_let_in(app: &App, toggle: &Toggle, step: Move) -> Option<String> {
+    let others = app
+        .toggles
+        .values()
+        .filter(|other| other.name() != toggle.name());
+    let mut phases = others.map(|other| other.gate().current().phase);
+    let last = step.to() == Phase::NewOnly && phases.all(|phase| phase == Phase::NewOnly);
+    let config = app.config.load();
+    let listed = config
+        .users
+        .as_ref()
+        .is_some_and(|list| !list.users.is_empty());
+    (app.documents.is_some() && last && !listed).then(|| {
         format!(
-            "{step} is refused: this release writes and compares documents (phases 1 to 4) and does not run SQL on them yet; {url} cannot be the primary. Stay in phase {}",
-            step.from()
+            "{step} is refused: nobody could sign in without the old store; name a file in [users] and run `crossfade users import -c {}` while the old store is there",
+            app.file.display()
         )
     })
 }

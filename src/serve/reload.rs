@@ -74,6 +74,9 @@ async fn reloaded(app: &Arc<App>, mut file: Config, mut needs_restart: Vec<Strin
     if let Some(shared) = app.shared.get() {
         shared.config.store(Arc::new(config.clone()));
     }
+    if let Some(front) = &app.documents {
+        front.renew(&config, &app.mapping());
+    }
     if remap {
         new_tables(app).await;
     } else if reconcile_changed {

@@ -81,6 +81,8 @@ pub struct ServerFacts {
     pub version: u32,
     /// `server_version`; empty where it was not asked.
     pub version_text: String,
+    /// Defaults of settings that decide on what a session reads and writes, as SHOW gives them; empty where it was not asked.
+    pub settings: std::collections::BTreeMap<String, String>,
     /// `server_encoding`; empty where it was not asked.
     pub encoding: String,
     /// Texts of the database's own collation sort by their bytes; `false` also where it was not asked.

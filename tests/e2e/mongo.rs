@@ -1,6 +1,7 @@
 //! MongoDB as the new store.
 
 mod failures;
+mod phases;
 mod races;
 mod types;
 mod walk;

@@ -4,3 +4,4 @@ mod admin;
 mod commands;
 mod file;
 mod reconcile;
+mod users;

@@ -63,6 +63,7 @@ struct Details {
     triggers: Vec<String>,
     row_security: bool,
     server_version: String,
+    settings: std::collections::BTreeMap<String, String>,
     sorts_by_bytes: bool,
     ctype: String,
 }
@@ -110,6 +111,7 @@ impl From<&Relation> for Details {
             triggers: relation.triggers.clone(),
             row_security: relation.row_security,
             server_version: relation.server.version_text.clone(),
+            settings: relation.server.settings.clone(),
             sorts_by_bytes: relation.server.default_sorts_by_bytes,
             ctype: relation.server.default_ctype.clone(),
         }
@@ -141,6 +143,7 @@ impl RelationRecord {
             server: ServerFacts {
                 version,
                 version_text: details.server_version.clone(),
+                settings: details.settings.clone(),
                 encoding,
                 default_sorts_by_bytes: details.sorts_by_bytes,
                 default_ctype: details.ctype.clone(),

@@ -35,10 +35,10 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Probe {
     proxy: Way,
-    direct: Way,
+    direct: Option<Way>,
     /// The store that `direct` leads to: the one whose answer decides.
     side: Side,
-    new: Config,
+    new: Option<Config>,
     seat: Seat,
     steps: u64,
 }
@@ -47,7 +47,7 @@ impl Probe {
     pub(super) async fn connect(targets: &Targets, seat: Seat) -> Result<Probe, Trouble> {
         Ok(Probe {
             proxy: Way::connect(&targets.proxy).await?,
-            direct: Way::connect(&targets.old).await?,
+            direct: Some(Way::connect(&targets.old).await?),
             side: Side::Old,
             new: targets.new.clone(),
             seat,
@@ -61,18 +61,26 @@ impl Worker for Probe {
         let phase = self.seat.tally.phase();
         if phase.primary() != self.side {
             // The old store is left behind here: nothing of the demo's own holds on to it when it is switched off.
-            self.direct = Way::connect(&self.new).await?;
+            self.direct = match &self.new {
+                Some(new) => Some(Way::connect(new).await?),
+                None => None,
+            };
             self.side = phase.primary();
         }
         let id = self.seat.seeded_order();
+        let Some(direct) = &self.direct else {
+            let proxied = self.proxy.read(id).await?;
+            expect(proxied.1, || format!("order {id} is not found"))?;
+            return Ok(Kind::Read);
+        };
         self.steps += 1;
         // Each goes first half of the time: the second finds the row in the store's cache.
         let (direct, proxied) = if self.steps.is_multiple_of(2) {
-            let direct = self.direct.read(id).await;
+            let direct = direct.read(id).await;
             (direct, self.proxy.read(id).await?)
         } else {
             let proxied = self.proxy.read(id).await?;
-            (self.direct.read(id).await, proxied)
+            (direct.read(id).await, proxied)
         };
         expect(proxied.1, || format!("order {id} is not found"))?;
         // The store itself is not what is tested: without its answer there is no pair.

@@ -19,6 +19,9 @@ use crate::{
     Relation, Row, Secondary, Store, StoreResult, TableMap,
 };
 
+/// Half of the connections for statements of sessions. A transaction holds none between two statements.
+const SESSIONS: usize = 64;
+
 /// One database of a MongoDB deployment as a store. Clones share the client.
 #[derive(Debug, Clone)]
 pub struct MongoStore {
@@ -34,6 +37,16 @@ impl MongoStore {
             conn: Arc::new(Conn::new(config)),
             side,
         }
+    }
+
+    /// As [`MongoStore::new`], with as many connections as there may be sessions at work at once.
+    #[must_use]
+    pub fn for_sessions(config: StoreConfig, side: Side) -> MongoStore {
+        let config = StoreConfig {
+            pool_size: SESSIONS,
+            ..config
+        };
+        MongoStore::new(config, side)
     }
 
     pub(super) fn shape(&self, table: &TableMap) -> Shape {

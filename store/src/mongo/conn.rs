@@ -136,7 +136,9 @@ impl Conn {
         }
         let created = self.database().await?.create_collection(collection).await;
         match created {
-            Err(error) if self.code(&error) != Some(NAMESPACE_EXISTS) => return Err(self.error(&error)),
+            Err(error) if self.code(&error) != Some(NAMESPACE_EXISTS) => {
+                return Err(self.error(&error));
+            }
             Ok(()) | Err(_) => {}
         }
         there().insert(collection.to_owned());

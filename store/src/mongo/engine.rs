@@ -5,7 +5,7 @@ use mongodb::{
     ClientSession, Database,
     bson::{Bson, Document, doc},
     error::Error,
-    options::ReturnDocument,
+    options::{ReturnDocument, WriteConcern},
 };
 
 use super::{
@@ -99,8 +99,12 @@ impl MongoStore {
         let failed = self.conn.write_error(error);
         Failed {
             transient: failed.transient,
-            transaction_gone: self.conn.code(error).is_some_and(|code| GONE.contains(&code)),
-            outcome_unknown: error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT),
+            transaction_gone: self
+                .conn
+                .code(error)
+                .is_some_and(|code| GONE.contains(&code)),
+            outcome_unknown: error
+                .contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT),
             duplicate: duplicate(&failed.error),
             error: failed.error,
         }
@@ -154,12 +158,16 @@ impl MongoStore {
     /// Moves the counter that stands for a sequence on; its value then. `None` where there is no counter, which
     /// only the flip to phase 5 makes.
     ///
+    /// `written_next`: what follows is a write with majority write concern. A set keeps its writes in one order, so that a majority which has that one has
+    /// this one as well, and this one need not be waited for.
+    ///
     /// # Errors
     /// When the store does not answer.
     pub async fn advance_counter(
         &self,
         sequence: &QualifiedName,
         by: i64,
+        written_next: bool,
     ) -> StoreResult<Option<i64>> {
         let counters = self.conn.database().await?.collection::<Document>(COUNTERS);
         let moved = counters
@@ -168,6 +176,10 @@ impl MongoStore {
                 doc! { "$inc": { VALUE: by } },
             )
             .return_document(ReturnDocument::After)
+            .write_concern(match written_next {
+                true => WriteConcern::nodes(1),
+                false => WriteConcern::majority(),
+            })
             .await
             .map_err(|error| self.conn.error(&error))?;
         Ok(moved.and_then(|counter| counter.get_i64(VALUE).ok()))
@@ -200,7 +212,10 @@ impl Documents {
 
 /// "E11000 duplicate key error collection: db.c index: NAME dup key: …"
 fn duplicate(error: &StoreError) -> Option<Duplicate> {
-    let StoreError::Rejected { sqlstate, message, .. } = error else {
+    let StoreError::Rejected {
+        sqlstate, message, ..
+    } = error
+    else {
         return None;
     };
     let index = message.split_once(" index: ")?.1;

@@ -6,7 +6,7 @@ use mongodb::{
     options::IndexOptions,
 };
 
-use super::{MongoStore, value::Kind};
+use super::{MongoStore, conn::Deployment, value::Kind};
 use crate::{Column, StoreError, StoreResult, TableMap, UniqueIndex};
 
 /// Makes the unique indexes of the old table, under their names, but that of the key, which is `_id`. Those that are there stay.
@@ -14,6 +14,12 @@ use crate::{Column, StoreError, StoreResult, TableMap, UniqueIndex};
 /// # Errors
 /// When an index cannot be exact in MongoDB, or documents that are there violate it.
 pub(super) async fn ensure_unique(store: &MongoStore, table: &TableMap) -> StoreResult<()> {
+    if store.conn.deployment().await? == Deployment::Standalone {
+        return Err(store.conn.unexpected(
+            "a server without a replica set, which has no transactions: it cannot be the primary; start mongod with --replSet and initiate the set",
+        ));
+    }
+    store.conn.ensure(&table.on(store.side).name.name).await?;
     let mut models = Vec::new();
     for index in &table.old.unique {
         if let Some(keys) = keys(store, table, index)? {
@@ -32,11 +38,20 @@ pub(super) async fn ensure_unique(store: &MongoStore, table: &TableMap) -> Store
         .map_err(|error| store.conn.error(&error))
 }
 
-fn keys(store: &MongoStore, table: &TableMap, index: &UniqueIndex) -> StoreResult<Option<IndexModel>> {
+fn keys(
+    store: &MongoStore,
+    table: &TableMap,
+    index: &UniqueIndex,
+) -> StoreResult<Option<IndexModel>> {
     let columns = index
         .columns
         .iter()
-        .map(|name| table.columns.iter().position(|column| column.old.name == *name))
+        .map(|name| {
+            table
+                .columns
+                .iter()
+                .position(|column| column.old.name == *name)
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| refused(store, index, "a column that is not carried"))?;
     if columns.len() == table.key.len() && columns.iter().all(|column| table.key.contains(column)) {
@@ -54,7 +69,10 @@ fn keys(store: &MongoStore, table: &TableMap, index: &UniqueIndex) -> StoreResul
             mapped.on(store.side).name.clone()
         };
         let least = least(&mapped.old).ok_or_else(|| {
-            let what = format!("the type {} of \"{}\"", mapped.old.type_name, mapped.old.name);
+            let what = format!(
+                "the type {} of \"{}\"",
+                mapped.old.type_name, mapped.old.name
+            );
             refused(store, index, &what)
         })?;
         keys.insert(&path, 1);
@@ -67,16 +85,24 @@ fn keys(store: &MongoStore, table: &TableMap, index: &UniqueIndex) -> StoreResul
     options.unique = Some(true);
     options.name = Some(index.name.clone());
     options.partial_filter_expression = (!partial.is_empty()).then_some(partial);
-    Ok(Some(IndexModel::builder().keys(keys).options(options).build()))
+    Ok(Some(
+        IndexModel::builder().keys(keys).options(options).build(),
+    ))
 }
 
 /// The least value of a column's type; `None` for a type whose equality MongoDB does not share.
 fn least(column: &Column) -> Option<Bson> {
     Some(match Kind::of(column) {
         Kind::Bool => Bson::Boolean(false),
-        Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Numeric | Kind::Float4 | Kind::Float8 | Kind::Time | Kind::Money | Kind::Timestamp => {
-            Bson::Double(f64::NEG_INFINITY)
-        }
+        Kind::Int2
+        | Kind::Int4
+        | Kind::Int8
+        | Kind::Numeric
+        | Kind::Float4
+        | Kind::Float8
+        | Kind::Time
+        | Kind::Money
+        | Kind::Timestamp => Bson::Double(f64::NEG_INFINITY),
         Kind::Text => {
             let collation = column.collation.as_deref().unwrap_or_default();
             // Of types made by users only enums are the same where their texts are.
@@ -99,7 +125,10 @@ fn refused(store: &MongoStore, index: &UniqueIndex, what: &str) -> StoreError {
     StoreError::Rejected {
         store: store.conn.url(),
         sqlstate: "0A000".to_owned(),
-        message: format!("the unique index \"{}\" cannot be kept by MongoDB: {what}", index.name),
+        message: format!(
+            "the unique index \"{}\" cannot be kept by MongoDB: {what}",
+            index.name
+        ),
         constraint: Some(index.name.clone()),
     }
 }

@@ -19,7 +19,10 @@ use crate::{
 
 /// How values of a column's type are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the type of its name where nothing is said")]
+#[allow(
+    missing_docs,
+    reason = "each is the type of its name where nothing is said"
+)]
 pub enum Kind {
     Bool,
     Int2,

@@ -32,18 +32,6 @@ async fn traffic_goes_on_through_every_phase_up_to_four_and_back() {
 }
 
 #[tokio::test]
-async fn a_phase_that_runs_sql_on_documents_is_refused_with_what_to_do() {
-    let mut documents = Documents::shop().await;
-    documents.proxy.flip("dual-read").await;
-    documents.proxy.drained().await;
-    let why = documents.proxy.flip_refused("new-primary").await;
-    assert!(
-        why.contains("phases 1 to 4") && why.contains("dual-read"),
-        "{why}"
-    );
-}
-
-#[tokio::test]
 async fn keys_become_ids_and_columns_fields() {
     let documents = Documents::of(
         crossfade_tests::Mongod::start().await,

@@ -25,6 +25,11 @@ fn it_parses() {
     let config = reference();
     assert_eq!(config.toggles["shop"].tables.len(), 2);
     assert_eq!(config.old.url.password.as_deref(), Some("hunter2"));
+    assert!(
+        config
+            .users
+            .is_some_and(|list| list.file.ends_with("users.txt"))
+    );
 }
 
 #[test]
@@ -62,6 +67,7 @@ fn homes(keys: &Keys) -> &'static str {
         keys if *keys == keys::FLIPS => "[flips]\n{}\n",
         keys if *keys == keys::RECONCILE => "[reconcile]\n{}\n",
         keys if *keys == keys::CLIENTS => "[clients]\n{}\n",
+        keys if *keys == keys::USERS => "[users]\n{}\n",
         keys if *keys == keys::TOGGLE => "[toggle.a]\n{}\n",
         keys if *keys == keys::TABLE => "[toggle.a.table.t]\n{}\n",
         _ => "[toggle.a.table.t.column.c]\n{}\n",
@@ -110,6 +116,7 @@ fn it_sets_every_key() {
         (&keys::FLIPS, inner(root, "flips")),
         (&keys::RECONCILE, inner(root, "reconcile")),
         (&keys::CLIENTS, inner(root, "clients")),
+        (&keys::USERS, inner(root, "users")),
         (&keys::TOGGLE, toggle),
         (&keys::TABLE, table),
         (&keys::COLUMN, column),

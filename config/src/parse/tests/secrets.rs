@@ -78,3 +78,22 @@ fn password_files_hold_one_line() {
         "{both}"
     );
 }
+
+#[test]
+fn a_list_of_users_is_read_and_what_is_wrong_told_by_its_line() {
+    const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[old]\nurl = 'postgres://u@h/d'\n[new]\nurl = 'mongodb://u@g/d'\n[users]\nfile = 'users.txt'\n";
+    let parse = || load::parse(text, "x.toml", &env, folder.path());
+    let listed = |loaded: load::Loaded| loaded.config.users.map(|list| list.users.len());
+    assert_eq!(listed(parse().expect("not there yet")), Some(0));
+    let file = folder.path().join("users.txt");
+    fs::write(&file, format!("app {VERIFIER}\n")).expect("write");
+    let loaded = parse().expect("a good file");
+    assert!(loaded.files().contains(&file.as_path()));
+    assert_eq!(listed(loaded), Some(1));
+    fs::write(&file, format!("app {VERIFIER}\nother hunter2\n")).expect("write");
+    let shown = parse().expect_err("no verifier").to_string();
+    assert!(shown.contains("line 2 has a password"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::{Client, Error};
 
+use crate::demo::traffic::Names;
+
 /// An item of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
@@ -61,8 +63,12 @@ impl Model {
     ///
     /// # Errors
     /// When the store refuses a question.
-    pub(in crate::demo) async fn compare(&self, new: &Client) -> Result<(u64, Vec<String>), Error> {
-        let found = self.read(new).await?;
+    pub(in crate::demo) async fn compare(
+        &self,
+        new: &Client,
+        names: &Names,
+    ) -> Result<(u64, Vec<String>), Error> {
+        let found = self.read(new, names).await?;
         let mut differences = Vec::new();
         if found.visits != self.visits {
             differences.push(format!(
@@ -88,15 +94,18 @@ impl Model {
         rows as u64 + 1
     }
 
-    async fn read(&self, new: &Client) -> Result<Model, Error> {
+    async fn read(&self, new: &Client, names: &Names) -> Result<Model, Error> {
         let mut found = Model::new(self.customer);
         let customer = "SELECT (profile ->> 'visits')::bigint FROM public.customers WHERE id = $1";
         found.visits = new
             .query_one(customer, &[&self.customer])
             .await?
             .try_get(0)?;
-        let orders = "SELECT id, status::text, (amount * 100)::bigint, note FROM public.orders WHERE customer_id = $1";
-        for row in new.query(orders, &[&self.customer]).await? {
+        let orders = format!(
+            "SELECT id, status::text, ({} * 100)::bigint, note FROM public.orders WHERE customer_id = $1",
+            names.amount
+        );
+        for row in new.query(&orders, &[&self.customer]).await? {
             let note: Option<String> = row.try_get(3)?;
             let mut order = Order::new(row.try_get(2)?, note.as_deref());
             order.status = row.try_get(1)?;
@@ -109,13 +118,11 @@ impl Model {
                 order.items.insert(row.try_get(1)?, item);
             }
         }
-        for row in new
-            .query(
-                "SELECT order_id, id::text FROM billing.payment WHERE order_id = ANY ($1)",
-                &[&ids],
-            )
-            .await?
-        {
+        let payments = format!(
+            "SELECT order_id, id::text FROM {} WHERE order_id = ANY ($1)",
+            names.payments
+        );
+        for row in new.query(&payments, &[&ids]).await? {
             if let Some(order) = found.orders.get_mut(&row.try_get::<_, i64>(0)?) {
                 order.payments.insert(row.try_get(1)?);
             }

@@ -11,7 +11,9 @@ use crate::{
 const SERVER: &str = "SELECT current_setting('server_version_num')::int8 AS version, current_setting('server_version') AS version_text, \
     current_setting('server_encoding') AS encoding, p.provider, \
     CASE p.provider WHEN 'c' THEN b.datcollate::text ELSE p.locale END AS coll_name, \
-    CASE p.provider WHEN 'c' THEN b.datctype::text ELSE p.locale END AS coll_ctype \
+    CASE p.provider WHEN 'c' THEN b.datctype::text ELSE p.locale END AS coll_ctype, \
+    (SELECT array_agg(s.name || '=' || s.reset_val) FROM pg_settings s \
+        WHERE s.name IN ('TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'bytea_output')) AS settings \
     FROM pg_database b CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(b)->>'datlocprovider', 'c') AS provider, \
         coalesce(to_jsonb(b)->>'datlocale', to_jsonb(b)->>'daticulocale', '') AS locale) AS p WHERE b.datname = current_database()";
 
@@ -28,6 +30,12 @@ pub(super) async fn facts(lease: &Lease) -> StoreResult<ServerFacts> {
     Ok(ServerFacts {
         version: u32::try_from(version).unwrap_or(0),
         version_text: lease.read(row, "version_text")?,
+        settings: lease
+            .read::<Vec<String>>(row, "settings")?
+            .iter()
+            .filter_map(|setting| setting.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         encoding: lease.read(row, "encoding")?,
         default_sorts_by_bytes: order.as_deref().is_some_and(sorts_by_bytes),
         default_ctype: collations::ctype(lease.read(row, "coll_ctype")?, provider),

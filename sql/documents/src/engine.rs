@@ -1,0 +1,363 @@
+//! The engine and its sessions.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use crossfade_sql_wire::{
+    Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings,
+};
+use crossfade_store::{Mapping, mongo::MongoStore};
+use crossfade_values::{Error, Oid, Result, Session, Types, Value};
+use futures::{FutureExt as _, future::BoxFuture};
+use pg_query::NodeEnum;
+
+use crate::{
+    bind::{Binder, Output, Statement},
+    catalog::Catalog,
+    eval::{Counters, Run},
+    exec::{Exec, Out, Row},
+    expr::{Expr, Sequence},
+    fail::Fail,
+    plan::{From, Query},
+    txn::Txn,
+};
+
+/// SQL on the documents of one store.
+#[derive(Debug)]
+pub struct Documents {
+    store: MongoStore,
+    catalog: ArcSwap<Catalog>,
+}
+
+/// How a statement would be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// On documents, as it stands.
+    Yes,
+    /// Not, for this reason.
+    No(String),
+}
+
+impl Documents {
+    /// For the tables of `mapping`, whose new store is `store`. Contacts nobody.
+    #[must_use]
+    pub fn new(store: MongoStore, mapping: &Mapping) -> Documents {
+        let catalog = ArcSwap::from_pointee(Catalog::new(mapping, &store));
+        Documents { store, catalog }
+    }
+
+    /// Takes another mapping, for statements prepared from now on.
+    pub fn put_mapping(&self, mapping: &Mapping) {
+        self.catalog
+            .store(Arc::new(Catalog::new(mapping, &self.store)));
+    }
+
+    /// Whether a statement would be served, without running it.
+    #[must_use]
+    pub fn would_serve(&self, statement: &NodeEnum, session: &Session) -> Served {
+        let catalog = self.catalog.load();
+        match Binder::new(&catalog, session, &[]).statement(statement) {
+            Err(error) if error.sqlstate == "0A000" => Served::No(error.message),
+            // What is wrong with it is wrong in PostgreSQL as well, or is known only with its parameters.
+            Ok(_) | Err(_) => Served::Yes,
+        }
+    }
+}
+
+/// [`Documents`] as its sessions share it.
+#[derive(Debug, Clone)]
+pub struct SharedDocuments(pub Arc<Documents>);
+
+impl Engine for SharedDocuments {
+    fn types(&self) -> Arc<Types> {
+        Arc::new(self.0.catalog.load().types.clone())
+    }
+
+    fn session(&self) -> Box<dyn EngineSession> {
+        Box::new(DocumentSession {
+            shared: self.clone(),
+            txn: Txn::new(self.0.store.clone()),
+            counters: Counters::default(),
+        })
+    }
+}
+
+/// What a prepared statement holds.
+struct Plan {
+    catalog: Arc<Catalog>,
+    statement: Statement,
+}
+
+struct DocumentSession {
+    shared: SharedDocuments,
+    txn: Txn,
+    counters: Counters,
+}
+
+impl EngineSession for DocumentSession {
+    fn prepare(
+        &mut self,
+        statement: &NodeEnum,
+        _: &str,
+        params: &[Oid],
+        around: &dyn Surroundings,
+    ) -> Result<Prepared> {
+        let catalog = self.shared.0.catalog.load_full();
+        let mut binder = Binder::new(&catalog, around.session(), params);
+        let (statement, outputs) = binder.statement(statement)?;
+        let params = std::mem::take(&mut binder.params);
+        drop(binder);
+        let writes = match &statement {
+            Statement::Query(query) => locks(query),
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => true,
+        };
+        Ok(Prepared {
+            params,
+            columns: outputs.map(|outputs| outputs.into_iter().map(column).collect()),
+            plan: Arc::new(Plan { catalog, statement }),
+            writes,
+        })
+    }
+
+    fn begin(&mut self, how: Begin) -> BoxFuture<'_, Result<()>> {
+        if how.isolation == Isolation::Serializable {
+            let refused = Error::unsupported("ISOLATION LEVEL SERIALIZABLE")
+                .hint("REPEATABLE READ is served");
+            return async { Err(refused) }.boxed();
+        }
+        self.txn.begin(how);
+        async { Ok(()) }.boxed()
+    }
+
+    fn execute<'a>(
+        &'a mut self,
+        statement: &'a Prepared,
+        params: &'a [Value],
+        last: bool,
+        around: &'a dyn Surroundings,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<String>> {
+        async move {
+            let plan: &Plan = statement
+                .plan
+                .downcast_ref()
+                .ok_or_else(|| Error::new("XX000", "crossfade: a plan of another engine"))?;
+            self.run(plan, statement.writes, params, last, around, sink)
+                .await
+                .map_err(Fail::into_error)
+        }
+        .boxed()
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
+        async { self.txn.commit().await.map_err(Fail::into_error) }.boxed()
+    }
+
+    fn rollback(&mut self) -> BoxFuture<'_, ()> {
+        self.txn.rollback().boxed()
+    }
+
+    fn savepoint<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.txn.savepoint(name);
+        async { Ok(()) }.boxed()
+    }
+
+    fn rollback_to<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async { self.txn.rollback_to(name).await.map_err(Fail::into_error) }.boxed()
+    }
+
+    fn release<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        let released = self.txn.release(name).map_err(Fail::into_error);
+        async { released }.boxed()
+    }
+}
+
+impl DocumentSession {
+    async fn run(
+        &mut self,
+        plan: &Plan,
+        writes: bool,
+        params: &[Value],
+        last: bool,
+        around: &dyn Surroundings,
+        sink: &mut dyn Sink,
+    ) -> std::result::Result<String, Fail> {
+        if writes && self.txn.is_read_only() && !matches!(plan.statement, Statement::Query(_)) {
+            return Err(Error::new(
+                "25006",
+                "cannot execute a statement that writes in a read-only transaction",
+            )
+            .into());
+        }
+        let began = Instant::now();
+        let mark = self.txn.mark();
+        let inserts_alone = last
+            && mark == 0
+            && matches!(&plan.statement, Statement::Insert(insert) if insert.conflict.is_none());
+        self.txn
+            .statement(writes && !(inserts_alone && is_single(&plan.statement)))
+            .await?;
+        let mut skipped = HashSet::new();
+        let mut attempt = 0;
+        loop {
+            let run = Run {
+                params,
+                types: &plan.catalog.types,
+                session: around.session(),
+                counters: Mutex::new(self.counters.clone()),
+            };
+            let mut exec = Exec {
+                catalog: &plan.catalog,
+                txn: &mut self.txn,
+                run: &run,
+                around,
+                known: HashMap::new(),
+                skipped: std::mem::take(&mut skipped),
+                kept_bytes: 0,
+                several: !is_simple(&plan.statement),
+            };
+            let mut rows: Vec<Row> = Vec::new();
+            let mut count = 0;
+            // A statement that may have to run again tells nothing before it is through.
+            let outcome = if writes {
+                exec.statement(&plan.statement, inserts_alone, &mut Out::Rows(&mut rows))
+                    .await
+            } else {
+                exec.statement(
+                    &plan.statement,
+                    false,
+                    &mut Out::Client(&mut *sink, &mut count),
+                )
+                .await
+            };
+            skipped = std::mem::take(&mut exec.skipped);
+            drop(exec);
+            let counters = run
+                .counters
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            match outcome {
+                Ok(affected) => {
+                    self.counters = Counters {
+                        taken: HashMap::new(),
+                        ..counters
+                    };
+                    let pushed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+                    for row in rows {
+                        sink.push(&row)?;
+                        if sink.is_full() {
+                            sink.drain().await?;
+                        }
+                    }
+                    return Ok(tag(&plan.statement, affected, count.max(pushed)));
+                }
+                Err(Fail::Again) if count == 0 => {
+                    self.txn.renew(mark, began, attempt).await?;
+                    attempt += 1;
+                }
+                Err(fail) => return Err(fail),
+            }
+        }
+    }
+}
+
+impl Exec<'_> {
+    /// Runs a statement; how many rows it wrote.
+    async fn statement(
+        &mut self,
+        statement: &Statement,
+        alone: bool,
+        out: &mut Out<'_>,
+    ) -> std::result::Result<u64, Fail> {
+        match statement {
+            Statement::Query(query) => {
+                for (sequence, count) in counters_of(query) {
+                    self.take_from(sequence, count, false).await?;
+                }
+                self.query_into(query, None, out).await?;
+                Ok(0)
+            }
+            Statement::Insert(insert) => self.insert(insert, alone, out).await,
+            Statement::Update(update) => self.update(update, out).await,
+            Statement::Delete(delete) => self.delete(delete, out).await,
+        }
+    }
+}
+
+fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
+    match statement {
+        Statement::Query(_) => format!("SELECT {rows}"),
+        Statement::Insert(_) => format!("INSERT 0 {affected}"),
+        Statement::Update(_) => format!("UPDATE {affected}"),
+        Statement::Delete(_) => format!("DELETE {affected}"),
+    }
+}
+
+/// An INSERT of one row, which is one document.
+fn is_single(statement: &Statement) -> bool {
+    matches!(statement, Statement::Insert(insert) if matches!(&insert.source, crate::bind::Source::Rows(rows) if rows.len() == 1))
+}
+
+/// A query of one collection, without sub-queries.
+fn is_simple(statement: &Statement) -> bool {
+    let Statement::Query(Query::Select(select)) = statement else {
+        return false;
+    };
+    let mut subs = Vec::new();
+    select
+        .filter
+        .iter()
+        .chain(&select.targets)
+        .for_each(|expr| expr.subs(&mut subs));
+    select.from.each(&mut |expr| expr.subs(&mut subs));
+    subs.is_empty() && matches!(select.from, From::Scan(_) | From::Nothing)
+}
+
+/// Values of counters that a SELECT without FROM takes.
+fn counters_of(query: &Query) -> HashMap<Sequence, i64> {
+    let mut wanted = HashMap::new();
+    let Query::Select(select) = query else {
+        return wanted;
+    };
+    if matches!(select.from, From::Nothing) {
+        for target in &select.targets {
+            target.walk(&mut |expr| {
+                if let Expr::NextVal(sequence) = expr {
+                    *wanted.entry(*sequence).or_default() += 1;
+                }
+            });
+        }
+    }
+    wanted
+}
+
+/// Whether a query locks what it reads.
+fn locks(query: &Query) -> bool {
+    match query {
+        Query::Select(select) => select.locking.is_some() || from_locks(&select.from),
+        Query::Values(_) => false,
+        Query::Set(set) => locks(&set.left) || locks(&set.right),
+    }
+}
+
+fn from_locks(from: &From) -> bool {
+    match from {
+        From::Query(sub) => locks(&sub.query),
+        From::Join(join) => from_locks(&join.left) || from_locks(&join.right),
+        From::Nothing | From::Scan(_) | From::System(_) | From::Function(_) => false,
+    }
+}
+
+fn column(output: Output) -> Column {
+    Column {
+        name: output.name,
+        table: output.table,
+        number: output.number,
+        declared: output.declared,
+        base: output.ty,
+    }
+}

@@ -1,0 +1,183 @@
+//! Running a statement.
+
+mod finish;
+mod foreign;
+mod group;
+mod join;
+mod scan;
+mod select;
+mod source;
+mod write;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use crossfade_sql_wire::Surroundings;
+use crossfade_values::{Error, Result as SqlResult, Value};
+use futures::{FutureExt as _, future::BoxFuture};
+
+use crate::{
+    catalog::Catalog,
+    eval::{Answers, Env, Run},
+    expr::{Expr, Sub},
+    fail::Fail,
+    plan::Query,
+    txn::Txn,
+};
+
+pub(crate) use select::Out;
+
+pub(crate) type Row = Vec<Value>;
+
+/// Bytes that the rows in between may take.
+const MOST_BYTES: usize = 256 << 20;
+
+static NO_ANSWERS: std::sync::LazyLock<Answers> = std::sync::LazyLock::new(Answers::new);
+
+/// One run of a statement.
+pub(crate) struct Exec<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) txn: &'a mut Txn,
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) around: &'a dyn Surroundings,
+    /// Answers of sub-queries that are the same for every row, and of CTEs, by their number.
+    pub(crate) known: HashMap<usize, Arc<Vec<Row>>>,
+    /// Documents that others hold (SKIP LOCKED).
+    pub(crate) skipped: HashSet<String>,
+    /// Bytes of rows that are kept.
+    pub(crate) kept_bytes: usize,
+    /// More than one collection is read, or one more than once: by one snapshot.
+    pub(crate) several: bool,
+}
+
+/// Sub-queries of some expressions.
+#[derive(Default)]
+pub(crate) struct Subs<'q> {
+    fixed: Vec<&'q Arc<Sub>>,
+    moving: Vec<&'q Arc<Sub>>,
+}
+
+impl<'q> Subs<'q> {
+    pub(crate) fn of(exprs: impl IntoIterator<Item = &'q Expr>) -> Subs<'q> {
+        let mut all = Vec::new();
+        exprs.into_iter().for_each(|expr| expr.subs(&mut all));
+        let (moving, fixed) = all.into_iter().partition(|sub| sub.correlated);
+        Subs { fixed, moving }
+    }
+
+    pub(crate) fn move_with_rows(&self) -> bool {
+        !self.moving.is_empty()
+    }
+}
+
+impl<'a> Exec<'a> {
+    /// The environment of a query: no row of its own yet.
+    pub(crate) fn env<'e>(&self, outer: Option<&'e Env<'e>>) -> Env<'e>
+    where
+        'a: 'e,
+    {
+        Env {
+            run: self.run,
+            row: &[],
+            outer,
+            answers: &NO_ANSWERS,
+        }
+    }
+
+    /// Answers of the sub-queries that do not look at the row.
+    pub(crate) async fn fixed_answers(
+        &mut self,
+        subs: &Subs<'_>,
+        outer: Option<&Env<'_>>,
+    ) -> Result<Answers, Fail> {
+        let mut answers = Answers::new();
+        for sub in &subs.fixed {
+            let rows = match self.known.get(&sub.id) {
+                Some(rows) => rows.clone(),
+                None => {
+                    let env = self.env(outer);
+                    let rows = Arc::new(self.query(&sub.query, Some(&env)).await?);
+                    self.known.insert(sub.id, rows.clone());
+                    rows
+                }
+            };
+            answers.insert(sub.id, rows);
+        }
+        Ok(answers)
+    }
+
+    /// And of those that do.
+    pub(crate) async fn row_answers(
+        &mut self,
+        subs: &Subs<'_>,
+        fixed: &Answers,
+        env: &Env<'_>,
+    ) -> Result<Answers, Fail> {
+        let mut answers = fixed.clone();
+        for sub in &subs.moving {
+            let rows = self.query(&sub.query, Some(env)).await?;
+            answers.insert(sub.id, Arc::new(rows));
+        }
+        Ok(answers)
+    }
+
+    /// All rows of a query.
+    pub(crate) fn query<'s>(
+        &'s mut self,
+        query: &'s Query,
+        outer: Option<&'s Env<'s>>,
+    ) -> BoxFuture<'s, Result<Vec<Row>, Fail>> {
+        async move {
+            let mut rows = Vec::new();
+            self.query_into(query, outer, &mut Out::Rows(&mut rows))
+                .await?;
+            Ok(rows)
+        }
+        .boxed()
+    }
+
+    /// The rows of a query, one after the other.
+    pub(crate) fn query_into<'s>(
+        &'s mut self,
+        query: &'s Query,
+        outer: Option<&'s Env<'s>>,
+        out: &'s mut Out<'_>,
+    ) -> BoxFuture<'s, Result<(), Fail>> {
+        async move {
+            match query {
+                Query::Select(select) => self.select(select, outer, out).await,
+                Query::Values(values) => self.values(values, outer, out).await,
+                Query::Set(set) => self.set_operation(set, outer, out).await,
+            }
+        }
+        .boxed()
+    }
+
+    /// Counts rows that are kept in memory.
+    pub(crate) fn keep(&mut self, row: &Row) -> SqlResult<()> {
+        self.kept_bytes += row_bytes(row);
+        if self.kept_bytes > MOST_BYTES {
+            return Err(Error::new("53200", "out of memory").detail(format!(
+                "The rows that this statement keeps while it runs take more than {} MB.",
+                MOST_BYTES >> 20
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn row_bytes(row: &[Value]) -> usize {
+    let extra = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Array(array) => row_bytes(&array.items),
+        Value::Json(_) | Value::Numeric(_) => 64,
+        _ => 0,
+    };
+    row.iter()
+        .map(|value| size_of::<Value>() + extra(value))
+        .sum::<usize>()
+        + 24
+}

@@ -1,0 +1,520 @@
+//! A session's transaction on MongoDB.
+//!
+//! MongoDB makes nobody wait: whoever writes a document that another transaction has written since its own snapshot is ended, with all that it wrote. PostgreSQL's READ
+//! COMMITTED waits, looks again, and goes on. So every write is kept here as well, with the document as it was found: a transaction that was ended is begun anew, on a newer
+//! snapshot, and its writes are made again *where each of those documents is still as it was found*. To everybody else it is as if its locks had been held all the time;
+//! where one of them has changed, it is a failure of serialisation (40001), as PostgreSQL has them in its stricter levels. The same takes back what came after a savepoint,
+//! which MongoDB cannot.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crossfade_sql_wire::{Begin, Isolation};
+use crossfade_store::{
+    StoreError,
+    mongo::{Failed, MongoStore},
+};
+use crossfade_values::Error;
+use mongodb::{
+    ClientSession, Database,
+    bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId},
+    options::{ReadConcern, SessionOptions},
+};
+
+use crate::fail::{Fail, store_error};
+
+/// Longest wait for documents that others write; the server would end the transaction after a minute.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// Longest wait for the answer to a commit.
+const COMMIT: Duration = Duration::from_secs(20);
+/// A field that is never committed.
+const MARK: &str = "crossfade_lock";
+/// Documents of one command.
+const BATCH: usize = 1000;
+
+/// A write, with the document before and after it. Both alike: it is locked.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) collection: String,
+    pub(crate) id: Bson,
+    pub(crate) before: Option<RawDocumentBuf>,
+    pub(crate) after: Option<RawDocumentBuf>,
+}
+
+/// See the module.
+pub(crate) struct Txn {
+    store: MongoStore,
+    session: Option<ClientSession>,
+    /// A snapshot for the reads of one statement.
+    snapshot: Option<ClientSession>,
+    /// MongoDB has the transaction.
+    running: bool,
+    /// MongoDB has ended it.
+    broken: bool,
+    how: Begin,
+    log: Vec<Entry>,
+    savepoints: Vec<(String, usize)>,
+}
+
+impl Txn {
+    pub(crate) fn new(store: MongoStore) -> Txn {
+        Txn {
+            store,
+            session: None,
+            snapshot: None,
+            running: false,
+            broken: false,
+            how: Begin::default(),
+            log: Vec::new(),
+            savepoints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &MongoStore {
+        &self.store
+    }
+
+    pub(crate) fn begin(&mut self, how: Begin) {
+        self.how = how;
+        self.log.clear();
+        self.savepoints.clear();
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.how.read_only
+    }
+
+    /// Where the writes of the next statement begin.
+    pub(crate) fn mark(&self) -> usize {
+        self.log.len()
+    }
+
+    fn is_strict(&self) -> bool {
+        matches!(
+            self.how.isolation,
+            Isolation::RepeatableRead | Isolation::Serializable
+        )
+    }
+
+    pub(crate) async fn database(&self) -> Result<Database, Fail> {
+        self.store
+            .database()
+            .await
+            .map_err(|error| store_error(&error))
+    }
+
+    /// Before a statement. A reader of READ COMMITTED that has written nothing sees what is committed now; everybody else is in a transaction.
+    pub(crate) async fn statement(&mut self, writes: bool) -> Result<(), Fail> {
+        self.snapshot = None;
+        if self.running && self.log.is_empty() && !self.is_strict() {
+            self.abort().await;
+        }
+        if (writes || self.is_strict()) && !self.running {
+            self.start().await?;
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<(), Fail> {
+        if !self
+            .store
+            .has_transactions()
+            .await
+            .map_err(|error| store_error(&error))?
+        {
+            return Err(Error::unsupported("a write: this MongoDB server runs without a replica set, so it has no transactions, and it").into());
+        }
+        if self.session.is_none() {
+            self.session = Some(
+                self.store
+                    .session()
+                    .await
+                    .map_err(|error| store_error(&error))?,
+            );
+        }
+        if let Some(session) = &mut self.session {
+            session
+                .start_transaction()
+                .read_concern(ReadConcern::snapshot())
+                .await
+                .map_err(|error| store_error(&self.store.failed(&error).error))?;
+        }
+        self.running = true;
+        self.broken = false;
+        Ok(())
+    }
+
+    async fn abort(&mut self) {
+        if self.running
+            && let Some(session) = &mut self.session
+            && let Err(error) = session.abort_transaction().await
+        {
+            tracing::debug!(%error, "a transaction was not aborted; the server ends it");
+            // A session whose last transaction is in doubt is not used again.
+            self.session = None;
+        }
+        self.running = false;
+        self.broken = false;
+    }
+
+    /// What an error of the driver means for the transaction.
+    pub(crate) fn failed(&mut self, error: &mongodb::error::Error) -> Fail {
+        let failed = self.store.failed(error);
+        self.fail(failed)
+    }
+
+    fn fail(&mut self, failed: Failed) -> Fail {
+        if self.running {
+            self.broken = true;
+        }
+        if failed.transient || failed.transaction_gone {
+            return Fail::Again;
+        }
+        match failed.duplicate {
+            Some(duplicate) => Fail::Duplicate(duplicate.index),
+            None => store_error(&failed.error),
+        }
+    }
+
+    /// Begins anew behind a conflict: everything up to `mark` is written again.
+    ///
+    /// # Errors
+    /// 40001 where a document is not as it was found, or where waiting does not help.
+    pub(crate) async fn renew(
+        &mut self,
+        mark: usize,
+        began: Instant,
+        attempt: u32,
+    ) -> Result<(), Fail> {
+        if self.is_strict() || began.elapsed() > PATIENCE {
+            return Err(conflict());
+        }
+        self.log.truncate(mark);
+        self.abort().await;
+        self.store.pause(attempt).await;
+        self.replay().await
+    }
+
+    async fn replay(&mut self) -> Result<(), Fail> {
+        let began = Instant::now();
+        let mut attempt = 0;
+        loop {
+            self.start().await?;
+            match self.write_again().await {
+                Err(Fail::Again) if began.elapsed() < PATIENCE => {
+                    self.abort().await;
+                    self.store.pause(attempt).await;
+                    attempt += 1;
+                }
+                Err(Fail::Again) => return Err(conflict()),
+                other => return other,
+            }
+        }
+    }
+
+    async fn write_again(&mut self) -> Result<(), Fail> {
+        let mut all: BTreeMap<(String, String), Entry> = BTreeMap::new();
+        for entry in &self.log {
+            let name = (entry.collection.clone(), format!("{:?}", entry.id));
+            match all.get_mut(&name) {
+                Some(known) => known.after.clone_from(&entry.after),
+                None => drop(all.insert(name, entry.clone())),
+            }
+        }
+        let entries: Vec<Entry> = all.into_values().collect();
+        for entry in &entries {
+            let found = self.find_whole(&entry.collection, &entry.id).await?;
+            if found.as_ref().map(|raw| raw.as_bytes())
+                != entry.before.as_ref().map(|raw| raw.as_bytes())
+            {
+                return Err(conflict());
+            }
+        }
+        self.write(&entries).await
+    }
+
+    async fn find_whole(
+        &mut self,
+        collection: &str,
+        id: &Bson,
+    ) -> Result<Option<RawDocumentBuf>, Fail> {
+        let database = self.database().await?;
+        let collection = database.collection::<RawDocumentBuf>(collection);
+        let find = collection.find_one(doc! { "_id": id.clone() });
+        let found = match &mut self.session {
+            Some(session) => find.session(session).await,
+            None => find.await,
+        };
+        found.map_err(|error| self.failed(&error))
+    }
+
+    /// Makes writes, and keeps them.
+    pub(crate) async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Fail> {
+        self.write(&entries).await?;
+        self.log.extend(entries);
+        Ok(())
+    }
+
+    /// Inserts, replacements, deletes and locks, in that order of commands but each document once.
+    async fn write(&mut self, entries: &[Entry]) -> Result<(), Fail> {
+        let mut collections: Vec<&str> = entries
+            .iter()
+            .map(|entry| entry.collection.as_str())
+            .collect();
+        collections.sort_unstable();
+        collections.dedup();
+        for collection in collections {
+            let of = || {
+                entries
+                    .iter()
+                    .filter(|entry| entry.collection == collection)
+            };
+            // Deletes first: what they free, a unique index lets others take.
+            let deletes = of().filter(|entry| entry.before.is_some() && entry.after.is_none());
+            let deletes =
+                deletes.map(|entry| doc! { "q": { "_id": entry.id.clone() }, "limit": 1 });
+            self.run("delete", collection, "deletes", deletes.collect())
+                .await?;
+            let mut updates = Vec::new();
+            for entry in of() {
+                match (&entry.before, &entry.after) {
+                    (Some(before), Some(after)) if before.as_bytes() == after.as_bytes() => {
+                        let query = doc! { "_id": entry.id.clone() };
+                        updates.push(
+                            doc! { "q": query.clone(), "u": { "$set": { MARK: ObjectId::new() } } },
+                        );
+                        updates.push(doc! { "q": query, "u": { "$unset": { MARK: "" } } });
+                    }
+                    (Some(_), Some(after)) => {
+                        let after =
+                            Document::try_from(after.as_ref()).map_err(|error| odd(&error))?;
+                        updates.push(doc! { "q": { "_id": entry.id.clone() }, "u": after });
+                    }
+                    _ => {}
+                }
+            }
+            self.run("update", collection, "updates", updates).await?;
+            let mut inserts = Vec::new();
+            for entry in of().filter(|entry| entry.before.is_none()) {
+                if let Some(after) = &entry.after {
+                    inserts.push(Document::try_from(after.as_ref()).map_err(|error| odd(&error))?);
+                }
+            }
+            self.run("insert", collection, "documents", inserts).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(
+        &mut self,
+        verb: &str,
+        collection: &str,
+        list: &str,
+        items: Vec<Document>,
+    ) -> Result<(), Fail> {
+        let database = self.database().await?;
+        for items in items.chunks(BATCH) {
+            let command = doc! { verb: collection, list: items };
+            let command = RawDocumentBuf::try_from(&command).map_err(|error| odd(&error))?;
+            let written = self
+                .store
+                .write(&database, command, self.session.as_mut())
+                .await;
+            written.map_err(|failed| self.fail(failed))?;
+        }
+        Ok(())
+    }
+
+    /// Inserts one document outside of any transaction: one trip, and durable with its answer.
+    pub(crate) async fn insert_alone(
+        &mut self,
+        collection: &str,
+        document: &RawDocumentBuf,
+    ) -> Result<(), Fail> {
+        let database = self.database().await?;
+        let collection = database.collection::<RawDocumentBuf>(collection);
+        match collection.insert_one(document).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let failed = self.store.failed(&error);
+                if failed.error.outcome_unknown() {
+                    return Err(unknown(&failed.error));
+                }
+                Err(self.fail(failed))
+            }
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// The session to read by: that of the transaction, or a snapshot that lasts for one statement.
+    pub(crate) async fn reader(
+        &mut self,
+        several: bool,
+    ) -> Result<Option<&mut ClientSession>, Fail> {
+        if self.running {
+            return Ok(self.session.as_mut());
+        }
+        if !several
+            || !self
+                .store
+                .has_transactions()
+                .await
+                .map_err(|error| store_error(&error))?
+        {
+            return Ok(None);
+        }
+        if self.snapshot.is_none() {
+            let database = self.database().await?;
+            let options = SessionOptions::builder().snapshot(true).build();
+            let session = database
+                .client()
+                .start_session()
+                .with_options(options)
+                .await;
+            self.snapshot = Some(session.map_err(|error| self.failed(&error))?);
+        }
+        Ok(self.snapshot.as_mut())
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// 08007 where nobody knows; otherwise nothing was written.
+    pub(crate) async fn commit(&mut self) -> Result<(), Fail> {
+        let outcome = self.commit_now().await;
+        if outcome.is_err() {
+            self.abort().await;
+        }
+        self.running = false;
+        self.broken = false;
+        self.snapshot = None;
+        self.log.clear();
+        self.savepoints.clear();
+        outcome
+    }
+
+    async fn commit_now(&mut self) -> Result<(), Fail> {
+        if !self.running {
+            return Ok(());
+        }
+        if self.log.is_empty() {
+            self.abort().await;
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut asked = false;
+        loop {
+            let Some(session) = &mut self.session else {
+                return Ok(());
+            };
+            let Err(error) = session.commit_transaction().await else {
+                return Ok(());
+            };
+            let failed = self.store.failed(&error);
+            if failed.outcome_unknown || failed.error.outcome_unknown() {
+                if began.elapsed() > COMMIT {
+                    self.session = None;
+                    self.running = false;
+                    return Err(unknown(&failed.error));
+                }
+                asked = true;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            if !(failed.transient || failed.transaction_gone) {
+                return Err(store_error(&failed.error));
+            }
+            // Gone after its answer got lost: it may have been committed before.
+            if asked && failed.transaction_gone {
+                return Err(unknown(&failed.error));
+            }
+            if self.is_strict() || began.elapsed() > COMMIT {
+                return Err(conflict());
+            }
+            self.abort().await;
+            self.replay().await?;
+        }
+    }
+
+    pub(crate) async fn rollback(&mut self) {
+        self.abort().await;
+        self.snapshot = None;
+        self.log.clear();
+        self.savepoints.clear();
+    }
+
+    pub(crate) fn savepoint(&mut self, name: &str) {
+        self.savepoints.push((name.to_owned(), self.log.len()));
+    }
+
+    fn find(&self, name: &str) -> Result<usize, Fail> {
+        let found = self.savepoints.iter().rposition(|(known, _)| known == name);
+        found.ok_or_else(|| {
+            Error::new("3B001", format!("savepoint \"{name}\" does not exist")).into()
+        })
+    }
+
+    pub(crate) fn release(&mut self, name: &str) -> Result<(), Fail> {
+        let at = self.find(name)?;
+        self.savepoints.truncate(at);
+        Ok(())
+    }
+
+    pub(crate) async fn rollback_to(&mut self, name: &str) -> Result<(), Fail> {
+        let at = self.find(name)?;
+        let mark = self.savepoints[at].1;
+        self.savepoints.truncate(at + 1);
+        if !self.running || (self.log.len() == mark && !self.broken) {
+            self.log.truncate(mark);
+            return Ok(());
+        }
+        if self.is_strict() {
+            // A newer snapshot would not be the transaction's own.
+            return Err(Error::unsupported(
+                "ROLLBACK TO SAVEPOINT in REPEATABLE READ, behind a write,",
+            )
+            .into());
+        }
+        self.log.truncate(mark);
+        self.abort().await;
+        if mark == 0 {
+            return Ok(());
+        }
+        self.replay().await
+    }
+}
+
+/// `_id` of a document.
+pub(crate) fn id_of(raw: &RawDocumentBuf) -> Bson {
+    let id = raw.get("_id").ok().flatten();
+    id.and_then(|id: RawBsonRef<'_>| Bson::try_from(id).ok())
+        .unwrap_or(Bson::Null)
+}
+
+pub(crate) fn conflict() -> Fail {
+    Error::new(
+        "40001",
+        "could not serialize access due to concurrent update",
+    )
+    .into()
+}
+
+fn unknown(error: &StoreError) -> Fail {
+    Error::new("08007", "the outcome of this transaction is unknown")
+        .detail(error.to_string())
+        .hint("look whether it took effect before you try again")
+        .into()
+}
+
+fn odd(error: &dyn std::fmt::Display) -> Fail {
+    Error::new(
+        "XX000",
+        format!("crossfade: a document that BSON does not take: {error}"),
+    )
+    .into()
+}

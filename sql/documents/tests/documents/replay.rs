@@ -1,0 +1,167 @@
+//! Files of SQL with PostgreSQL's own answers beside them.
+//!
+//! `CROSSFADE_RECORD=1` asks PostgreSQL again and writes its answers down. A line `-- as a set` above a statement says that the order of its rows is nobody's.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use crossfade_tests::Mongod;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{peer::Peer, world::World};
+
+const FILES: &[&str] = &[
+    "select",
+    "expressions",
+    "text",
+    "numbers",
+    "times",
+    "aggregates",
+    "joins",
+    "subqueries",
+    "insert",
+    "conflict",
+    "update",
+    "delete",
+    "constraints",
+    "transactions",
+    "types",
+    "catalog",
+];
+
+/// The rows that every file begins with.
+pub(crate) const DATA: &str = include_str!("../sql/data.sql");
+
+struct Statement {
+    sql: String,
+    as_set: bool,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql")
+}
+
+/// Statements end with a semicolon at the end of a line.
+fn statements(text: &str) -> Vec<Statement> {
+    let mut all = Vec::new();
+    let (mut sql, mut as_set) = (String::new(), false);
+    for line in text.lines() {
+        if sql.is_empty() && (line.is_empty() || line.starts_with("--")) {
+            as_set |= line == "-- as a set";
+            continue;
+        }
+        if !sql.is_empty() {
+            sql.push('\n');
+        }
+        sql.push_str(line);
+        if line.ends_with(';') {
+            all.push(Statement {
+                sql: std::mem::take(&mut sql),
+                as_set,
+            });
+            as_set = false;
+        }
+    }
+    assert!(sql.is_empty(), "no semicolon behind {sql}");
+    all
+}
+
+async fn answers<S: AsyncRead + AsyncWrite + Unpin>(
+    peer: &mut Peer<S>,
+    statements: &[Statement],
+) -> Vec<String> {
+    let mut all = Vec::new();
+    for statement in statements {
+        let answer = peer.run(&statement.sql).await;
+        let state = match peer.state {
+            b'I' => "",
+            b'T' => "(in a transaction)\n",
+            _ => "(in a failed transaction)\n",
+        };
+        all.push(format!(
+            "{}\n{}{state}",
+            statement.sql,
+            answer.text(statement.as_set)
+        ));
+    }
+    all
+}
+
+/// Text of a file's answers, one block a statement.
+fn blocks(recorded: &str) -> Vec<String> {
+    recorded
+        .split("\n\n")
+        .filter(|block| !block.is_empty())
+        .map(|block| format!("{}\n", block.trim_end_matches('\n')))
+        .collect()
+}
+
+async fn replay(mongod: &Mongod, name: &str) -> (usize, Vec<String>) {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.sql"))).unwrap();
+    let statements = statements(&text);
+    let world = World::new(mongod).await;
+    let out = folder().join(format!("{name}.out"));
+    if std::env::var_os("CROSSFADE_RECORD").is_some() {
+        let mut postgres = world.on_postgres().await;
+        postgres.ok(DATA).await;
+        let recorded = answers(&mut postgres, &statements).await;
+        std::fs::write(&out, recorded.join("\n")).unwrap();
+    }
+    let expected = blocks(&std::fs::read_to_string(&out).unwrap());
+    let mut documents = world.on_documents().await;
+    documents.ok(DATA).await;
+    let found = answers(&mut documents, &statements).await;
+    assert_eq!(
+        expected.len(),
+        found.len(),
+        "{name}.out is not of this {name}.sql: record it again"
+    );
+    let differ = expected
+        .iter()
+        .zip(&found)
+        .filter(|(expected, found)| expected != found);
+    let differences = differ.map(|(expected, found)| {
+        format!("--- {name}: PostgreSQL\n{expected}--- documents\n{found}")
+    });
+    (statements.len(), differences.collect())
+}
+
+/// What the files hold is answered on documents byte for byte as PostgreSQL answered it.
+#[tokio::test]
+async fn files() {
+    let mongod = Mongod::start().await;
+    let only = std::env::var("CROSSFADE_FILE").ok();
+    let (mut count, mut all) = (0, String::new());
+    for name in FILES
+        .iter()
+        .filter(|name| only.as_ref().is_none_or(|only| only == *name))
+    {
+        let (statements, differences) = replay(&mongod, name).await;
+        count += statements;
+        differences
+            .iter()
+            .for_each(|difference| writeln!(all, "{difference}").unwrap());
+    }
+    assert!(all.is_empty(), "{all}");
+    assert!(only.is_some() || count >= 300, "{count} statements");
+}
+
+/// What cannot be answered exactly is refused, and nothing else is said.
+#[tokio::test]
+async fn refused() {
+    let mongod = Mongod::start().await;
+    let world = World::new(&mongod).await;
+    let mut peer = world.on_documents().await;
+    peer.ok(DATA).await;
+    let text = std::fs::read_to_string(folder().join("refused.sql")).unwrap();
+    let mut wrong = String::new();
+    for statement in statements(&text) {
+        let answer = peer.run(&statement.sql).await;
+        if answer.sqlstate.as_deref() != Some("0A000") {
+            writeln!(wrong, "{}\n{}", statement.sql, answer.text(false)).unwrap();
+        }
+        if peer.state != b'I' {
+            peer.ok("ROLLBACK").await;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

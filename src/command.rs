@@ -6,6 +6,7 @@ pub(crate) mod job;
 pub(crate) mod phase;
 mod progress;
 pub(crate) mod status;
+mod traffic;
 pub(crate) mod users;
 
 use std::{future::Future, path::Path, process::ExitCode, sync::Arc};

@@ -21,7 +21,7 @@ pub(crate) use ready::Readiness;
 
 use crate::{
     admin,
-    app::App,
+    app::{App, DocumentFront},
     failure::Failure,
     flip, logging,
     reads::{Lookups, Queue},
@@ -135,6 +135,7 @@ fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {
         ),
         comparer: Box::new(lookups),
         complete: Box::new(app.complete.clone()),
+        judge: app.documents.as_ref().map(DocumentFront::judge),
     }
 }
 

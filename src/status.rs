@@ -1,12 +1,14 @@
 //! `/status`: what an operator wants to know, as JSON.
 
 mod gather;
+mod traffic;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use gather::gather;
+pub(crate) use traffic::{PhaseTraffic, TrafficStatus};
 
 use crate::jobs::PartView;
 
@@ -29,6 +31,9 @@ pub(crate) struct Status {
     pub(crate) stores: BTreeMap<String, StoreStatus>,
     /// Clients connected.
     pub(crate) clients: usize,
+    /// Live traffic, where it is counted: before a new store that may refuse some of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traffic: Option<TrafficStatus>,
 }
 
 /// One toggle.
@@ -229,6 +234,32 @@ pub(crate) mod tests {
                 },
             )]),
             clients: 2,
+            traffic: Some(traffic()),
+        }
+    }
+
+    fn traffic() -> TrafficStatus {
+        let refused = traffic::RefusedStatus {
+            statement: "select rank() over (order by id) from orders".into(),
+            count: 12,
+            why: "window functions are not served".into(),
+        };
+        let phase = |phase: &str, refused: Vec<traffic::RefusedStatus>| PhaseTraffic {
+            phase: phase.into(),
+            served: if refused.is_empty() { 1.0 } else { 0.9999 },
+            more: refused.len(),
+            refused,
+        };
+        TrafficStatus {
+            statements: 12_345,
+            shapes: 38,
+            others: 7,
+            phases: vec![
+                phase("dual-write", Vec::new()),
+                phase("dual-read", Vec::new()),
+                phase("new-primary", vec![refused.clone()]),
+                phase("new-writes", vec![refused]),
+            ],
         }
     }
 
@@ -304,6 +335,24 @@ pub(crate) mod tests {
             ),
             (&true.into(), &"listen".into(), &true.into())
         );
+        let traffic = &json["traffic"];
+        assert_eq!(
+            (
+                &traffic["statements"],
+                &traffic["shapes"],
+                &traffic["others"]
+            ),
+            (&12_345.into(), &38.into(), &7.into())
+        );
+        let phase = &traffic["phases"][2];
+        let refused = &phase["refused"][0];
+        assert_eq!(
+            (&phase["phase"], &phase["served"], &phase["more"]),
+            (&"new-primary".into(), &0.9999.into(), &1.into())
+        );
+        for name in ["statement", "count", "why"] {
+            assert!(refused.get(name).is_some(), "{name} is missing");
+        }
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), sample());
     }
 }

@@ -13,6 +13,7 @@ mod relay;
 mod route;
 pub mod secondary;
 mod session;
+pub mod shapes;
 pub mod shared;
 pub mod sql;
 mod unnamed;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use crate::{
     pins::Pins,
+    shapes::Tally,
     shared::Shared,
     unnamed::Unnamed,
     wire::{ProtocolError, Step, Walker, backend::Status, frontend_limit},
@@ -93,7 +94,11 @@ impl RelayState {
             && self.to_client.is_empty()
     }
 
-    fn client_sent(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+    fn client_sent(
+        &mut self,
+        bytes: &[u8],
+        mut tally: Option<&mut Tally>,
+    ) -> Result<(), ProtocolError> {
         let RelayState {
             front,
             awaited,
@@ -146,15 +151,15 @@ impl RelayState {
                 }
                 Ok(())
             }
-            Step::Body {
-                kind: b'P',
-                bytes,
-                last,
-            } => {
-                unnamed.push(bytes, last);
+            Step::Body { kind, bytes, last } => {
+                if kind == b'P' {
+                    unnamed.push(bytes, last);
+                }
+                if let Some(tally) = &mut tally {
+                    tally.body(kind, bytes, last);
+                }
                 Ok(())
             }
-            Step::Body { .. } => Ok(()),
         })
     }
 
@@ -198,6 +203,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) state: &'a mut RelayState,
     /// `None` for connections that no toggle concerns.
     pub(crate) pins: Option<&'a mut Pins>,
+    /// Counts statements, where they are counted.
+    pub(crate) tally: Option<&'a mut Tally>,
     pub(crate) shared: &'a Shared,
 }
 
@@ -212,7 +219,7 @@ impl Relay<'_> {
             if let Err(exit) = self.pin_if_idle(&input) {
                 return exit;
             }
-            if let Err(error) = self.state.client_sent(&input) {
+            if let Err(error) = self.state.client_sent(&input, self.tally.as_deref_mut()) {
                 return Exit::Malformed(error);
             }
             self.state.to_server = input;
@@ -263,7 +270,7 @@ impl Relay<'_> {
                 if let Err(exit) = self.pin_if_idle(bytes) {
                     return Poll::Ready(Some(exit));
                 }
-                if let Err(error) = self.state.client_sent(bytes) {
+                if let Err(error) = self.state.client_sent(bytes, self.tally.as_deref_mut()) {
                     return Poll::Ready(Some(Exit::Malformed(error)));
                 }
                 Poll::Ready(

@@ -4,6 +4,7 @@
 //! refused before anything ran: never does one reach one store in silence.
 
 mod decide;
+mod query;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,12 +12,16 @@ use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Mapping, TableId, WriteOrder};
 
 pub(crate) use decide::decide;
+pub(crate) use query::{elsewhere, harmless};
 
 use crate::{
     errors::ClientError,
     session::{Capture, Effect},
     shared::{Shared, home},
-    sql::{Analyzer, Kind, Lexer, Refusal, SelectFacts, Source, StatementFacts, Target, constant},
+    sql::{
+        Analyzer, Kind, Lexer, PathId, Refusal, SelectFacts, Source, StatementFacts, Target,
+        constant,
+    },
     wire::frontend::Bind,
 };
 
@@ -229,6 +234,42 @@ impl Router {
             order: None,
             mapping,
         }
+    }
+
+    /// A router for every toggle in this phase.
+    pub(crate) fn in_phase(
+        mapping: Arc<Mapping>,
+        analyzer: Arc<Mutex<Analyzer>>,
+        phase: Phase,
+    ) -> Router {
+        Router {
+            analyzer,
+            phases: vec![phase; mapping.tables.len()],
+            home: phase.primary(),
+            done: phase == Phase::NewOnly,
+            dual: phase.secondary().is_some(),
+            order: None,
+            mapping,
+        }
+    }
+
+    /// A path with every mapped schema in it, for where a session's own is not known.
+    pub(crate) fn every_schema(&self) -> PathId {
+        let schemas: std::collections::BTreeSet<String> = self
+            .mapping
+            .tables
+            .iter()
+            .map(|table| table.old.name.schema.clone())
+            .collect();
+        let schemas: Vec<String> = schemas.into_iter().collect();
+        self.analyzer().path(&schemas)
+    }
+
+    /// Whether anything in a text matters to us; if not, it goes home as it is.
+    pub(crate) fn looks_at(&self, sql: &[u8], conforming: bool) -> bool {
+        let glance = self.analyzer().glance(sql, conforming);
+        // While unmapped tables are elsewhere than at home, every statement has to be told apart.
+        glance.mapped || glance.session || self.is_split()
     }
 
     /// In which order the store of `secondary` is written.

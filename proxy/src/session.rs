@@ -107,6 +107,7 @@ async fn relay_only(shared: &Shared, mut client: Stream, mut server: Stream) {
         server: &mut server,
         state: &mut state,
         pins: None,
+        tally: None,
         shared,
     };
     match relay.run(BytesMut::new()).await {
@@ -140,6 +141,7 @@ async fn relay(managed: &mut Managed, side: Side) -> Result<(), End> {
         server: &mut backend.stream,
         state: &mut managed.relay,
         pins: Some(&mut managed.pins),
+        tally: managed.tally.as_deref_mut(),
         shared: &managed.shared,
     };
     match relay.run(input).await {

@@ -17,7 +17,12 @@ use crossfade_toggle::Toggle;
 use tokio::sync::Notify;
 
 use crate::{
-    cancel::Cancels, metrics::Metrics, route::Lookup, secondary::Secondaries, sql::Analyzer,
+    cancel::Cancels,
+    metrics::Metrics,
+    route::Lookup,
+    secondary::Secondaries,
+    shapes::{Judge, Shapes, Tally, Traffic},
+    sql::Analyzer,
 };
 
 /// Normal forms of statements that a thread remembers the facts of. An application has some hundreds; at a few kB each, this is some MB at the most.
@@ -50,6 +55,8 @@ pub struct Shared {
     pub comparer: Box<dyn Comparer>,
     /// Tables whose every row is in the new store.
     pub complete: Box<dyn Completeness>,
+    /// The shapes of live statements, where the new store may refuse some.
+    shapes: Option<Arc<Shapes>>,
     analyzers: Vec<Mutex<Option<Arc<Mutex<Analyzer>>>>>,
     pub(crate) cancels: Cancels,
     pub(crate) clients: AtomicUsize,
@@ -91,6 +98,8 @@ pub struct Parts {
     pub comparer: Box<dyn Comparer>,
     /// Knows complete tables.
     pub complete: Box<dyn Completeness>,
+    /// Knows what the new store serves, where that is no PostgreSQL server. Statements are counted only for it.
+    pub judge: Option<Box<dyn Judge>>,
 }
 
 /// How a session works in the present phases.
@@ -117,6 +126,7 @@ impl Shared {
             secondaries,
             comparer,
             complete,
+            judge,
         } = parts;
         Arc::new(Shared {
             same_database: config.old.url.same_database(&config.new.url),
@@ -130,6 +140,7 @@ impl Shared {
             secondaries,
             comparer,
             complete,
+            shapes: judge.map(|judge| Arc::new(Shapes::new(judge))),
             analyzers: (0..config.workers.max(1))
                 .map(|_| Mutex::default())
                 .collect(),
@@ -162,6 +173,19 @@ impl Shared {
                 ))))
                 .clone(),
         }
+    }
+
+    /// Counts a session's statements, where they are counted.
+    pub(crate) fn tally(&self) -> Option<Box<Tally>> {
+        let shapes = self.shapes.as_ref()?;
+        Some(Box::new(Tally::new(shapes.clone())))
+    }
+
+    /// What is known of live traffic, where it is counted. Takes its time where there is much to judge: not for a thread that serves sessions.
+    #[must_use]
+    pub fn traffic(&self) -> Option<Traffic> {
+        let shapes = self.shapes.as_ref()?;
+        Some(shapes.traffic(&self.mapping.load_full()))
     }
 
     pub(crate) fn compare(&self, lookup: Lookup) {

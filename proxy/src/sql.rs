@@ -12,7 +12,7 @@ mod names;
 mod normal;
 mod rewrite;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -68,7 +68,7 @@ async fn get(
                 format!("the metrics could not be written: {failure}"),
             ),
         },
-        "/status" => json(StatusCode::OK, &status::gather(app)),
+        "/status" => standing(app).await,
         "/guard" => guard(app, query).await,
         _ => match path.strip_prefix("/jobs/").map(str::parse) {
             Some(Ok(id)) => job(app, id),
@@ -77,6 +77,18 @@ async fn get(
                 "there is /, /status, /metrics, /healthz, /readyz, /guard and /jobs/ID",
             ),
         },
+    }
+}
+
+/// The status; made where it holds up nobody.
+async fn standing(app: &Arc<App>) -> Answer {
+    let app = app.clone();
+    match tokio::task::spawn_blocking(move || status::gather(&app)).await {
+        Ok(status) => json(StatusCode::OK, &status),
+        Err(failure) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the status could not be put together: {failure}"),
+        ),
     }
 }
 

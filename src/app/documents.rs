@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossfade_config::{Config, StoreKind};
 use crossfade_documents::{Documents, SharedDocuments};
 use crossfade_phase::Side;
+use crossfade_proxy::shapes::Judge;
 use crossfade_sql_wire::{Config as ServerConfig, Server, Users};
 use crossfade_store::{
     Mapping,
@@ -27,6 +28,16 @@ struct Local(Arc<Server>);
 impl LocalServer for Local {
     fn connect(&self, trusted: bool) -> DuplexStream {
         self.0.connect(trusted)
+    }
+}
+
+/// The server as it judges statements.
+#[derive(Debug)]
+struct Asked(Arc<Server>);
+
+impl Judge for Asked {
+    fn refuses(&self, sql: &str) -> Option<String> {
+        self.0.refuses(sql)
     }
 }
 
@@ -58,9 +69,9 @@ impl DocumentFront {
         self.server.reconfigure(server_config(config, mapping));
     }
 
-    /// The engine.
-    pub(crate) fn documents(&self) -> &Arc<Documents> {
-        &self.documents
+    /// Tells which statements it would serve.
+    pub(crate) fn judge(&self) -> Box<dyn Judge> {
+        Box::new(Asked(self.server.clone()))
     }
 }
 

@@ -4,11 +4,11 @@ mod report;
 
 use std::{path::Path, process::ExitCode, time::Instant};
 
-use crossfade_config::{Config, Loaded};
+use crossfade_config::{Config, Loaded, StoreKind};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::Stores;
 
-use super::{Client, on_runtime};
+use super::{Client, on_runtime, traffic::traffic_text};
 use crate::{
     admin::asks::GuardAnswer,
     app::{stores, supported},
@@ -52,6 +52,7 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
             .chain(outcome)
             .max_by_key(|status| *status as u8);
     }
+    print!("{}", running.traffic(config));
     Ok(worst.map_or(ExitCode::SUCCESS, |status| ExitCode::from(status as u8)))
 }
 
@@ -92,6 +93,17 @@ impl Running {
             None => None,
         };
         Ok(Running { client, status })
+    }
+
+    /// What live traffic says of the phases ahead.
+    fn traffic(&self, config: &Config) -> String {
+        match &self.status {
+            Some(status) => traffic_text(status),
+            None if config.new.url.kind == StoreKind::Mongo => {
+                "\ntraffic: which statements the phases ahead would refuse, the running proxy alone knows; `crossfade serve`, then `crossfade check` again\n".to_owned()
+            }
+            None => String::new(),
+        }
     }
 
     /// Says what the running proxy's guard thinks of the next step. A step that waits is no finding.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use super::{Peer, on_runtime};
+use super::{Peer, on_runtime, traffic::traffic_text};
 use crate::{
     cli::StatusArgs,
     failure::Failure,
@@ -74,6 +74,7 @@ pub(crate) fn render(status: &Status) -> String {
     for (name, toggle) in &status.toggles {
         text.push_str(&toggle_text(name, toggle));
     }
+    text.push_str(&traffic_text(status));
     text
 }
 
@@ -224,6 +225,7 @@ mod tests {
             "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
             "40 reads compared, 1 mismatch",
             "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",
+            "traffic: 12,345 statements of 38 shapes",
         ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
         }

@@ -18,7 +18,7 @@ use crate::{
 /// Failing keys and open transactions that are listed; all are counted.
 const LISTED: usize = 10;
 
-/// How everything stands now.
+/// How everything stands now. Where traffic is judged, that takes its time: see [`Shared::traffic`](crossfade_proxy::shared::Shared::traffic).
 pub(crate) fn gather(app: &App) -> Status {
     let serving = app.shared.get().is_some();
     Status {
@@ -41,6 +41,11 @@ pub(crate) fn gather(app: &App) -> Status {
             .map(|side| (side.to_string(), store(app, side)))
             .collect(),
         clients: app.shared.get().map_or(0, |shared| shared.clients()),
+        traffic: app
+            .shared
+            .get()
+            .and_then(|shared| shared.traffic())
+            .map(Into::into),
     }
 }
 

@@ -9,6 +9,7 @@
 #[macro_use]
 mod shop;
 
+mod demo;
 mod failures;
 mod mongo;
 mod operator;

@@ -1,8 +1,10 @@
 //! MongoDB as the new store.
 
+mod drivers;
 mod failures;
 mod phases;
 mod races;
+mod shapes;
 mod types;
 mod walk;
 
@@ -43,6 +45,7 @@ impl Documents {
         let config = ConfigBuilder::new(stores.old.own(), stores.old.own())
             .new_url(&server.url(DATABASE))
             .section("[flips]\nmismatch_window = \"0s\"")
+            .section("[users]\nfile = \"users.txt\"")
             .section("[writes]\nsecondary_timeout = \"500ms\"\nbreaker_retry = \"200ms\"")
             .toggle("shop", "use-old", tables);
         let mut proxy = Proxy::start(config).await;
@@ -58,6 +61,16 @@ impl Documents {
     fn complete(&self) {
         self.proxy.cli(&["backfill"]).expect(0);
         self.verify();
+    }
+
+    /// Goes through these phases; before the last, the users are listed.
+    async fn walk(&mut self, phases: &[&str]) {
+        for phase in phases {
+            if *phase == "new-only" {
+                self.proxy.cli(&["users", "import"]).expect(0);
+            }
+            self.proxy.flip(phase).await;
+        }
     }
 
     /// Compares every row with its document.

@@ -84,6 +84,9 @@ impl Managed {
             types: types.into(),
             planned: None,
         };
+        if let Some(tally) = &mut self.tally {
+            tally.parse(&name, sql);
+        }
         self.forget_variants(&name);
         self.prepared.statements.insert(name.clone(), statement);
         self.ensure_path(sql).await?;
@@ -91,11 +94,20 @@ impl Managed {
             Ok(plan) => plan,
             Err(error) => {
                 self.prepared.statements.remove(&name);
+                // No Bind will follow it.
+                self.count(&name);
                 return self.refuse(&error);
             }
         };
         self.activate_for(&plan).await?;
         self.prepare_on(&name, &plan, true)
+    }
+
+    /// One more attempt to run a prepared statement.
+    fn count(&mut self, name: &[u8]) {
+        if let Some(tally) = &mut self.tally {
+            tally.bind(name);
+        }
     }
 
     /// Forgets what servers have of a statement that is about to be replaced: only the unnamed one can be, and a Parse replaces it there too.
@@ -171,6 +183,7 @@ impl Managed {
         let body = frame.body();
         let bind = Bind::read(&body)?;
         let (portal, name) = (body.slice_ref(bind.portal), body.slice_ref(bind.statement));
+        self.count(&name);
         if let Some(statement) = self.prepared.statements.get(&name) {
             let sql = statement.sql.clone();
             self.ensure_path(&sql).await?;
@@ -423,6 +436,9 @@ impl Managed {
             }
             Target::Statement => {
                 self.prepared.statements.remove(&name);
+                if let Some(tally) = &mut self.tally {
+                    tally.close(&name);
+                }
                 for side in [active, active.other()] {
                     self.close_variants(side, &name);
                 }

@@ -55,6 +55,9 @@ impl Managed {
         self.pins.refresh().await;
         self.mapping = self.shared.mapping.load_full();
         let phases: Vec<Phase> = self.pins.phases().collect();
+        if let Some(tally) = &mut self.tally {
+            tally.enter(phases.iter().copied());
+        }
         self.router = Router::new(&self.shared, self.worker, self.mapping.clone(), &phases);
         self.path = None;
         let mode = self.shared.mode(phases.iter().copied());

@@ -26,6 +26,7 @@ use crate::{
     pins::Pins,
     relay::RelayState,
     route::{Lookup, Router},
+    shapes::Tally,
     shared::Shared,
     sql::PathId,
     wire::backend::Status,
@@ -60,6 +61,8 @@ pub(crate) struct Managed {
     pub(crate) backends: Backends,
     pub(crate) relay: RelayState,
     pub(crate) pins: Pins,
+    /// Counts the session's statements, where they are counted.
+    pub(crate) tally: Option<Box<Tally>>,
     pub(super) mapping: Arc<Mapping>,
     pub(crate) router: Router,
     /// The effective search path, as long as nothing may have changed it.
@@ -144,6 +147,7 @@ impl Managed {
         Managed {
             router: Router::new(&shared, worker, mapping.clone(), &[]),
             mapping,
+            tally: shared.tally(),
             shared,
             worker,
             client: Client::new(client),

@@ -8,8 +8,8 @@ use crossfade_phase::Side;
 use super::{Capture, Effect, managed::Managed};
 use crate::{
     errors::ClientError,
-    route::{Deallocated, Lookup, Merge, Plan, Variant, decide},
-    sql::{Facts, Kind, PathId, Problem, SelectFacts, StatementFacts, Target},
+    route::{Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
+    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
     wire::frontend::Bind,
 };
 
@@ -43,17 +43,7 @@ impl Managed {
     /// The path to analyse by. It is known wherever a text names a mapped table ([`Managed::ensure_path`]); for the others every mapped schema counts
     /// as being in it.
     fn path_id(&self) -> PathId {
-        self.path.unwrap_or_else(|| {
-            let schemas: std::collections::BTreeSet<String> = self
-                .mapping
-                .tables
-                .iter()
-                .map(|table| table.old.name.schema.clone())
-                .collect();
-            self.router
-                .analyzer()
-                .path(&schemas.into_iter().collect::<Vec<_>>())
-        })
+        self.path.unwrap_or_else(|| self.router.every_schema())
     }
 
     /// What is to be remembered of a statement that is about to run.
@@ -133,14 +123,11 @@ impl Managed {
     /// The facts of a text; `None` when nothing in it matters to us.
     fn look(&self, sql: &[u8]) -> Option<Arc<Facts>> {
         let conforming = self.conforming();
-        let path = self.path_id();
-        let mut analyzer = self.router.analyzer();
-        let glance = analyzer.glance(sql, conforming);
-        // While unmapped tables are elsewhere than at home, every statement has to be told apart.
-        if !glance.mapped && !glance.session && !self.router.is_split() {
+        if !self.router.looks_at(sql, conforming) {
             return None;
         }
-        Some(analyzer.facts(sql, conforming, path))
+        let path = self.path_id();
+        Some(self.router.analyzer().facts(sql, conforming, path))
     }
 
     /// What the grammar refuses, the server refuses as well, and the client gets the server's own error. What is beyond the analysis must
@@ -253,23 +240,11 @@ impl Managed {
         facts.problem.is_some() || made.any(StatementFacts::writes_mapped)
     }
 
-    /// A Query is understood as a whole before anything of it runs: a statement that changes what names mean would make the rest mean something
-    /// else (trap 13).
     fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
-        let analyzer = self.router.analyzer();
-        let conforming = self.conforming();
-        let named = |text: &Bytes| analyzer.glance(text, conforming).mapped;
-        let moves =
-            |(text, plan): &&Planned| plan.moves_names && (!plan.makes_relations || named(text));
-        let mut rest = plans.iter().skip_while(|piece| !moves(piece)).skip(1);
-        if self.router.is_careless() || !rest.any(|(text, _)| named(text)) {
-            return Ok(());
-        }
-        Err(ClientError::new(
-            "0A000",
-            "crossfade refused a Query in which a statement changes what the names in a later one mean",
-        )
-        .hint("send the statements one by one"))
+        let pieces = plans
+            .iter()
+            .map(|(text, plan)| (&text[..], plan.moves_names, plan.makes_relations));
+        self.router.check_names(pieces, self.conforming())
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.
@@ -301,30 +276,9 @@ impl Managed {
     }
 }
 
-/// A `set_config` of settings that are written out and decide on no name: the usual way to tell the server who a request is for.
-fn harmless(statement: &StatementFacts, sql: &[u8]) -> bool {
-    let only_by_function = statement.traits.set_config
-        && matches!(
-            statement.kind,
-            Kind::Select(SelectFacts { into: false, .. })
-        )
-        && !statement.other_tables;
-    let text = String::from_utf8_lossy(sql).to_ascii_lowercase();
-    let decisive = ["search_path", "role", "session_authorization"];
-    only_by_function
-        && statement.params == 0
-        && !statement.traits.temporary
-        && !decisive.iter().any(|name| text.contains(name))
-}
-
 fn custom_setting(kind: &Kind) -> Option<String> {
     match kind {
         Kind::Set(set) if !set.local && set.name.contains('.') => Some(set.name.clone()),
         _ => None,
     }
-}
-
-fn elsewhere() -> ClientError {
-    ClientError::new("0A000", "crossfade refused a transaction over both stores: it could not be atomic")
-        .hint("use the tables of different stores in transactions of their own, or put tables that are used together into one toggle")
 }

@@ -32,6 +32,9 @@ impl Managed {
     pub(super) async fn query(&mut self, frame: &Frame) -> Result<(), End> {
         let body = frame.body();
         let sql = frontend::read_query(&body)?;
+        if let Some(tally) = &mut self.tally {
+            tally.query(sql);
+        }
         self.forget_unnamed();
         self.ensure_path(sql).await?;
         let pieces = match self.plan_all(sql) {

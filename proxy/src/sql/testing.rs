@@ -101,7 +101,7 @@ pub(super) const MIXED: TableId = TableId(3);
 
 /// `orders` is carried as it is; `items` becomes `shop.lines` with the same columns and a key of two; `sales` becomes `shop.sale` with other columns; and there
 /// is a table with an unusual name.
-pub(super) fn mapping() -> Mapping {
+pub(crate) fn mapping() -> Mapping {
     let orders: &[_] = &[
         ("id", "integer", "id", "integer"),
         ("total", "numeric", "total", "numeric"),

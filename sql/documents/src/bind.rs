@@ -14,10 +14,10 @@ mod subquery;
 
 use std::sync::Arc;
 
-use crossfade_values::{Error, Oid, Result, Session, Type};
+use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
 
-pub(crate) use dml::{Conflict, ConflictUpdate, Delete, Insert, Rules, Source, Update};
+pub(crate) use dml::{Conflict, ConflictUpdate, Delete, DomainRule, Insert, Rules, Source, Update};
 
 use crate::{
     catalog::Catalog,
@@ -46,6 +46,8 @@ pub(crate) struct Output {
     pub(crate) by_bytes: bool,
     /// Byte offset in the statement of what it is computed by; 0 where it has none.
     pub(crate) at: usize,
+    /// A literal without a type, which is text unless something else is wanted.
+    pub(crate) literal: bool,
 }
 
 impl Output {
@@ -59,6 +61,7 @@ impl Output {
             number: 0,
             by_bytes,
             at,
+            literal: false,
         }
     }
 }
@@ -107,6 +110,8 @@ struct Relation {
     base: usize,
     /// Only columns of it can be named: what USING merged is to be found first.
     unnamed: bool,
+    /// A table of the system's, with the columns that drivers ask for.
+    system: bool,
 }
 
 /// A column of a relation.
@@ -154,6 +159,14 @@ impl<'a> Binder<'a> {
             at: error.at.filter(|at| *at > 0),
             ..error
         })?;
+        // Its text is a name, which only the catalog knows.
+        let named = |output: &Output| output.ty.oid == oid::REGCLASS;
+        if understood.1.iter().flatten().any(named) {
+            return Err(
+                Error::unsupported("a value of the type regclass in an answer")
+                    .hint("cast it to oid"),
+            );
+        }
         for (index, param) in self.params.iter().enumerate() {
             if *param == 0 {
                 return Err(Error::new(
@@ -245,7 +258,10 @@ fn kind_of(node: &NodeEnum) -> String {
         .chars()
         .take_while(char::is_ascii_alphanumeric)
         .collect();
-    format!("a statement of the kind {}", kind.trim_end_matches("Stmt"))
+    match kind.trim_end_matches("Stmt") {
+        kind @ ("Explain" | "Merge") => kind.to_uppercase(),
+        kind => format!("a statement of the kind {kind}"),
+    }
 }
 
 /// A shared sub-query.

@@ -90,6 +90,10 @@ pub(crate) fn from_bson(
         (Kind::Text, RawBsonRef::String(text)) if ty.oid == oid::INET => {
             Value::text(without_mask(text))
         }
+        // Arrays of enums, say, which are kept as their text.
+        (Kind::Text, RawBsonRef::String(text)) if format::element_of(ty.oid, types).is_some() => {
+            format::parse(Type::of(ty.oid), text, types, &CANONICAL)?
+        }
         (Kind::Text, RawBsonRef::String(text)) => Value::text(text),
         (Kind::Uuid, RawBsonRef::Binary(binary)) if binary.subtype == BinarySubtype::Uuid => {
             Value::Uuid(binary.bytes.try_into().map_err(|_| foreign())?)

@@ -164,15 +164,11 @@ impl<'a> Env<'a> {
                 Value::Null
             }
             Expr::NullIf(equal, all) => {
-                let (left, right) = (self.eval(&all[0])?, self.eval(&all[1])?);
-                let same = !left.is_null()
-                    && !right.is_null()
-                    && matches!(self.call(equal, &[left, right])?, Value::Bool(true));
-                if same {
-                    Value::Null
-                } else {
-                    self.eval(&all[2])?
-                }
+                let pair = [self.eval(&all[0])?, self.eval(&all[1])?];
+                let same = pair.iter().all(|value| !value.is_null())
+                    && matches!(self.call(equal, &pair)?, Value::Bool(true));
+                let [left, _] = pair;
+                if same { Value::Null } else { left }
             }
             Expr::Extreme {
                 greatest,

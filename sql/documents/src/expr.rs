@@ -37,8 +37,8 @@ pub(crate) enum Expr {
     /// `CASE`: conditions with their results, and the rest.
     Case(Vec<(Expr, Expr)>, Box<Expr>),
     Coalesce(Vec<Expr>),
-    /// `NULLIF`, by the operator of equality; the last is the first operand as it stands.
-    NullIf(Box<Callable>, Box<[Expr; 3]>),
+    /// `NULLIF`, by the operator of equality.
+    NullIf(Box<Callable>, Box<[Expr; 2]>),
     /// `GREATEST`, or `LEAST`.
     Extreme {
         greatest: bool,
@@ -258,6 +258,17 @@ impl Expr {
             _ => {}
         });
         fixed
+    }
+
+    /// Whether it looks at rows of queries further out.
+    pub(crate) fn looks_outward(&self) -> bool {
+        let mut outward = false;
+        self.walk(&mut |expr| match expr {
+            Expr::Outer(..) => outward = true,
+            Expr::Sub(sub) => outward |= sub.correlated,
+            _ => {}
+        });
+        outward
     }
 
     /// Whether both are written alike.

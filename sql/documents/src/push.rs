@@ -75,33 +75,22 @@ impl Pusher<'_> {
         })
     }
 
-    /// What equal parts of a composite key say of `_id`, which alone has an index.
+    /// What conditions on the parts of a composite key say of `_id`, which alone has an index: equal parts, then a range of the next.
     fn id(&self, parts: &[Document]) -> Option<Document> {
         let key = &self.table.documents.key;
         if key.len() < 2 {
             return None;
         }
-        let equal = |path: &str| {
-            let mut found = parts
-                .iter()
-                .filter(|part| part.len() == 1)
-                .filter_map(|part| part.get(path));
-            found.find(|value| !matches!(value, Bson::Document(_)))
-        };
         let mut known = Document::new();
-        for &column in key {
+        for (place, &column) in key.iter().enumerate() {
             let path = self.path(column);
             let name = path.strip_prefix("_id.").unwrap_or(path);
-            match equal(path) {
-                Some(value) => {
-                    known.insert(name, value.clone());
-                }
-                None if known.is_empty() => return None,
+            let plain = parts.iter().filter(|part| part.len() == 1);
+            let mut equal = plain.filter_map(|part| part.get(path));
+            match equal.find(|value| !matches!(value, Bson::Document(_))) {
+                Some(value) => drop(known.insert(name, value.clone())),
                 None => {
-                    // Every key that begins so.
-                    let mut last = known.clone();
-                    last.insert(name, Bson::MaxKey);
-                    return Some(doc! { "_id": { "$gte": known, "$lte": last } });
+                    return range_of(known, name, bounds_of(parts, path), key.len() > place + 1);
                 }
             }
         }
@@ -195,7 +184,7 @@ impl Pusher<'_> {
                 })
             }
             Expr::IsNull(inner) => Ok(match self.column(inner) {
-                Some(column) => Pushed::Exact(doc! { self.path(column): Bson::Null }),
+                Some(column) => Pushed::Exact(self.is_null(column)),
                 None => Pushed::No,
             }),
             Expr::Not(inner) => self.negated(inner),
@@ -272,6 +261,30 @@ impl Pusher<'_> {
         }
     }
 
+    /// MongoDB looks into arrays: one that holds a null is equal to null there.
+    fn looks_inside(&self, column: usize) -> bool {
+        matches!(
+            self.kind(column),
+            Kind::Jsonb | Kind::Array(_) | Kind::BinaryArray(..)
+        )
+    }
+
+    fn is_null(&self, column: usize) -> Document {
+        let path = self.path(column);
+        if self.looks_inside(column) {
+            return doc! { "$and": [{ path: Bson::Null }, { path: { "$not": { "$type": "array" } } }] };
+        }
+        doc! { path: Bson::Null }
+    }
+
+    fn is_not_null(&self, column: usize) -> Document {
+        let path = self.path(column);
+        if self.looks_inside(column) {
+            return doc! { "$or": [{ path: { "$ne": Bson::Null } }, { path: { "$type": "array" } }] };
+        }
+        doc! { path: { "$ne": Bson::Null } }
+    }
+
     fn any_of(&self, column: usize, ty: Oid, values: &[Value]) -> Result<Pushed> {
         if values.is_empty() {
             return Ok(Pushed::Nothing);
@@ -285,7 +298,7 @@ impl Pusher<'_> {
     fn negated(&self, inner: &Expr) -> Result<Pushed> {
         Ok(match inner {
             Expr::IsNull(inner) => match self.column(inner) {
-                Some(column) => Pushed::Exact(doc! { self.path(column): { "$ne": Bson::Null } }),
+                Some(column) => Pushed::Exact(self.is_not_null(column)),
                 None => Pushed::No,
             },
             Expr::Column(_) => match self.column(inner) {
@@ -456,8 +469,72 @@ impl Pusher<'_> {
         })
     }
 
+    /// An order by the parts of a composite key is that of `_id`, whose index gives it; parts that are bound to one value may be left out.
+    fn key_sort(&self, scan: &Scan, order: &[Order], targets: &[Expr]) -> Option<Sort> {
+        let key = &self.table.documents.key;
+        let descending = order.first()?.descending;
+        let mut left = order.iter().peekable();
+        for &column in key {
+            let wanted = left.peek().is_some_and(|part| {
+                targets
+                    .get(part.target)
+                    .and_then(|target| self.column(target))
+                    == Some(column)
+                    && part.descending == descending
+            });
+            if wanted && self.sorts_in_keys(column) {
+                left.next();
+            } else if !self.is_bound(scan, column) {
+                break;
+            }
+        }
+        if key.len() < 2 || left.next().is_some() {
+            return None;
+        }
+        let direction = if descending { -1 } else { 1 };
+        Some(Sort {
+            keys: doc! { "_id": direction },
+            computed: Document::new(),
+        })
+    }
+
+    /// Types of which every value sorts in `_id` as it does in PostgreSQL.
+    fn sorts_in_keys(&self, column: usize) -> bool {
+        match self.kind(column) {
+            Kind::Bool
+            | Kind::Int2
+            | Kind::Int4
+            | Kind::Int8
+            | Kind::Uuid
+            | Kind::Date
+            | Kind::Time
+            | Kind::Timestamp => true,
+            Kind::Text => {
+                let ty = self.table.columns[column].base.oid;
+                matches!(ty, oid::TEXT | oid::VARCHAR | oid::BPCHAR)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_bound(&self, scan: &Scan, column: usize) -> bool {
+        scan.filters.iter().any(|filter| match filter {
+            Expr::Call(callable, args) if callable.name == "=" => match &args[..] {
+                [left, right] => {
+                    (self.column(left) == Some(column) && is_value(right))
+                        || (self.column(right) == Some(column) && is_value(left))
+                }
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
     /// The order as MongoDB sorts by it, with fields that have to be computed first; `None` where it cannot.
-    pub(crate) fn sort(&self, order: &[Order], targets: &[Expr]) -> Option<Sort> {
+    pub(crate) fn sort(&self, scan: &Scan, order: &[Order], targets: &[Expr]) -> Option<Sort> {
+        if let Some(sort) = self.key_sort(scan, order, targets) {
+            return Some(sort);
+        }
         let mut sort = Sort::default();
         for (index, part) in order.iter().enumerate() {
             let Expr::Column(slot) = targets.get(part.target)? else {
@@ -513,6 +590,82 @@ impl Pusher<'_> {
         }
         Some(sort)
     }
+}
+
+/// The end of a range, and whether it is outside.
+type End<'d> = Option<(&'d Bson, bool)>;
+/// The least and the greatest value that conditions leave to a path.
+type Bounds<'d> = (End<'d>, End<'d>);
+
+fn bounds_of<'d>(parts: &'d [Document], path: &str) -> Bounds<'d> {
+    narrowest(parts.iter().map(|part| bounds(part, path)))
+}
+
+/// Of conditions that all hold, any one's end will do.
+fn narrowest<'d>(each: impl Iterator<Item = Bounds<'d>>) -> Bounds<'d> {
+    each.fold((None, None), |(low, high), (lower, higher)| {
+        (low.or(lower), high.or(higher))
+    })
+}
+
+/// Of conditions of which one holds, the end that all of them have.
+fn common<'d>(one: End<'d>, other: End<'d>) -> End<'d> {
+    let ((value, outside), (same, also)) = (one?, other?);
+    (value == same).then_some((value, outside && also))
+}
+
+fn bounds<'d>(part: &'d Document, path: &str) -> Bounds<'d> {
+    let Some((name, value)) = part.iter().next().filter(|_| part.len() == 1) else {
+        return (None, None);
+    };
+    let inner = || {
+        let items = value.as_array().into_iter().flatten();
+        items
+            .filter_map(Bson::as_document)
+            .map(|item| bounds(item, path))
+    };
+    let widest =
+        |one: Bounds<'d>, other: Bounds<'d>| (common(one.0, other.0), common(one.1, other.1));
+    match (name.as_str(), value) {
+        ("$and", _) => narrowest(inner()),
+        ("$or", _) => inner().reduce(widest).unwrap_or_default(),
+        (name, Bson::Document(ops)) if name == path => {
+            let end = |within: &str, outside: &str| {
+                let within = ops.get(within).map(|value| (value, false));
+                within.or_else(|| ops.get(outside).map(|value| (value, true)))
+            };
+            (end("$gte", "$gt"), end("$lte", "$lt"))
+        }
+        (name, value) if name == path => (Some((value, false)), Some((value, false))),
+        _ => (None, None),
+    }
+}
+
+/// Every key that begins with what is known and goes on within the bounds; `more`: there are parts behind. A document that ends early sorts before those
+/// that go on, and one that goes on with MaxKey behind them.
+fn range_of(known: Document, name: &str, (low, high): Bounds<'_>, more: bool) -> Option<Document> {
+    const BEHIND: &str = "\u{10ffff}";
+    let mut range = Document::new();
+    let begins = !known.is_empty();
+    if begins || low.is_some() {
+        let mut first = known.clone();
+        if let Some((low, outside)) = low {
+            first.insert(name, low.clone());
+            if outside && more {
+                first.insert(BEHIND, Bson::MaxKey);
+            }
+        }
+        range.insert("$gte", first);
+    }
+    if begins || high.is_some() {
+        let mut last = known;
+        last.insert(name, high.map_or(Bson::MaxKey, |(high, _)| high.clone()));
+        if more && high.is_some_and(|(_, outside)| !outside) {
+            last.insert(BEHIND, Bson::MaxKey);
+        }
+        range.insert("$lte", last);
+    }
+    (!range.is_empty()).then(|| doc! { "_id": range })
 }
 
 /// How MongoDB is to sort.

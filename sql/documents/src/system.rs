@@ -3,7 +3,7 @@
 mod types;
 
 use crossfade_sql_wire::Surroundings;
-use crossfade_values::{Oid, Value, oid};
+use crossfade_values::{Oid, Type, Value, oid};
 
 use crate::catalog::Catalog;
 
@@ -186,6 +186,22 @@ pub(crate) fn table(schema: Option<&str>, name: &str) -> Option<&'static SystemT
         .find(|table| table.name == name && table.schema == schema.unwrap_or(PG))
 }
 
+/// The type of a column: `yes_or_no` is a domain over `varchar(3)`.
+pub(crate) fn type_of(column: &str, oid: Oid) -> Type {
+    match column {
+        "is_nullable" => Type { oid, modifier: 7 },
+        _ => Type::of(oid),
+    }
+}
+
+/// Whether PostgreSQL has a table of this name for itself, or may have.
+pub(crate) fn is_catalog(schema: Option<&str>, name: &str) -> bool {
+    match schema {
+        None => name.starts_with("pg_"),
+        Some(schema) => schema == PG || schema == INFORMATION,
+    }
+}
+
 /// Its rows.
 pub(crate) fn rows(name: &str, catalog: &Catalog, around: &dyn Surroundings) -> Vec<Vec<Value>> {
     let session = around.session();
@@ -320,7 +336,7 @@ fn attributes(catalog: &Catalog) -> Vec<Vec<Value>> {
                 Value::Int(column.number.into()),
                 Value::Int(column.declared.modifier.into()),
                 Value::Bool(column.not_null),
-                Value::Bool(map.old.has_default),
+                Value::Bool(map.old.default.is_some() || map.old.generated),
                 Value::Bool(false),
                 flag(map.old.identity_always, "a"),
                 flag(map.old.generated, "s"),
@@ -334,13 +350,7 @@ fn columns(catalog: &Catalog, database: &str) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     for table in &catalog.tables {
         for (column, map) in table.columns.iter().zip(&table.map.columns) {
-            let plain = map
-                .old
-                .base_type
-                .split('(')
-                .next()
-                .unwrap_or_default()
-                .trim();
+            let kind = data_type(catalog, map.old.type_oid, &map.old.base_type);
             rows.push(vec![
                 Value::text(database),
                 Value::text(table.schema()),
@@ -348,13 +358,23 @@ fn columns(catalog: &Catalog, database: &str) -> Vec<Vec<Value>> {
                 Value::text(&column.name),
                 Value::Int(column.number.into()),
                 Value::text(if column.not_null { "NO" } else { "YES" }),
-                Value::text(if plain.ends_with("[]") {
-                    "ARRAY"
-                } else {
-                    plain
-                }),
+                Value::text(kind),
             ]);
         }
     }
     rows
+}
+
+/// `data_type` of the information schema: the type's own name without its modifier.
+fn data_type(catalog: &Catalog, oid: Oid, name: &str) -> String {
+    if name.ends_with("[]") {
+        return "ARRAY".to_owned();
+    }
+    if catalog.types.enums.contains_key(&oid) {
+        return "USER-DEFINED".to_owned();
+    }
+    match (name.find('('), name.find(')')) {
+        (Some(start), Some(end)) => format!("{}{}", &name[..start], &name[end + 1..]),
+        _ => name.to_owned(),
+    }
 }

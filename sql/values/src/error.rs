@@ -33,6 +33,8 @@ pub struct Named {
     pub column: Option<String>,
     /// Constraint.
     pub constraint: Option<String>,
+    /// Domain, for a value that it refuses.
+    pub datatype: Option<String>,
 }
 
 impl Error {

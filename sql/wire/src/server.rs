@@ -87,6 +87,29 @@ impl Server {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
+    /// Why a statement of a new session would be refused as one that is not supported, or for what is not there; `None` when it would be served. Runs
+    /// nothing. Sessions have search paths of their own; here every schema is in it.
+    #[must_use]
+    pub fn refuses(&self, sql: &str) -> Option<String> {
+        let config = self.config();
+        let key = self.keys.enter();
+        let mut state = State::new(&config, "crossfade", "", key.process_id, true);
+        let schemas: Vec<String> = config
+            .schemas
+            .iter()
+            .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
+            .collect();
+        // A list of quoted names is always taken.
+        drop(
+            state
+                .settings
+                .set("search_path", Some(&schemas.join(", ")), false),
+        );
+        state.follow();
+        state.types = self.engine.types();
+        Session::new(self.engine.clone(), state, key, true).refuses(sql)
+    }
+
     /// Opens a connection, served by a task on the caller's runtime. See [`Server::serve`].
     pub fn connect(self: &Arc<Self>, trusted: bool) -> DuplexStream {
         let (near, far) = tokio::io::duplex(BETWEEN);

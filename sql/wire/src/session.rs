@@ -5,6 +5,7 @@ mod extended;
 mod own;
 mod portal;
 mod prepared;
+mod refusal;
 mod run;
 mod set;
 mod simple;

@@ -5,7 +5,12 @@ use std::{process::ExitCode, time::Duration};
 use tokio::time::Instant;
 
 use super::{Wish, refusal};
-use crate::{admin::asks::GuardAnswer, command::client::Client, failure::Failure, status::Status};
+use crate::{
+    admin::asks::GuardAnswer,
+    command::{client::Client, traffic},
+    failure::Failure,
+    status::Status,
+};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,6 +34,10 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
         client
             .post::<serde_json::Value>("/override", &parts)
             .await?;
+    }
+    let status: Status = client.get("/status", &[]).await?;
+    if let Some(line) = traffic::warning(&status, wish.toggle, wish.to) {
+        println!("{line}");
     }
     wish.write()?;
     if !wish.wait {

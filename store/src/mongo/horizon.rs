@@ -50,7 +50,12 @@ pub(super) async fn has_passed(store: &MongoStore, horizon: Horizon) -> StoreRes
         Ok(false) => None,
         Err(error) => return Err(store.conn.error(&error)),
     };
-    Ok(any.is_none() && is_replicated(store, &database).await?)
+    if any.is_some() {
+        // A proxy that was killed leaves its own behind, and nobody else may ever meet them.
+        store.conn.look_for_left_behind().await;
+        return Ok(false);
+    }
+    is_replicated(store, &database).await
 }
 
 /// Whether a majority has everything that was written so far. Where that takes long the caller asks again.

@@ -47,14 +47,20 @@ impl LeftBehind {
 impl Conn {
     /// Waits before a transaction that met another's is tried again.
     pub(super) async fn pause(&self, attempt: u32) {
-        if attempt >= PATIENCE
-            && self.left_behind.is_due()
+        if attempt >= PATIENCE {
+            self.look_for_left_behind().await;
+        }
+        // Up to some tens of milliseconds.
+        tokio::time::sleep(Duration::from_millis(1 << attempt.min(5))).await;
+    }
+
+    /// Ends what was left behind, unless somebody has just looked.
+    pub(super) async fn look_for_left_behind(&self) {
+        if self.left_behind.is_due()
             && let Err(error) = self.end_what_was_left_behind().await
         {
             tracing::warn!(%error, "transactions of a proxy that is gone cannot be ended; MongoDB ends them after transactionLifetimeLimitSeconds");
         }
-        // Up to some tens of milliseconds.
-        tokio::time::sleep(Duration::from_millis(1 << attempt.min(5))).await;
     }
 
     async fn end_what_was_left_behind(&self) -> mongodb::error::Result<()> {

@@ -1,6 +1,9 @@
 //! The phases in which SQL runs on documents.
 
-use crossfade_tests::Traffic;
+use std::time::Duration;
+
+use crossfade_tests::{Traffic, eventually};
+use mongodb::bson::doc;
 
 use super::Documents;
 
@@ -16,9 +19,151 @@ async fn traffic_goes_on_through_every_phase_to_the_last() {
     documents.proxy.drained().await;
     documents.verify();
     for phase in ["new-writes", "backfill", "new-only"] {
-        documents.proxy.flip(phase).await;
+        documents.walk(&[phase]).await;
         traffic.progress(50).await;
     }
     let report = traffic.stop().await;
     assert_eq!(report.errors, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_last_phase_waits_until_somebody_could_sign_in() {
+    let mut documents = Documents::shop().await;
+    documents
+        .walk(&["dual-read", "new-primary", "new-writes", "backfill"])
+        .await;
+    let why = documents.proxy.flip_refused("new-only").await;
+    assert!(why.contains("crossfade users import"), "{why}");
+    // The file still asks for it: once there is a list, the toggle moves by itself.
+    documents.proxy.cli(&["users", "import"]).expect(0);
+    eventually("the last phase", Duration::from_secs(10), async || {
+        documents.proxy.toggle("shop").await["effective"] == "new-only"
+    })
+    .await;
+    documents
+        .run("UPDATE orders SET total = 8 WHERE id = 8")
+        .await;
+}
+
+#[tokio::test]
+async fn trap_33_ids_go_on_where_the_old_sequence_was() {
+    let mut documents = Documents::shop().await;
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let client = documents.client().await;
+    let insert = "INSERT INTO orders (customer) VALUES ('next') RETURNING id";
+    let on_documents: i64 = client.query_one(insert, &[]).await.unwrap().get(0);
+    assert_eq!(on_documents, 51);
+    documents.proxy.drained().await;
+    documents.walk(&["dual-read"]).await;
+    let client = documents.client().await;
+    let on_rows: i64 = client.query_one(insert, &[]).await.unwrap().get(0);
+    assert!(on_rows > on_documents, "{on_rows}");
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn trap_38_from_6_on_back_only_after_a_reverse_reconcile() {
+    let mut documents = Documents::shop().await;
+    documents
+        .walk(&["dual-read", "new-primary", "new-writes"])
+        .await;
+    documents
+        .run(
+            "INSERT INTO orders (customer) VALUES ('only in documents'); UPDATE orders SET total = 60 WHERE id = 6; \
+             DELETE FROM items WHERE order_id = 7; DELETE FROM orders WHERE id = 7",
+        )
+        .await;
+    let why = documents.proxy.flip_refused("new-primary").await;
+    assert!(why.contains("--reverse"), "no command in: {why}");
+    documents.proxy.ask("shop", "new-writes");
+    documents.proxy.cli(&["backfill", "--reverse"]).expect(0);
+    // The first run repairs what it finds, the second proves it.
+    let _ = documents.proxy.cli(&["verify", "--reverse", "--repair"]);
+    documents.proxy.cli(&["verify", "--reverse"]).expect(0);
+    documents.walk(&["new-primary"]).await;
+    // What was written between the proof and the step went to the documents alone.
+    documents.proxy.cli(&["verify", "--reverse"]).expect(0);
+    documents.walk(&["dual-read"]).await;
+    let old = documents.old();
+    old.becomes("SELECT total FROM orders WHERE id = 6", "60.00")
+        .await;
+    old.becomes("SELECT count(*) FROM orders WHERE id = 7", "0")
+        .await;
+    old.becomes(
+        "SELECT count(*) FROM orders WHERE customer = 'only in documents'",
+        "1",
+    )
+    .await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn a_write_that_the_old_store_refuses_is_repaired_before_the_way_back() {
+    let mut documents = Documents::shop().await;
+    documents.walk(&["dual-read", "new-primary"]).await;
+    documents
+        .old()
+        .run("ALTER TABLE orders ADD CONSTRAINT short CHECK (length(customer) < 20) NOT VALID")
+        .await;
+    documents
+        .run("UPDATE orders SET customer = 'much too long for the old store' WHERE id = 5")
+        .await;
+    let why = documents.proxy.flip_refused("dual-read").await;
+    assert!(why.contains("dirty"), "{why}");
+    documents
+        .old()
+        .run("ALTER TABLE orders DROP CONSTRAINT short")
+        .await;
+    documents.proxy.ask("shop", "new-primary");
+    documents.proxy.drained().await;
+    documents.walk(&["dual-read"]).await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn trap_3_a_proxy_that_dies_in_phase_5_leaves_both_stores_alike() {
+    let mut documents = Documents::shop().await;
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
+    traffic.progress(60).await;
+    documents.proxy.kill9();
+    drop(traffic.stop().await);
+    documents.proxy.restart().await;
+    documents.proxy.drained().await;
+    documents.verify();
+    documents
+        .run("UPDATE orders SET total = 9 WHERE id = 9")
+        .await;
+}
+
+#[tokio::test]
+async fn the_last_phase_needs_no_old_store_and_no_memory_of_the_process() {
+    let mut documents = Documents::shop().await;
+    documents
+        .walk(&[
+            "dual-read",
+            "new-primary",
+            "new-writes",
+            "backfill",
+            "new-only",
+        ])
+        .await;
+    documents
+        .old()
+        .run("ALTER TABLE orders RENAME TO gone")
+        .await;
+    documents.proxy.kill9();
+    documents.proxy.restart().await;
+    let client = documents.client().await;
+    let insert = "INSERT INTO orders (customer) VALUES ('after the restart') RETURNING id, state";
+    let row = client.query_one(insert, &[]).await.unwrap();
+    let (id, state): (i64, String) = (row.get(0), row.get(1));
+    assert_eq!(state, "new");
+    let orders = documents.collection("orders").await;
+    let document = orders.find_one(doc! { "_id": id }).await.unwrap();
+    assert_eq!(
+        document.unwrap().get_str("customer").unwrap(),
+        "after the restart"
+    );
 }

@@ -40,14 +40,23 @@ impl Binder<'_> {
                     at,
                 });
             }
-            "to_regclass" => return self.to_regclass(call, at),
+            "to_regclass" => return self.regclass_of(call, at),
             _ => {}
         }
         if call.agg_star || aggregate::is_aggregate(name) {
             return self.aggregate(name, call, at);
         }
-        if call.agg_distinct || call.agg_filter.is_some() || !call.agg_order.is_empty() {
-            return Err(Error::new("42809", format!("{name} is not an aggregate function")).at(at));
+        let only_aggregates = [
+            (call.agg_distinct, "DISTINCT"),
+            (!call.agg_order.is_empty(), "ORDER BY"),
+            (call.agg_filter.is_some(), "FILTER"),
+        ];
+        if let Some((_, word)) = only_aggregates.iter().find(|(given, _)| *given) {
+            return Err(Error::new(
+                "42809",
+                format!("{word} specified, but {name} is not an aggregate function"),
+            )
+            .at(at));
         }
         let args = self.exprs(&call.args)?;
         self.function(name, args, call.func_variadic, at)
@@ -131,6 +140,22 @@ impl Binder<'_> {
             None => None,
         };
         let order = self.aggregate_order(&call.agg_order)?;
+        // PostgreSQL computes one that looks at rows further out alone over those.
+        let (mut inner_columns, mut outer_columns) = (false, false);
+        for expr in given
+            .iter()
+            .chain(&filter)
+            .chain(order.iter().map(|(expr, ..)| expr))
+        {
+            expr.walk(&mut |expr| match expr {
+                Expr::Column(_) => inner_columns = true,
+                Expr::Outer(..) => outer_columns = true,
+                _ => {}
+            });
+        }
+        if outer_columns && !inner_columns {
+            return Err(Error::unsupported("an aggregate over rows of a query further out").at(at));
+        }
         let agg = Agg {
             aggregate: found,
             args: given,
@@ -181,54 +206,27 @@ impl Binder<'_> {
     }
 
     /// `to_regclass(name)`: a mapped table's OID, or NULL.
-    fn to_regclass(&mut self, call: &FuncCall, at: usize) -> Result<Typed> {
+    fn regclass_of(&mut self, call: &FuncCall, at: usize) -> Result<Typed> {
         let mut args = self.exprs(&call.args)?;
         let Some(arg) = args.pop().filter(|_| args.is_empty()) else {
             return Err(Error::unsupported("this call of to_regclass()").at(at));
         };
-        let name = self.coerce(arg, Type::of(oid::TEXT), Context::Implicit)?;
-        let path = self.session.schemas.clone();
-        let mut whens = Vec::new();
-        for table in &self.catalog.tables {
-            let (schema, bare) = (table.schema(), table.name());
-            let mut names = vec![format!("{}.{}", quoted(schema), quoted(bare))];
-            if path.iter().any(|known| known == schema) {
-                names.push(quoted(bare));
-            }
-            for text in names {
-                let text = Typed {
-                    expr: Expr::Const(crossfade_values::Value::text(text)),
-                    ty: Type::of(oid::TEXT),
-                    by_bytes: true,
-                    at,
-                };
-                whens.push((text, table.map.old.oid));
-            }
-        }
-        let name = Typed {
-            expr: name,
-            ty: Type::of(oid::TEXT),
-            by_bytes: true,
-            at,
+        let Expr::Const(crossfade_values::Value::Text(text)) = &arg.expr else {
+            return Err(Error::unsupported("to_regclass() of anything but a literal").at(at));
         };
-        let mut cases = Vec::new();
-        for (text, found) in whens {
-            let test = self.op("=", name.clone(), text, at)?.expr;
-            cases.push((
-                test,
-                Expr::Const(crossfade_values::Value::Int(found.into())),
-            ));
-        }
+        let (schema, name) = split_name(text);
+        let found = self
+            .catalog
+            .table(schema.as_deref(), &name, &self.session.schemas);
+        let oid = |table: usize| self.catalog.tables[table].map.old.oid;
+        let value = found.map_or(crossfade_values::Value::Null, |table| {
+            crossfade_values::Value::Int(oid(table).into())
+        });
         Ok(Typed {
-            expr: Expr::Case(cases, Box::new(Expr::null())),
+            expr: Expr::Const(value),
             ty: Type::of(oid::REGCLASS),
             by_bytes: true,
             at,
         })
     }
-}
-
-/// As `quote_ident` writes it.
-fn quoted(name: &str) -> String {
-    crossfade_store::postgres::sql::quote_ident(name)
 }

@@ -34,10 +34,20 @@ pub(crate) struct Insert {
 pub(crate) struct Rules {
     /// Columns computed from others.
     pub(crate) generated: Vec<(usize, Expr)>,
-    /// Conditions of domains, by column, over a row of that one value.
-    pub(crate) domains: Vec<(usize, String, Vec<(String, Expr)>, bool)>,
+    pub(crate) domains: Vec<DomainRule>,
     /// Conditions of the table, over its row.
     pub(crate) checks: Vec<(String, Expr)>,
+}
+
+/// What a column's domain asks of its values.
+#[derive(Debug)]
+pub(crate) struct DomainRule {
+    pub(crate) column: usize,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    /// Conditions, over a row of that one value.
+    pub(crate) checks: Vec<(String, Expr)>,
+    pub(crate) not_null: bool,
 }
 
 /// Rows of an INSERT.
@@ -382,7 +392,7 @@ impl Binder<'_> {
     /// An expression of the catalog's, over columns that begin at slot 0.
     fn stored(&mut self, text: &str, columns: &[Output]) -> Result<Typed> {
         let parsed = pg_query::parse(&format!("SELECT {text}"), pg_query::ParserOptions::DEFAULT)
-            .map_err(|error| Error::unsupported(error))?;
+            .map_err(Error::unsupported)?;
         let statement = parsed
             .protobuf
             .stmts
@@ -447,9 +457,13 @@ impl Binder<'_> {
                         .map_err(|error| unusable(&error, "domain", &column.old.name))?;
                     checks.push((check.name.clone(), self.condition(typed, "CHECK")?));
                 }
-                rules
-                    .domains
-                    .push((index, domain.name.name.clone(), checks, domain.not_null));
+                rules.domains.push(DomainRule {
+                    column: index,
+                    schema: domain.name.schema.clone(),
+                    name: domain.name.name.clone(),
+                    checks,
+                    not_null: domain.not_null,
+                });
             }
         }
         for check in &of.map.old.checks {

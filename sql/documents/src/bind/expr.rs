@@ -10,7 +10,11 @@ use pg_query::{
     },
 };
 
-use super::{Binder, boxed, inner, names, operator::truth, place};
+use super::{
+    Binder, boxed, inner, names,
+    operator::{leftmost, truth},
+    place,
+};
 use crate::expr::{Expr, Typed};
 
 impl Binder<'_> {
@@ -222,6 +226,12 @@ impl Binder<'_> {
         }
         let arg = self.expr(arg)?;
         let by_bytes = arg.by_bytes;
+        let literal = matches!(arg.expr, Expr::Const(_)) && arg.is_unknown();
+        let at = if literal {
+            arg.at
+        } else {
+            leftmost([at, arg.at])
+        };
         let expr = self.coerce(arg, to, Context::Explicit)?;
         Ok(Typed {
             expr,
@@ -271,11 +281,11 @@ impl Binder<'_> {
         let found = format::type_by_name(schema, last, &modifiers, &self.catalog.types)
             .map_err(|error| error.at(at))?;
         let Some(ty) = found else {
-            return Err(Error::new(
-                "42704",
-                format!("type \"{}\" does not exist", parts.join(".")),
-            )
-            .at(at));
+            let name = parts.join(".");
+            if self.is_domain(last) {
+                return Err(Error::unsupported(format!("the domain {name} as a type")).at(at));
+            }
+            return Err(Error::new("42704", format!("type \"{name}\" does not exist")).at(at));
         };
         if name.array_bounds.is_empty() {
             return Ok(ty);
@@ -286,6 +296,16 @@ impl Binder<'_> {
             oid: array,
             modifier: ty.modifier,
         })
+    }
+
+    fn is_domain(&self, name: &str) -> bool {
+        let columns = self
+            .catalog
+            .tables
+            .iter()
+            .flat_map(|table| &table.map.columns);
+        let mut domains = columns.filter_map(|column| column.old.domain.as_ref());
+        domains.any(|domain| domain.name.name == name)
     }
 
     fn case(&mut self, case: &CaseExpr) -> Result<Typed> {
@@ -455,6 +475,8 @@ fn constant_of(constant: &AConst) -> Result<Typed> {
         Some(Val::Boolval(value)) => typed(Value::Bool(value.boolval), oid::BOOL),
         Some(Val::Sval(text)) => typed(Value::text(&text.sval), oid::UNKNOWN),
         Some(Val::Fval(number)) => match number.fval.parse::<i64>() {
+            // The least of all: the grammar reads its digits before their sign.
+            Ok(number) if i32::try_from(number).is_ok() => typed(Value::Int(number), oid::INT4),
             Ok(number) => typed(Value::Int(number), oid::INT8),
             Err(_) => {
                 let number = crossfade_values::numeric::Numeric::parse(&number.fval)

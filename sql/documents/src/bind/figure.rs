@@ -28,8 +28,8 @@ fn figure(node: &NodeEnum) -> Option<(String, u8)> {
         NodeEnum::FuncCall(call) => good(names(&call.funcname).last()?),
         NodeEnum::AExpr(expr) if expr.kind() == AExprKind::AexprNullif => good("nullif"),
         NodeEnum::TypeCast(cast) => match of(cast.arg.as_deref()) {
-            Some(found) => Some(found),
-            None => {
+            Some((name, 2)) => Some((name, 2)),
+            _ => {
                 let names = names(&cast.type_name.as_ref()?.names);
                 Some((names.last()?.to_string(), 1))
             }
@@ -44,6 +44,9 @@ fn figure(node: &NodeEnum) -> Option<(String, u8)> {
                 else {
                     return None;
                 };
+                if !select.values_lists.is_empty() {
+                    return good("column1");
+                }
                 match select.target_list.first()?.node.as_ref()? {
                     NodeEnum::ResTarget(target) if !target.name.is_empty() => good(&target.name),
                     NodeEnum::ResTarget(target) => of(target.val.as_deref()),

@@ -21,7 +21,7 @@ impl Binder<'_> {
         let mut all: Option<(From, Range<usize>)> = None;
         for item in items {
             let start = self.frame().width;
-            let (from, lateral) = self.from_item(inner(item)?)?;
+            let (from, lateral) = self.item_of_from(inner(item)?)?;
             let slots = start..self.frame().width;
             all = Some(match all {
                 None => (from, slots),
@@ -45,7 +45,7 @@ impl Binder<'_> {
     }
 
     /// One item; whether it looks at what stands to its left.
-    fn from_item(&mut self, node: &NodeEnum) -> Result<(From, bool)> {
+    fn item_of_from(&mut self, node: &NodeEnum) -> Result<(From, bool)> {
         match node {
             NodeEnum::RangeVar(range) => Ok((self.range(range)?, false)),
             NodeEnum::RangeSubselect(sub) => self.range_query(sub),
@@ -86,7 +86,7 @@ impl Binder<'_> {
             let outputs = system
                 .columns
                 .iter()
-                .map(|(name, ty)| output(name, Type::of(*ty), true));
+                .map(|(name, ty)| output(name, system::type_of(name, *ty), true));
             let name = alias_of(range.alias.as_ref(), &range.relname);
             let base = self.add(
                 name,
@@ -95,6 +95,9 @@ impl Binder<'_> {
                 range.alias.as_ref(),
                 None,
             )?;
+            if let Some(added) = self.frame().relations.last_mut() {
+                added.system = true;
+            }
             return Ok(From::System(SystemScan {
                 name: system.name,
                 base,
@@ -105,6 +108,9 @@ impl Binder<'_> {
             Some(schema) => format!("{schema}.{}", range.relname),
             None => range.relname.clone(),
         };
+        if system::is_catalog(schema, &range.relname) {
+            return Err(Error::unsupported(format!("the catalog \"{full}\"")).at(at));
+        }
         Err(Error::new("42P01", format!("relation \"{full}\" does not exist")).at(at))
     }
 
@@ -139,6 +145,7 @@ impl Binder<'_> {
             number: column.number,
             by_bytes: column.by_bytes,
             at: 0,
+            literal: false,
         });
         outputs.collect()
     }
@@ -204,6 +211,7 @@ impl Binder<'_> {
             table,
             base,
             unnamed: false,
+            system: false,
         });
         Ok(base)
     }
@@ -376,9 +384,9 @@ impl Binder<'_> {
             _ => return Err(Error::unsupported("this kind of join")),
         };
         let (first, start) = (self.frame().relations.len(), self.frame().width);
-        let (left, _) = self.from_item(boxed(&join.larg)?)?;
+        let (left, _) = self.item_of_from(boxed(&join.larg)?)?;
         let (middle, between) = (self.frame().relations.len(), self.frame().width);
-        let (right, lateral) = self.from_item(boxed(&join.rarg)?)?;
+        let (right, lateral) = self.item_of_from(boxed(&join.rarg)?)?;
         let end = self.frame().width;
         let mut made = Join {
             kind,
@@ -448,20 +456,28 @@ impl Binder<'_> {
                 vec![left.column.clone(), right.column.clone()],
                 "JOIN/USING",
             )?;
-            let column = match kind {
-                JoinKind::Inner | JoinKind::Left => left.column.clone(),
-                JoinKind::Right => right.column.clone(),
-                JoinKind::Full => Typed {
-                    expr: Expr::Coalesce(items),
-                    ty,
-                    by_bytes,
-                    at: 0,
-                },
+            // An inner join takes the side that needs no cast (`buildMergedJoinVar`).
+            let takes_right = match kind {
+                JoinKind::Inner => left.column.ty.oid != ty.oid && right.column.ty.oid == ty.oid,
+                JoinKind::Right => true,
+                JoinKind::Left | JoinKind::Full => false,
             };
-            let whose = if kind == JoinKind::Right { right } else { left };
-            let output = match kind {
-                JoinKind::Full => output(name, ty, by_bytes),
-                _ => whose.output,
+            let whose = if takes_right { right } else { left };
+            let same = whose.column.ty.oid == ty.oid;
+            let typed = |expr| Typed {
+                expr,
+                ty,
+                by_bytes,
+                at: 0,
+            };
+            let mut items = items;
+            let (column, output) = match kind {
+                JoinKind::Full => (typed(Expr::Coalesce(items)), output(name, ty, by_bytes)),
+                _ if same => (whose.column, whose.output),
+                _ => (
+                    typed(items.swap_remove(usize::from(takes_right))),
+                    output(name, ty, by_bytes),
+                ),
             };
             merged.push(Named {
                 name: name.clone(),
@@ -477,6 +493,7 @@ impl Binder<'_> {
             table: None,
             base: 0,
             unnamed: true,
+            system: false,
         };
         self.frame().relations.insert(first, relation);
         Ok(conditions)
@@ -551,6 +568,16 @@ impl Binder<'_> {
             )
             .at(at));
         }
+        let is_relation = |known: &Relation| !known.unnamed && known.name == name;
+        if relation.is_none()
+            && self
+                .scopes
+                .iter()
+                .flat_map(|frame| &frame.relations)
+                .any(is_relation)
+        {
+            return Err(Error::unsupported("a whole row as a value").at(at));
+        }
         if SYSTEM_COLUMNS.contains(&name)
             && self
                 .scopes
@@ -559,6 +586,16 @@ impl Binder<'_> {
                 .any(|relation| relation.table.is_some())
         {
             return Err(Error::unsupported(format!("the system column \"{name}\"")).at(at));
+        }
+        let asked = |known: &Relation| known.system && relation.is_none_or(|it| known.name == it);
+        if self
+            .scopes
+            .iter()
+            .flat_map(|frame| &frame.relations)
+            .any(asked)
+        {
+            let what = format!("the column \"{name}\" of a catalog");
+            return Err(Error::unsupported(what).at(at));
         }
         Err(match relation {
             Some(relation) if seen => {

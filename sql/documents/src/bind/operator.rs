@@ -87,8 +87,10 @@ impl Binder<'_> {
     /// An operator over two operands.
     pub(super) fn op(&mut self, name: &str, left: Typed, right: Typed, at: usize) -> Result<Typed> {
         let by_bytes = left.by_bytes && right.by_bytes;
+        // An expression stands where its leftmost part does; an operator that is not found, where it is itself.
+        let start = leftmost([at, left.at, right.at]);
         let (callable, args) = self.resolve_op(name, left, right, at)?;
-        Ok(self.called(callable, args.into(), by_bytes, at))
+        Ok(self.called(callable, args.into(), by_bytes, start))
     }
 
     fn resolve_op(
@@ -294,12 +296,16 @@ impl Binder<'_> {
         let at = place(expr.location);
         let left = self.expr(boxed(&expr.lexpr)?)?;
         let right = self.expr(boxed(&expr.rexpr)?)?;
-        let by_bytes = left.by_bytes;
-        let itself = self.settle(left.clone())?;
-        let (equal, [left, right]) = self.resolve_op("=", left, right, at)?;
+        let (by_bytes, own) = (left.by_bytes, left.ty);
+        let (equal, pair) = self.resolve_op("=", left, right, at)?;
+        let compared = equal.args.first().copied().unwrap_or(own.oid);
         Ok(Typed {
-            ty: itself.ty,
-            expr: Expr::NullIf(Box::new(equal), Box::new([left, right, itself.expr])),
+            ty: if compared == own.oid {
+                own
+            } else {
+                Type::of(compared)
+            },
+            expr: Expr::NullIf(Box::new(equal), Box::new(pair)),
             by_bytes,
             at,
         })
@@ -396,6 +402,15 @@ impl Binder<'_> {
             at,
         ))
     }
+}
+
+/// The first of some places; 0 is none.
+pub(super) fn leftmost<const N: usize>(places: [usize; N]) -> usize {
+    places
+        .into_iter()
+        .filter(|place| *place > 0)
+        .min()
+        .unwrap_or_default()
 }
 
 /// A condition.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crossfade_values::{Error, Result, Type, cast, resolve};
+use crossfade_values::{Error, Result, Type, cast, oid, resolve};
 use pg_query::{
     Node, NodeEnum,
     protobuf::{
@@ -36,7 +36,7 @@ impl Binder<'_> {
         if with.recursive {
             return Err(Error::unsupported("WITH RECURSIVE").at(place(with.location)));
         }
-        for cte in &with.ctes {
+        for (index, cte) in with.ctes.iter().enumerate() {
             let NodeEnum::CommonTableExpr(cte) = inner(cte)? else {
                 return Err(Error::unsupported("this form of WITH"));
             };
@@ -45,12 +45,32 @@ impl Binder<'_> {
                     Error::unsupported("a statement that writes in WITH").at(place(cte.location))
                 );
             };
-            // It is run once, so it sees no row around it.
-            let scopes = std::mem::take(&mut self.scopes);
-            let understood = self.query(select);
-            self.scopes = scopes;
-            let (query, mut outputs) = understood?;
-            for (output, name) in outputs.iter_mut().zip(names(&cte.aliascolnames)) {
+            let at = place(cte.location);
+            let known = with.ctes[..index]
+                .iter()
+                .any(|other| cte_name(other) == Some(&cte.ctename));
+            if known {
+                let told = format!(
+                    "WITH query name \"{}\" specified more than once",
+                    cte.ctename
+                );
+                return Err(Error::new("42712", told).at(at));
+            }
+            let (query, mut outputs) = self.cte(select).map_err(|error| {
+                let later = with.ctes[index..].iter().filter_map(cte_name);
+                forward(error, later)
+            })?;
+            let renamed = names(&cte.aliascolnames);
+            if renamed.len() > outputs.len() {
+                let told = format!(
+                    "WITH query \"{}\" has {} columns available but {} columns specified",
+                    cte.ctename,
+                    outputs.len(),
+                    renamed.len()
+                );
+                return Err(Error::new("42P10", told).at(at));
+            }
+            for (output, name) in outputs.iter_mut().zip(renamed) {
                 output.name = name.to_owned();
             }
             let id = self.next_id();
@@ -62,6 +82,19 @@ impl Binder<'_> {
             });
         }
         Ok(())
+    }
+
+    /// It is run once, so it sees no row around it.
+    fn cte(&mut self, select: &SelectStmt) -> Result<(Query, Vec<Output>)> {
+        let scopes = std::mem::take(&mut self.scopes);
+        let understood = self.query(select);
+        self.scopes = scopes;
+        if understood.is_err() && self.query(select).is_ok() {
+            return Err(Error::unsupported(
+                "a WITH query that looks at rows around it",
+            ));
+        }
+        understood
     }
 
     fn bare_query(
@@ -263,6 +296,7 @@ impl Binder<'_> {
         value: &NodeEnum,
         typed: Typed,
     ) -> Result<Target> {
+        let literal = typed.is_unknown() && matches!(typed.expr, Expr::Const(_));
         let typed = self.settle(typed)?;
         let name = if target.name.is_empty() {
             figure::name(value)
@@ -279,7 +313,10 @@ impl Binder<'_> {
                 at: typed.at,
                 ..origin
             },
-            None => Output::plain(name, typed.ty, typed.by_bytes, typed.at),
+            None => Output {
+                literal,
+                ..Output::plain(name, typed.ty, typed.by_bytes, typed.at)
+            },
         };
         Ok(Target { typed, output })
     }
@@ -513,10 +550,17 @@ impl Binder<'_> {
         let (mut casts, mut types, mut outputs) =
             ([Vec::new(), Vec::new()], Vec::new(), Vec::new());
         for (one, other) in left_outputs.into_iter().zip(right_outputs) {
-            let common =
-                resolve::common_type(&[one.ty.oid, other.ty.oid], word, &self.catalog.types)
-                    .map_err(|error| error.at(other.at))?;
-            for (side, from) in casts.iter_mut().zip([one.ty.oid, other.ty.oid]) {
+            let type_of = |output: &Output| {
+                if output.literal {
+                    oid::UNKNOWN
+                } else {
+                    output.ty.oid
+                }
+            };
+            let from = [type_of(&one), type_of(&other)];
+            let common = resolve::common_type(&from, word, &self.catalog.types)
+                .map_err(|error| error.at(other.at))?;
+            for (side, from) in casts.iter_mut().zip(from) {
                 side.push((from != common).then_some((from, common)));
                 if !cast::can_cast(from, common, cast::Context::Implicit, &self.catalog.types)
                     && from != common
@@ -524,7 +568,7 @@ impl Binder<'_> {
                     return Err(Error::unsupported(format!("{word} of these types")));
                 }
             }
-            let ty = if one.ty == other.ty {
+            let ty = if one.ty == other.ty && one.ty.oid == common {
                 one.ty
             } else {
                 Type::of(common)
@@ -578,6 +622,27 @@ pub(super) fn mark_whole(from: &mut From, bases: &[usize]) {
             mark_whole(&mut join.right, bases);
         }
         From::Nothing | From::System(_) | From::Query(_) | From::Function(_) => {}
+    }
+}
+
+fn cte_name(node: &Node) -> Option<&String> {
+    match node.node.as_ref() {
+        Some(NodeEnum::CommonTableExpr(cte)) => Some(&cte.ctename),
+        _ => None,
+    }
+}
+
+/// A relation that is not there, where a later WITH query has its name.
+fn forward<'n>(error: Error, mut later: impl Iterator<Item = &'n String>) -> Error {
+    let of = |name: &String| format!("relation \"{name}\" does not exist") == error.message;
+    match later.find(|name| of(name)) {
+        Some(name) => error
+            .clone()
+            .detail(format!(
+                "There is a WITH item named \"{name}\", but it cannot be referenced from this part of the query."
+            ))
+            .hint("Use WITH RECURSIVE, or re-order the WITH items to remove forward references."),
+        None => error,
     }
 }
 

@@ -248,7 +248,11 @@ impl Binder<'_> {
                 .expr(inner(node)?)
                 .and_then(|typed| self.count(typed, clause));
             self.pop_frame();
-            understood.map(Some)
+            let understood = understood?;
+            if understood.looks_outward() {
+                return Err(Error::unsupported(format!("a column in {clause}")));
+            }
+            Ok(Some(understood))
         };
         let limit = count(&select.limit_count, "LIMIT")?;
         let offset = count(&select.limit_offset, "OFFSET")?;

@@ -33,12 +33,15 @@ impl Binder<'_> {
             }
             SubLinkType::ArraySublink => {
                 let output = only(&outputs, at)?;
-                let (ty, by_bytes) = (output.ty.oid, output.by_bytes);
+                let (ty, modifier, by_bytes) = (output.ty.oid, output.ty.modifier, output.by_bytes);
                 let list = format::array_of(ty, &self.catalog.types)
                     .ok_or_else(|| Error::unsupported("an array of this type").at(at))?;
                 Ok(typed(
                     self.sub(query, SubKind::Array(ty)),
-                    Type::of(list),
+                    Type {
+                        oid: list,
+                        modifier,
+                    },
                     by_bytes,
                     at,
                 ))

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::HashSet};
 
 use crossfade_values::{Error, Oid, Types, Value, order};
 
-use super::{Exec, Row};
+use super::{Exec, Row, Subs};
 use crate::{
     eval::Env,
     expr::Expr,
@@ -20,9 +20,16 @@ pub(crate) struct Window {
 }
 
 impl Exec<'_> {
-    pub(crate) fn window(&self, tail: &Tail, outer: Option<&Env<'_>>) -> Result<Window, Fail> {
-        // LIMIT and OFFSET are expressions one level further in than the query around.
+    pub(crate) async fn window(
+        &mut self,
+        tail: &Tail,
+        outer: Option<&Env<'_>>,
+    ) -> Result<Window, Fail> {
+        // Neither looks at any row: see `Binder::tail`.
+        let subs = Subs::of(tail.limit.iter().chain(&tail.offset));
+        let answers = self.fixed_answers(&subs, outer).await?;
         let env = self.env(outer);
+        let env = env.with(&[], &answers);
         let count = |expr: &Option<Expr>, word: &str| -> Result<Option<u64>, Fail> {
             let Some(expr) = expr else { return Ok(None) };
             match env.eval(expr)? {

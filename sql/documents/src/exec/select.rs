@@ -74,7 +74,7 @@ impl Exec<'_> {
         if select.group.is_some() {
             return self.grouped(select, outer, out).await;
         }
-        let window = self.window(&select.tail, outer)?;
+        let window = self.window(&select.tail, outer).await?;
         if let Some(locking) = &select.locking {
             return self.locked(select, locking, window, outer, out).await;
         }
@@ -136,7 +136,7 @@ impl Exec<'_> {
             let env = self.env(outer);
             match self
                 .pusher(scan, &env)
-                .sort(&select.tail.order, &select.targets)
+                .sort(scan, &select.tail.order, &select.targets)
             {
                 Some(sort) => hints.sort = Some(sort),
                 None => return (hints, false),
@@ -185,7 +185,7 @@ impl Exec<'_> {
         let Some(group) = &select.group else {
             return Ok(());
         };
-        let window = self.window(&select.tail, outer)?;
+        let window = self.window(&select.tail, outer).await?;
         let groups = match self.counted(select, outer).await? {
             Some(count) => vec![vec![Value::Int(count); group.aggregates.len()]],
             None => self.groups(select, outer).await?,
@@ -415,7 +415,7 @@ impl Exec<'_> {
         }
         let width = values.rows.first().map_or(0, Vec::len);
         finish::sort(&mut rows, &values.tail.order, &self.catalog.types);
-        let window = self.window(&values.tail, outer)?;
+        let window = self.window(&values.tail, outer).await?;
         let rows = finish::cut(rows, window, &values.tail, &self.catalog.types);
         out.all(self, rows, width).await
     }
@@ -433,7 +433,7 @@ impl Exec<'_> {
         let right = self.casted(right, &set.casts[1])?;
         let mut rows = self.combined(set, left, right);
         finish::sort(&mut rows, &set.tail.order, &self.catalog.types);
-        let window = self.window(&set.tail, outer)?;
+        let window = self.window(&set.tail, outer).await?;
         let rows = finish::cut(rows, window, &set.tail, &self.catalog.types);
         out.all(self, rows, set.types.len()).await
     }

@@ -21,7 +21,7 @@ pub(crate) enum Source<'q> {
     Rows(VecDeque<Row>),
     Scan {
         scan: &'q Scan,
-        found: Found,
+        found: Box<Found>,
         answers: Answers,
         /// What the filter let through has to be looked at again.
         again: bool,
@@ -50,7 +50,7 @@ impl Exec<'_> {
                     let found = self.find(scan, filter, Hints { limit, ..hints }).await?;
                     Source::Scan {
                         scan,
-                        found,
+                        found: Box::new(found),
                         answers,
                         again,
                     }

@@ -35,17 +35,14 @@ impl Answer {
         if as_set {
             rows.sort();
         }
-        let head = self.head.iter().map(|head| format!("> {head}\n"));
+        // How much comes before an error depends on the plan: PostgreSQL computes constants, RETURNING, and what it sorts before it tells the columns.
+        if self.sqlstate.is_some() {
+            return self.end.clone();
+        }
+        let told = self.head.as_ref();
+        let head = told.map(|head| format!("> {head}\n")).into_iter();
         let rows = rows.iter().map(|row| format!("| {row}\n"));
         head.chain(rows).chain([self.end.clone()]).collect()
-    }
-
-    /// The values of an answer, row by row.
-    pub(crate) fn values(&self) -> Vec<Vec<String>> {
-        self.rows
-            .iter()
-            .map(|row| row.split('\t').map(str::to_owned).collect())
-            .collect()
     }
 
     /// The only value.
@@ -110,7 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                         if field.type_modifier() != -1 {
                             write!(text, "({})", field.type_modifier()).unwrap();
                         }
-                        if field.table_oid() != 0 {
+                        // Columns of the catalogs themselves have other places in every version.
+                        if field.table_oid() >= 16_384 {
                             write!(text, " {}.{}", name(field.table_oid()), field.column_id())
                                 .unwrap();
                         }

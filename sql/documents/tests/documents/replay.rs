@@ -2,15 +2,18 @@
 //!
 //! `CROSSFADE_RECORD=1` asks PostgreSQL again and writes its answers down. A line `-- as a set` above a statement says that the order of its rows is nobody's.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use crossfade_documents::Served;
 use crossfade_tests::Mongod;
+use crossfade_values::Session;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{peer::Peer, world::World};
 
 const FILES: &[&str] = &[
     "select",
+    "nasty",
     "expressions",
     "text",
     "numbers",
@@ -126,16 +129,22 @@ async fn replay(mongod: &Mongod, name: &str) -> (usize, Vec<String>) {
 }
 
 /// What the files hold is answered on documents byte for byte as PostgreSQL answered it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn files() {
-    let mongod = Mongod::start().await;
+    let mongod = Arc::new(Mongod::start().await);
     let only = std::env::var("CROSSFADE_FILE").ok();
-    let (mut count, mut all) = (0, String::new());
-    for name in FILES
+    let chosen = FILES
         .iter()
-        .filter(|name| only.as_ref().is_none_or(|only| only == *name))
-    {
-        let (statements, differences) = replay(&mongod, name).await;
+        .filter(|name| only.as_ref().is_none_or(|only| only == *name));
+    let tasks: Vec<_> = chosen
+        .map(|name| {
+            let mongod = mongod.clone();
+            tokio::spawn(async move { replay(&mongod, name).await })
+        })
+        .collect();
+    let (mut count, mut all) = (0, String::new());
+    for task in tasks {
+        let (statements, differences) = task.await.unwrap();
         count += statements;
         differences
             .iter()
@@ -143,6 +152,7 @@ async fn files() {
     }
     assert!(all.is_empty(), "{all}");
     assert!(only.is_some() || count >= 300, "{count} statements");
+    println!("{count} statements");
 }
 
 /// What cannot be answered exactly is refused, and nothing else is said.
@@ -164,4 +174,34 @@ async fn refused() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The same is known without running anything: what the proxy asks before it sends a statement here.
+#[tokio::test]
+async fn what_would_be_served_is_known_before() {
+    let mongod = Mongod::start().await;
+    let world = World::new(&mongod).await;
+    let session = Session::default();
+    let serves = |sql: &str| {
+        let parsed = pg_query::parse(sql, pg_query::ParserOptions::DEFAULT).unwrap();
+        let statement = parsed.protobuf.stmts[0].stmt.clone().unwrap().node.unwrap();
+        world.engine.would_serve(&statement, &session)
+    };
+    for sql in [
+        "SELECT * FROM people WHERE id = $1",
+        "INSERT INTO people (name) VALUES ($1)",
+        "SELECT nothing FROM people",
+        "SELECT $1",
+    ] {
+        assert_eq!(serves(sql), Served::Yes, "{sql}");
+    }
+    for sql in [
+        "SELECT id, row_number() OVER () FROM people",
+        "WITH RECURSIVE t AS (SELECT 1) SELECT * FROM t",
+    ] {
+        assert!(
+            matches!(serves(sql), Served::No(why) if why.contains("is not served")),
+            "{sql}"
+        );
+    }
 }

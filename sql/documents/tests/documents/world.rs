@@ -6,7 +6,7 @@ use crossfade_config::parse;
 use crossfade_documents::{Documents, SharedDocuments};
 use crossfade_phase::Side;
 use crossfade_sql_wire::{Config, Server};
-use crossfade_store::{Mapping, Store as _, mongo::MongoStore, postgres::PostgresStore, resolve};
+use crossfade_store::{Store as _, mongo::MongoStore, postgres::PostgresStore, resolve};
 use crossfade_tests::{Endpoint, Mongod, Stores};
 use tokio::{io::DuplexStream, net::TcpStream};
 use tokio_postgres::{Client, NoTls};
@@ -21,7 +21,6 @@ pub(crate) struct World {
     stores: Stores,
     pub(crate) server: Arc<Server>,
     pub(crate) engine: Arc<Documents>,
-    pub(crate) mapping: Mapping,
     /// Names of types and tables by their OIDs in this PostgreSQL.
     pub(crate) names: Arc<BTreeMap<u32, String>>,
     /// Name of the database in MongoDB.
@@ -81,7 +80,6 @@ impl World {
             stores,
             server,
             engine,
-            mapping,
             names: Arc::new(names),
             database,
         }

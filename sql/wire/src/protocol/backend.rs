@@ -202,6 +202,7 @@ pub(crate) fn report(out: &mut BytesMut, report: &Report) {
             (b's', named.map(|named| &named.schema[..])),
             (b't', named.map(|named| &named.table[..])),
             (b'c', named.and_then(|named| named.column.as_deref())),
+            (b'd', named.and_then(|named| named.datatype.as_deref())),
             (b'n', named.and_then(|named| named.constraint.as_deref())),
         ] {
             if let Some(text) = text.filter(|text| !text.is_empty() || code == b'M') {

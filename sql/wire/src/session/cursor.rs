@@ -1,6 +1,6 @@
 //! DECLARE, FETCH, MOVE and CLOSE: cursors over rows that are all there.
 
-use crossfade_values::Error;
+use crossfade_values::{Error, Value};
 use pg_query::protobuf::{DeclareCursorStmt, FetchDirection, FetchStmt};
 
 use super::{
@@ -12,7 +12,7 @@ use crate::{
     report::{Report, Result},
     settings,
     sink::Target,
-    statement::Work,
+    statement::{Statement, Work},
 };
 
 /// `parsenodes.h`.
@@ -27,7 +27,8 @@ impl Serving {
     pub(super) async fn declare(
         &mut self,
         declare: &DeclareCursorStmt,
-        text: &str,
+        whole: &Statement,
+        params: &[Value],
     ) -> Result<&'static str> {
         let name = &declare.portalname;
         if declare.options & HOLD != 0 {
@@ -45,17 +46,17 @@ impl Serving {
         }
         let query = declare.query.as_ref().and_then(|query| query.node.clone());
         let parsed = Parsed {
-            text: text.into(),
+            text: whole.text.clone(),
             offset: 0,
             node: query.ok_or_else(|| Error::unsupported("this cursor"))?,
         };
-        let statement = self.session.understand(parsed, &[])?;
+        let statement = self.session.understand(parsed, &whole.params)?;
         let Work::Engine(_, prepared) = &statement.work else {
             return Err(Error::unsupported("a cursor over this query").into());
         };
         let cursor = Cursor {
             columns: prepared.columns.clone().unwrap_or_default(),
-            rows: self.collect(prepared, &[]).await?.rows,
+            rows: self.collect(prepared, params).await?.rows,
             at: 0,
             scrolls: declare.options & NO_SCROLL == 0,
         };

@@ -49,7 +49,6 @@ impl Serving {
                 }
                 "SET CONSTRAINTS"
             }
-            NodeEnum::DeclareCursorStmt(declare) => self.declare(declare, text).await?,
             NodeEnum::FetchStmt(fetch) => return self.fetch(fetch, target),
             NodeEnum::ClosePortalStmt(close) => self.close_cursor(&close.portalname)?,
             NodeEnum::DoStmt(block) => return Err(block_error(block)),

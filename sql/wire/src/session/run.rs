@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossfade_values::{Error, Value};
+use pg_query::NodeEnum;
 use tokio::time::Instant;
 
 use super::{Phase, Serving};
@@ -54,10 +55,16 @@ impl Serving {
                 self.emit(columns, &rows, target)?;
                 Ok(Some(format!("SELECT {count}")))
             }
-            Work::Own(node, columns) => self
-                .run_own(node, columns.as_deref(), &statement.text, target)
-                .await
-                .map(Some),
+            Work::Own(node, columns) => match &**node {
+                NodeEnum::DeclareCursorStmt(declare) => self
+                    .declare(declare, statement, params)
+                    .await
+                    .map(|tag| Some(tag.to_owned())),
+                node => self
+                    .run_own(node, columns.as_deref(), &statement.text, target)
+                    .await
+                    .map(Some),
+            },
         }
     }
 
@@ -69,6 +76,7 @@ impl Serving {
         target: &mut Target,
         last: bool,
     ) -> Result<String> {
+        check_parameters(prepared, params)?;
         self.check_read_only(command, prepared)?;
         let until = self.deadline();
         let Serving { session, io } = self;
@@ -98,6 +106,7 @@ impl Serving {
         prepared: &Prepared,
         params: &[Value],
     ) -> Result<Collected> {
+        check_parameters(prepared, params)?;
         let until = self.deadline();
         let session = &mut self.session;
         session.ensure_begun(until).await?;
@@ -233,4 +242,13 @@ impl Serving {
 
 fn is_account(name: &str) -> bool {
     matches!(name, "role" | "session_authorization")
+}
+
+/// A parameter that nobody gave is an error, and no NULL.
+fn check_parameters(prepared: &Prepared, given: &[Value]) -> Result<()> {
+    if prepared.params.len() <= given.len() {
+        return Ok(());
+    }
+    let told = format!("there is no parameter ${}", given.len() + 1);
+    Err(Report::new("42P02", told))
 }

@@ -81,6 +81,13 @@ impl Session {
             let params = prepared.params.clone();
             return Ok((Work::Engine(command, prepared), params));
         }
+        // A cursor's query may have parameters, which DECLARE gets.
+        if let NodeEnum::DeclareCursorStmt(declare) = &node
+            && let Some(query) = declare.query.as_ref().and_then(|query| query.node.as_ref())
+        {
+            let prepared = self.engine.prepare(query, text, given, &self.state)?;
+            return Ok((Work::Own(Box::new(node), None), prepared.params));
+        }
         let columns = match &node {
             NodeEnum::VariableShowStmt(show) => Some(self.show_columns(&show.name)),
             NodeEnum::TransactionStmt(_)

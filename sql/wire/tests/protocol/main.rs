@@ -7,6 +7,7 @@ mod extended;
 mod login;
 mod peer;
 mod proxy;
+mod refusals;
 mod settings;
 mod simple;
 mod sql_level;

@@ -65,3 +65,26 @@ async fn cursors_live_within_their_block() {
         ["E 34000 | cursor \"c\" does not exist", "Z E"]
     );
 }
+
+#[tokio::test]
+async fn cursors_take_the_parameters_of_their_declaration() {
+    let world = world();
+    let mut peer = world.peer().await;
+    peer.ask("INSERT INTO kv VALUES ('a', 1)").await;
+    peer.ask("BEGIN").await;
+    let declare = "DECLARE c CURSOR FOR SELECT v FROM kv WHERE k = $1";
+    peer.parse("", declare, &[])
+        .describe(b'S', "")
+        .bind("", "", &[Some("a")])
+        .execute("", 0)
+        .sync();
+    assert_eq!(
+        peer.go().await,
+        ["1", "t 25", "n", "2", "C DECLARE CURSOR", "Z T"]
+    );
+    assert_eq!(peer.ask("FETCH ALL FROM c").await, ["D 1", "C FETCH 1"]);
+    assert_eq!(
+        peer.query(&declare.replace(" c ", " d ")).await,
+        ["E 42P02 | there is no parameter $1", "Z E"]
+    );
+}

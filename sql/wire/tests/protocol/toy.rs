@@ -298,6 +298,7 @@ impl ToySession {
                     table: "kv".to_owned(),
                     column: None,
                     constraint: Some("kv_pkey".to_owned()),
+                    datatype: None,
                 })),
                 ..error
             });

@@ -5,7 +5,7 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 
 use super::super::{Exec, Row};
 use crate::{
-    bind::Rules,
+    bind::{DomainRule, Rules},
     catalog::{Table, Unique},
     codec,
     fail::Fail,
@@ -15,21 +15,20 @@ impl Exec<'_> {
     /// Computes generated columns and checks the row.
     pub(crate) fn obey(&self, table: &Table, rules: &Rules, row: &mut Row) -> Result<(), Error> {
         let env = self.env(None);
-        for (column, domain, checks, not_null) in &rules.domains {
-            let value = &row[*column];
-            if *not_null && value.is_null() {
-                return Err(Error::new(
-                    "23502",
-                    format!("domain {domain} does not allow null values"),
-                ));
+        for domain in &rules.domains {
+            let value = &row[domain.column];
+            if domain.not_null && value.is_null() {
+                let message = format!("domain {} does not allow null values", domain.name);
+                return Err(of_domain(Error::new("23502", message), domain, None));
             }
             let one = [value.clone()];
-            for (name, check) in checks {
+            for (name, check) in &domain.checks {
                 if matches!(env.with(&one, env.answers).eval(check)?, Value::Bool(false)) {
-                    return Err(Error::new(
-                        "23514",
-                        format!("value for domain {domain} violates check constraint \"{name}\""),
-                    ));
+                    let message = format!(
+                        "value for domain {} violates check constraint \"{name}\"",
+                        domain.name
+                    );
+                    return Err(of_domain(Error::new("23514", message), domain, Some(name)));
                 }
             }
         }
@@ -203,6 +202,20 @@ pub(crate) fn named(
             table: table.name().to_owned(),
             column: column.map(str::to_owned),
             constraint: constraint.map(str::to_owned),
+            datatype: None,
+        })),
+        ..error
+    }
+}
+
+/// An error that a domain raises.
+fn of_domain(error: Error, domain: &DomainRule, constraint: Option<&str>) -> Error {
+    Error {
+        named: Some(Box::new(Named {
+            schema: domain.schema.clone(),
+            constraint: constraint.map(str::to_owned),
+            datatype: Some(domain.name.clone()),
+            ..Named::default()
         })),
         ..error
     }

@@ -63,7 +63,9 @@ async fn client(url: &str) -> Outcome<Client> {
 /// The collection that the table `events` becomes.
 async fn events<T: Send + Sync>(url: &str) -> Outcome<Collection<T>> {
     let client = client(url).await?;
-    let database = client.default_database().ok_or("the URL names no database")?;
+    let database = client
+        .default_database()
+        .ok_or("the URL names no database")?;
     Ok(database.collection("events"))
 }
 
@@ -168,7 +170,10 @@ impl Worker {
             Work::Find(collection, rows) => {
                 let id = i64::try_from(self.random % rows + 1)?;
                 let fields = doc! { "client": 1, "payload": 1 };
-                let found = collection.find_one(doc! { "_id": id }).projection(fields).await?;
+                let found = collection
+                    .find_one(doc! { "_id": id })
+                    .projection(fields)
+                    .await?;
                 found.ok_or("a document is missing")?;
             }
             Work::Select(client, statement, rows) => {

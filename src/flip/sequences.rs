@@ -37,7 +37,8 @@ pub(super) async fn advance(
     let mut immovable = Vec::new();
     for table in tables {
         let floor = present.sequence_positions(table).await?;
-        if floor.is_empty() {
+        // A store that keeps counters makes them here, also for sequences that nobody has used yet.
+        if floor.is_empty() && !table.on(coming.side()).shapeless {
             continue;
         }
         let standing = coming.advance_sequences(table, &floor).await?;

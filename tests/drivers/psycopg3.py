@@ -126,7 +126,8 @@ def prepared():
         with connection.cursor() as cursor:
             cursor.executemany("INSERT INTO things (code, whole) VALUES (%s, %s)", many)
             assert cursor.rowcount == 100
-            cursor.executemany("UPDATE things SET big = %s WHERE code = %s RETURNING big", [(7, "many 1"), (8, "many 2")], returning=True)
+            update = "UPDATE things SET big = %s WHERE code = %s RETURNING big"
+            cursor.executemany(update, [(7, "many 1"), (8, "many 2")], returning=True)
             assert cursor.fetchone() == (7,) and cursor.nextset() and cursor.fetchone() == (8,)
     with connect() as connection:
         assert connection.execute("SELECT count(*), sum(whole) FROM things WHERE code LIKE 'many %'").fetchone() == (100, 4950)
@@ -279,11 +280,8 @@ def clean():
         connection.execute("INSERT INTO counters VALUES ('kept', 0)")
 
 
-for part in (clean, passwords, types, enums, time_zones, prepared, pipelines, transactions, writes, pages, copies, pool):
-    try:
-        part()
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or "-k" not in sys.argv:
-            raise
-        import traceback; print("FAILED", part.__name__); traceback.print_exc(limit=-2)
+PARTS = (clean, passwords, types, enums, time_zones, prepared, pipelines, transactions, writes, pages, copies, pool)
+
+for part in PARTS:
+    part()
 print("psycopg: all served")

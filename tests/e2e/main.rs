@@ -13,7 +13,13 @@ mod demo;
 mod failures;
 mod mongo;
 mod operator;
+#[allow(dead_code, reason = "shared with the engine's own tests")]
+#[path = "../../sql/documents/tests/documents/peer.rs"]
+mod peer;
 mod reads;
+#[allow(dead_code, reason = "shared with the engine's own tests")]
+#[path = "../../sql/documents/tests/documents/script.rs"]
+mod script;
 mod walk;
 mod wire;
 mod writes;

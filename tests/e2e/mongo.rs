@@ -5,6 +5,7 @@ mod failures;
 mod phases;
 mod races;
 mod shapes;
+mod sql;
 mod types;
 mod walk;
 

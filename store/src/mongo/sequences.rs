@@ -80,6 +80,23 @@ async fn greatest(
     Ok(greatest.get_i64(VALUE).ok())
 }
 
+/// Where a counter stands at the least: at the old store's sequence, or just before its first value where that has handed out none.
+fn first_floor(store: &MongoStore, column: &ColumnMap, floor: Option<i64>) -> StoreResult<i64> {
+    let (start, increment) = column
+        .old
+        .sequence_facts
+        .as_ref()
+        .map_or((1, 1), |facts| (facts.start, facts.increment));
+    if increment < 0 {
+        let sequence = column.old.sequence.as_ref().map(ToString::to_string);
+        return Err(store.conn.unexpected(format!(
+            "the sequence \"{}\", which counts down: no counter here does",
+            sequence.unwrap_or_default()
+        )));
+    }
+    Ok(floor.unwrap_or(start - increment))
+}
+
 pub(super) async fn advance(
     store: &MongoStore,
     table: &TableMap,
@@ -89,9 +106,7 @@ pub(super) async fn advance(
     let counters = database.collection::<Document>(COUNTERS);
     let mut positions = BTreeMap::new();
     for (_, column, sequence) in fed(table) {
-        let Some(floor) = floor.get(&column.old.name) else {
-            continue;
-        };
+        let floor = first_floor(store, column, floor.get(&column.old.name).copied())?;
         let moved = counters
             .find_one_and_update(
                 doc! { ID: counter(sequence) },
@@ -102,7 +117,7 @@ pub(super) async fn advance(
             .await
             .map_err(|error| store.conn.error(&error))?;
         let value = moved.and_then(|counter| counter.get_i64(VALUE).ok());
-        positions.insert(column.old.name.clone(), value.unwrap_or(*floor));
+        positions.insert(column.old.name.clone(), value.unwrap_or(floor));
     }
     Ok(positions)
 }

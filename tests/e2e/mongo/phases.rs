@@ -63,6 +63,25 @@ async fn trap_33_ids_go_on_where_the_old_sequence_was() {
 }
 
 #[tokio::test]
+async fn trap_33_a_sequence_that_nobody_has_used_begins_at_its_beginning() {
+    let mut documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE SEQUENCE tens START 10 INCREMENT 10; CREATE TABLE visits (id bigint PRIMARY KEY DEFAULT nextval('tens'), who text)",
+        "[toggle.shop.table.visits]\n",
+    )
+    .await;
+    documents.complete();
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let client = documents.client().await;
+    let insert = "INSERT INTO visits (who) VALUES ('first'), ('second') RETURNING id";
+    let rows = client.query(insert, &[]).await.unwrap();
+    let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(ids, [10, 20]);
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
 async fn trap_38_from_6_on_back_only_after_a_reverse_reconcile() {
     let mut documents = Documents::shop().await;
     documents

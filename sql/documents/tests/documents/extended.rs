@@ -9,7 +9,7 @@ use tokio_postgres::{
     types::{Format, FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
-use crate::{replay::DATA, world::World};
+use crate::{script::DATA, world::World};
 
 /// Columns of `samples`, values for them, and whether a value is to be found again by `=`.
 const VALUES: &[(&str, &str, &[&str], bool)] = &[

@@ -8,4 +8,5 @@ mod extended;
 mod peer;
 mod profile;
 mod replay;
+mod script;
 mod world;

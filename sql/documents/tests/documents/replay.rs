@@ -2,101 +2,16 @@
 //!
 //! `CROSSFADE_RECORD=1` asks PostgreSQL again and writes its answers down. A line `-- as a set` above a statement says that the order of its rows is nobody's.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use crossfade_documents::Served;
 use crossfade_tests::Mongod;
 use crossfade_values::Session;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{peer::Peer, world::World};
-
-const FILES: &[&str] = &[
-    "select",
-    "nasty",
-    "expressions",
-    "text",
-    "numbers",
-    "times",
-    "aggregates",
-    "joins",
-    "subqueries",
-    "insert",
-    "conflict",
-    "update",
-    "delete",
-    "constraints",
-    "transactions",
-    "types",
-    "catalog",
-];
-
-/// The rows that every file begins with.
-pub(crate) const DATA: &str = include_str!("../sql/data.sql");
-
-struct Statement {
-    sql: String,
-    as_set: bool,
-}
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql")
-}
-
-/// Statements end with a semicolon at the end of a line.
-fn statements(text: &str) -> Vec<Statement> {
-    let mut all = Vec::new();
-    let (mut sql, mut as_set) = (String::new(), false);
-    for line in text.lines() {
-        if sql.is_empty() && (line.is_empty() || line.starts_with("--")) {
-            as_set |= line == "-- as a set";
-            continue;
-        }
-        if !sql.is_empty() {
-            sql.push('\n');
-        }
-        sql.push_str(line);
-        if line.ends_with(';') {
-            all.push(Statement {
-                sql: std::mem::take(&mut sql),
-                as_set,
-            });
-            as_set = false;
-        }
-    }
-    assert!(sql.is_empty(), "no semicolon behind {sql}");
-    all
-}
-
-async fn answers<S: AsyncRead + AsyncWrite + Unpin>(
-    peer: &mut Peer<S>,
-    statements: &[Statement],
-) -> Vec<String> {
-    let mut all = Vec::new();
-    for statement in statements {
-        let answer = peer.run(&statement.sql).await;
-        let state = match peer.state {
-            b'I' => "",
-            b'T' => "(in a transaction)\n",
-            _ => "(in a failed transaction)\n",
-        };
-        all.push(format!(
-            "{}\n{}{state}",
-            statement.sql,
-            answer.text(statement.as_set)
-        ));
-    }
-    all
-}
-
-/// Text of a file's answers, one block a statement.
-fn blocks(recorded: &str) -> Vec<String> {
-    recorded
-        .split("\n\n")
-        .filter(|block| !block.is_empty())
-        .map(|block| format!("{}\n", block.trim_end_matches('\n')))
-        .collect()
-}
+use crate::{
+    script::{DATA, FILES, answers, blocks, folder, statements},
+    world::World,
+};
 
 async fn replay(mongod: &Mongod, name: &str) -> (usize, Vec<String>) {
     let text = std::fs::read_to_string(folder().join(format!("{name}.sql"))).unwrap();

@@ -54,6 +54,7 @@ SELEC 1;
 SELECT * FROM nowhere;
 SELECT nothing FROM things;
 BEGIN; DECLARE c CURSOR FOR SELECT id FROM things WHERE id < 9 ORDER BY id; FETCH 3 FROM c; FETCH ALL FROM c; COMMIT;
+SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL; DISCARD ALL;
 "#;
 
 /// What is PostgreSQL's alone, and refused as such.
@@ -80,7 +81,7 @@ COMMIT;
 ";
 
 #[tokio::test]
-async fn psql_is_told_what_postgresql_told_it() {
+async fn psql_is_told_what_postgresql_told_it_and_pgbench_works() {
     let mut moving = Moving::start().await;
     let folder = Folder::new("psql");
     let file = folder.path().join("script.sql");
@@ -111,13 +112,11 @@ async fn psql_is_told_what_postgresql_told_it() {
         complaint.contains("password authentication failed for user \"app_scram\""),
         "{complaint}"
     );
+    pgbench_in_every_mode(&endpoint);
 }
 
-#[tokio::test]
-async fn pgbench_in_every_mode() {
-    let mut moving = Moving::start().await;
-    moving.finish().await;
-    let endpoint = moving.endpoint();
+/// Several clients at once, in each way of sending a statement.
+fn pgbench_in_every_mode(endpoint: &Endpoint) {
     let folder = Folder::new("pgbench");
     let file = folder.path().join("script.sql");
     std::fs::write(&file, BENCH).unwrap();

@@ -70,7 +70,7 @@ const DESCRIBED: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn tokio_postgres_is_told_what_postgresql_told_it() {
+async fn tokio_postgres_is_told_what_postgresql_told_it_and_works() {
     let mut moving = Moving::start().await;
     moving.database.run(ROWS).await;
     let client = moving.endpoint().connect().await;
@@ -107,6 +107,7 @@ async fn tokio_postgres_is_told_what_postgresql_told_it() {
         let found = client.query_one(&find, &[value]).await.unwrap();
         assert_eq!(found.get::<_, i64>(0), 1, "{column}");
     }
+    work(&moving).await;
 }
 
 async fn descriptions(client: &Client) -> Vec<Described> {
@@ -137,10 +138,8 @@ async fn read(client: &Client, code: &str) -> Vec<Raw> {
     (0..row.len()).map(|column| row.get(column)).collect()
 }
 
-#[tokio::test]
-async fn tokio_postgres_transactions_portals_and_errors() {
-    let mut moving = Moving::start().await;
-    moving.finish().await;
+/// One statement after the other, many at once, and what goes wrong.
+async fn work(moving: &Moving) {
     let mut client = moving.endpoint().connect().await;
     nested(&mut client).await;
     portals(&mut client).await;

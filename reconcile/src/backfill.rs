@@ -22,6 +22,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Store, TableId, TableMap};
 use tokio::task::JoinSet;
 
@@ -144,9 +145,11 @@ impl Engine {
             return Err(refused.into_error(&run));
         }
         let pin = run.job.pin().await?;
+        crash::at(Point::BeforeBackfilled);
         self.ledger
             .backfilled(map, direction, pin.snapshot())
             .await?;
+        crash::at(Point::Backfilled);
         Ok(BackfillReport {
             already_complete: false,
             resumed,

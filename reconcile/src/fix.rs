@@ -1,5 +1,6 @@
 //! Repair of keys under the journal's eyes.
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
 use crossfade_store::{Key, StoreError, StoreResult, TableMap};
 
@@ -34,6 +35,7 @@ impl Engine {
         for keys in keys.chunks(BATCH) {
             // First: after a crash half way the repairer finds them.
             self.ledger.mark(table, keys, primary.other(), why).await?;
+            crash::at(Point::KeysMarked);
             let marks = self.ledger.marks(table, keys);
             let outcomes = self.repair_marked(table, primary, keys, &marks).await;
             for (key, outcome) in std::iter::zip(keys, outcomes) {
@@ -82,6 +84,7 @@ impl Engine {
             (_, _) => repaired,
         };
         let outcomes: Vec<_> = std::iter::zip(marks, repaired).map(outcome).collect();
+        crash::at(Point::BeforeClean);
         for (mark, outcome) in std::iter::zip(marks, &outcomes) {
             match (mark, outcome) {
                 (Some(mark), Ok(_)) => self.ledger.clean(mark),
@@ -92,6 +95,7 @@ impl Engine {
                 (None, _) => {}
             }
         }
+        crash::at(Point::Cleaned);
         outcomes
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Change, Form, Key, Store, StoreError, StoreResult, TableMap};
 use tokio::time::{sleep, timeout};
 
@@ -64,6 +65,7 @@ async fn attempt(
         locked.release().await?;
         return delete(primary, secondary, table, key).await;
     };
+    crash::at(Point::RowLocked);
     let done = timeout(hold, write(secondary, table, key, row)).await;
     let done = done.unwrap_or_else(|_| {
         Err(StoreError::TimedOut {
@@ -71,6 +73,7 @@ async fn attempt(
             after: hold,
         })
     })?;
+    crash::at(Point::RowWritten);
     // Should the lock's connection have broken meanwhile, a write may have come between: an error, and the key stays dirty.
     locked.release().await?;
     Ok(Some(done))
@@ -110,6 +113,7 @@ async fn delete(
     secondary
         .apply(table, &[Change::Delete(key.clone())])
         .await?;
+    crash::at(Point::RowDeleted);
     let back = is_there(primary, table, keys).await? || is_there(secondary, table, keys).await?;
     Ok(match (back, had) {
         (true, _) => None,
@@ -227,6 +231,7 @@ async fn sweep(
     manner: Manner,
 ) -> StoreResult<Vec<Option<Repaired>>> {
     let before = primary.fetch(table, keys, Form::Own).await?;
+    crash::at(Point::SweepRead);
     // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
@@ -243,6 +248,7 @@ async fn sweep(
     };
     changes.extend(order.into_iter().map(change));
     secondary.apply(table, &changes).await?;
+    crash::at(Point::SweepWritten);
     let after = primary.fetch(table, keys, Form::Own).await?;
     let outcome = |(before, after): (&Option<_>, &Option<_>)| match (before == after, before) {
         (false, _) => None,

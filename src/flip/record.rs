@@ -1,5 +1,6 @@
 //! Makes a move durable, with what it does to the standing of the tables (trap 38).
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Journal, StateError, TableState, Why};
 use crossfade_phase::{Phase, Side};
 use crossfade_store::TableMap;
@@ -22,6 +23,7 @@ pub(super) fn record(
         mark_forward(journal, table, step)?;
         mark_reverse(journal, table, step)?;
     }
+    crash::at(Point::FlipMarked);
     journal.state().set_phase(toggle, step.to(), why(basis))
 }
 

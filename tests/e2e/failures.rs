@@ -1,6 +1,9 @@
 //! Crashes and sick stores: an acknowledged write is in the primary, and in the secondary or its key in the journal.
 
 mod crash;
+// A release build has no crash points.
+#[cfg(debug_assertions)]
+mod points;
 mod secondary;
 
 use crossfade_tests::{ConfigBuilder, Database, Postgres, Proxy, SHOP, SHOP_TABLES, Stores};

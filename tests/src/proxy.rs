@@ -1,5 +1,6 @@
 //! The real binary in front of two stores.
 
+mod crash;
 mod http;
 mod metrics;
 mod process;
@@ -7,6 +8,7 @@ mod process;
 use std::{
     fs,
     path::PathBuf,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -62,15 +64,25 @@ impl Proxy {
     /// # Panics
     /// When it is not ready within 30 seconds; shows its log.
     pub async fn restart(&mut self) {
+        if let Some(status) = self.serve(&[]).await {
+            self.process = None;
+            panic!(
+                "the proxy ended ({status}) instead of getting ready:\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Starts it and waits until it is ready or has ended; says how it ended.
+    async fn serve(&mut self, env: &[(&str, &str)]) -> Option<ExitStatus> {
         self.kill9();
-        let mut process = Process::serve(&self.config_path(), &self.log_path(), &[]);
+        let mut process = Process::serve(&self.config_path(), &self.log_path(), env);
         let start = Instant::now();
+        let mut ended = None;
         while !matches!(self.get("/readyz").await, Ok((200, _))) {
-            if let Some(status) = process.exited() {
-                panic!(
-                    "the proxy ended ({status}) instead of getting ready:\n{}",
-                    self.log()
-                );
+            ended = process.exited();
+            if ended.is_some() {
+                break;
             }
             assert!(
                 start.elapsed() < Duration::from_secs(30),
@@ -80,6 +92,7 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.process = Some(process);
+        ended
     }
 
     /// Kills it without a word.

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Change, Mapping, StoreResult, TableId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -164,6 +165,7 @@ async fn see_through(
     // Their sessions have declared what they intend, and wait for that to be on the disk as well.
     pool.journal.urge();
     let batch = changes_of(&mut requests);
+    crash::at(Point::BeforeStage);
     match stage(pool, idle, &batch, left).await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
@@ -179,10 +181,12 @@ async fn see_through(
         // Dropped with a batch under way: the connection is not usable any more and closes, and the store rolls back.
         None => return refuse(requests, &StageError::TimedOut(within)),
     }
+    crash::at(Point::Staged);
     let several = requests.len() > 1;
     let votes = announce(requests);
     match count(&mut idle.patience, votes, within).await {
         Some(members) => {
+            crash::at(Point::GroupCommitted);
             idle.owed = Some(Owed {
                 since: Instant::now(),
                 within,
@@ -273,6 +277,7 @@ async fn stage(
     let Some(owed) = owed.take() else {
         return patience.within(within, secondary.stage(batch)).await;
     };
+    crash::at(Point::BeforeSecondaryCommit);
     let both = secondary.commit_and_stage(batch);
     let (committed, staged) = match patience.within(within.max(owed.within), both).await {
         Some((committed, staged)) => (committed.map_err(StageError::from), Some(staged)),
@@ -357,6 +362,7 @@ pub(super) fn commit_now(
     let Some(owed) = idle.owed.take() else { return };
     tokio::spawn(async move {
         let _permit = permit;
+        crash::at(Point::BeforeSecondaryCommit);
         let commit = idle.secondary.commit();
         let outcome = match idle.patience.within(owed.within, commit).await {
             Some(outcome) => outcome.map_err(StageError::from),

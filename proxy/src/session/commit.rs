@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use crossfade_config::OnSecondaryError;
+use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Intent, JournalError, KeyRef, Reason};
 use crossfade_phase::Side;
 use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder};
@@ -74,6 +75,7 @@ pub(crate) async fn prepare(
     secondary: Side,
     transaction: &Transaction,
 ) -> Result<Prepared, ClientError> {
+    crash::at(Point::PrimaryExecuted);
     let config = shared.config.load();
     let (within, policy) = (
         config.writes.secondary_timeout,
@@ -99,6 +101,7 @@ pub(crate) async fn prepare(
         })
         .collect();
     let intend = shared.journal.intend(secondary, &named);
+    crash::at(Point::IntentDeclared);
     let pool = shared.secondaries.on(secondary);
     let stage = async {
         if transaction.is_keys_only() {
@@ -136,6 +139,7 @@ pub(crate) async fn prepare(
         let intent = intend.await.map_err(|error| journal_failed(&error))?;
         (intent, stage.await)
     };
+    crash::at(Point::IntentDurable);
     let declared = Declared {
         shared: shared.clone(),
         mapping: mapping.clone(),
@@ -216,7 +220,9 @@ impl Declared {
             &self.mapping,
             &self.tables,
         );
+        crash::at(Point::SecondaryCommitted);
         self.intent.committed();
+        crash::at(Point::IntentClosed);
     }
 
     /// The primary has not committed, and so the secondary has nothing of it either, unless it keeps what it was given.
@@ -239,6 +245,7 @@ impl Declared {
         // The keys are dirty in memory at once, and the intent is durable until that mark is: nobody has to wait for it. Should the journal fail
         // now, the next write is refused.
         drop(self.intent.dirty(reason));
+        crash::at(Point::GivenUp);
     }
 }
 

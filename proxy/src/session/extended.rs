@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
 
 use super::{
@@ -364,6 +365,7 @@ impl Managed {
         // Nearly always there: it saves a trip.
         let settled = if self.client.take_sync() {
             self.push_sync(side)?;
+            self.commit_under_way().await;
             self.settle(side).await
         } else {
             self.settle_batch(side).await
@@ -389,7 +391,9 @@ impl Managed {
         };
         // The intent is durable, so the promise holds from here on; the session's pin is held until the secondary has committed
         // (docs/decision/14).
+        crash::at_if(Point::PrimaryCommitted, || outcome == Outcome::Committed);
         prepared.conclude(outcome, &mut self.endings);
+        crash::at_if(Point::BeforeAnswer, || outcome == Outcome::Committed);
         settled
     }
 
@@ -544,6 +548,7 @@ impl Managed {
         match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.push_sync(side)?;
+                self.commit_under_way().await;
                 let settled = self.settle(side).await;
                 self.conclude(prepared, settled).await
             }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
 use crossfade_store::{Mapping, postgres::conn::Stream};
 
@@ -216,6 +217,7 @@ impl Managed {
 
     async fn between_transactions(&mut self) -> Result<(), End> {
         self.flush_client().await?;
+        crash::at_if(Point::Answered, || !self.endings.is_over());
         // While the secondary is still committing, the next transaction goes on under the same pin, unless a flip waits for it.
         if self.pins.disturbed() {
             self.endings.over().await;

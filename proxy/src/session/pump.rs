@@ -1,6 +1,7 @@
 //! Between the client and its servers: sending, waiting, and what is done with each answer.
 
 use bytes::Bytes;
+use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
 
 use super::{
@@ -75,6 +76,16 @@ impl Managed {
             frontend::flush(&mut backend.out);
         }
         self.settle(side).await
+    }
+
+    /// Where tests end the process between a COMMIT and its answer.
+    pub(super) async fn commit_under_way(&mut self) {
+        let point = Point::CommitSent;
+        if crash::is_armed(point) {
+            // What fails here fails again where the answer is waited for.
+            let _ = self.send_all().await;
+            crash::at(point);
+        }
     }
 
     async fn exchange(&mut self, side: Side, wanted: bool) -> Result<(), End> {

@@ -99,6 +99,7 @@ impl Managed {
             Ok(prepared) => {
                 self.failed = false;
                 self.pass(frame, plan.effect.clone())?;
+                self.commit_under_way().await;
                 let settled = self.settle(side).await;
                 self.active = self.home;
                 self.conclude(prepared, settled).await
@@ -188,6 +189,7 @@ impl Managed {
             Ok(prepared) => {
                 self.failed = false;
                 self.send_piece(side, piece)?;
+                self.commit_under_way().await;
                 let settled = self.settle_batch(side).await;
                 self.conclude(prepared, settled).await?;
                 if self.skips() {

@@ -158,6 +158,21 @@ impl Journal {
         self.inner.shared.urge();
     }
 
+    /// Resolves when everything said so far is on the disk: the verdicts and cleanings, too, that otherwise travel with a later batch.
+    ///
+    /// Asked for before the stores change their parts. A crash may bring back an intent or a dirty key whose end was not durable, which costs a needless
+    /// repair; but only as long as the same store is the secondary.
+    pub fn flushed(&self) -> Durable {
+        let shared = &self.inner.shared;
+        let mut core = shared.lock_core();
+        let outcome = core.outcome();
+        if core.has_pending() {
+            shared.nudge(&mut core, true);
+        }
+        drop(core);
+        Durable::new(shared, outcome)
+    }
+
     /// Marks keys whose row in the store of `target` is not what it should be. They are dirty in memory at once, even where the
     /// future resolves to [`JournalError::Unwritable`], and on the disk when it resolves well. Nothing is marked when it
     /// resolves to [`JournalError::Full`] or [`JournalError::TooLarge`].

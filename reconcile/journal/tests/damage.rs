@@ -220,3 +220,21 @@ fn a_file_used_again_never_shows_its_former_records() {
     assert_eq!(again.dirty_count("shop"), 1);
     assert!(is_dirty(&again, 99));
 }
+
+#[test]
+fn trap_40_what_is_flushed_needs_no_repair_after_a_crash() {
+    let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = open_small(live.path());
+    let intent = journal.intend(Side::New, &[key(1)]).wait().unwrap();
+    let marked = journal.mark_dirty(Side::New, &[key(2)], Reason::Operator);
+    marked.wait().unwrap();
+    intent.done();
+    for dirty in journal.take_dirty("shop", 9) {
+        assert!(journal.clean(&dirty.key, dirty.generation));
+    }
+    journal.flushed().wait().unwrap();
+    copy(live.path(), dir.path());
+    assert!(open_small(dir.path()).backlog("shop").is_drained());
+    // With nothing queued there is nothing to wait for.
+    journal.flushed().wait().unwrap();
+}

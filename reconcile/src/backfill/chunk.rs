@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Form, Key, KeyRange, Row, Store, StoreResult};
 use tokio::time::Instant;
 
@@ -59,6 +60,7 @@ pub(super) async fn copy(run: &Run, span: &Span) -> Result<Copied, Error> {
             .await
             .during("reading", run.map())?;
         let Some(last) = rows.last() else { break };
+        crash::at(Point::ChunkRead);
         let more = u32::try_from(rows.len()).is_ok_and(|found| found >= limit);
         let last = key_of(run, last)?;
         run.pace
@@ -69,6 +71,7 @@ pub(super) async fn copy(run: &Run, span: &Span) -> Result<Copied, Error> {
             upto: Some(last),
         };
         let step = copy_rows(run, &within, rows).await?;
+        crash::at(Point::ChunkChecked);
         run.meter.add(step.seen, step.copied, run.pace.is_braked());
         total.seen += step.seen;
         total.copied += step.copied;

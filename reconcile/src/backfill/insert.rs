@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Key, Row, StoreError};
 
 use super::{Run, chunk::Refused};
@@ -53,6 +54,7 @@ pub(super) async fn insert(
             Err(error) => return Err(error).during("copying", run.map()),
         }
     }
+    crash::at(Point::ChunkInserted);
     Ok(done)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Key, TableMap};
 use tokio::time::Instant;
 
@@ -53,7 +54,9 @@ impl Record {
     pub(super) async fn reserve(&mut self, reached: Reach, table: &TableMap) -> LedgerResult {
         self.checkpoint.reached = reached;
         self.unsaved = true;
-        self.save(table).await
+        self.save(table).await?;
+        crash::at(Point::ChunksReserved);
+        Ok(())
     }
 
     /// A chunk begins. Chunks begin in the order of their indexes.
@@ -102,9 +105,11 @@ impl Record {
     /// Makes the checkpoint durable.
     pub(super) async fn save(&mut self, table: &TableMap) -> LedgerResult {
         if std::mem::take(&mut self.unsaved) {
+            crash::at(Point::BeforeCheckpoint);
             self.ledger
                 .save_checkpoint(table, self.direction, &self.checkpoint)
                 .await?;
+            crash::at(Point::Checkpointed);
             self.saved = Instant::now();
         }
         Ok(())

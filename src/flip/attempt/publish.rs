@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_journal::TableState;
 use crossfade_phase::Phase;
 use crossfade_store::{Form, KeyRange, Mapping};
@@ -23,12 +24,15 @@ pub(super) fn publish(
         app.put_mapping(mapping);
     }
     let tables = app.tables_of(toggle.name());
+    crash::at(Point::FlipReady);
     if let Err(error) = record(&app.journal, toggle.name(), &tables, step, &basis) {
         return Outcome::CalledOff(format!(
             "{step} was called off: {error}; make room or correct the rights of state_dir"
         ));
     }
+    crash::at(Point::FlipRecorded);
     let flipped = ready.publish();
+    crash::at(Point::FlipPublished);
     app.complete.refresh(&app.journal, &app.mapping());
     if let Some(shared) = app.shared.get() {
         shared.flips.notify_waiters();

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crossfade_crash::{self as crash, Point};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{OpenError, StateError};
@@ -107,7 +108,9 @@ fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut file = File::create(&temporary)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
+    crash::at(Point::StateWritten);
     fs::rename(&temporary, path)?;
+    crash::at(Point::StateNamed);
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     File::open(dir)?.sync_all()
 }

@@ -5,6 +5,8 @@
 
 use std::{io, sync::atomic::Ordering};
 
+use crossfade_crash::{self as crash, Point};
+
 use super::log::Log;
 use crate::{
     OpenError,
@@ -52,7 +54,9 @@ impl Carry {
             if shared.durable.load(Ordering::Acquire) < ticket {
                 return Ok(false);
             }
+            crash::at(Point::Carried);
             log.drop_oldest()?;
+            crash::at(Point::SegmentGone);
             return Ok(true);
         }
         let from = self.reader.offset;
@@ -72,6 +76,7 @@ impl Carry {
             })
             .map_err(io::Error::other)?;
         }
+        crash::at(Point::CarryStep);
         Ok(false)
     }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, fs::File, io, path::PathBuf, sync::mpsc, thread};
 
+use crossfade_crash::{self as crash, Point};
+
 use crate::{
     disk::Disk,
     frame::{ALIGN, FRAME_HEADER, seal},
@@ -68,8 +70,14 @@ impl Log {
             return Err(io::Error::other("no segment"));
         };
         seal(batch, active.number, seq)?;
+        crash::torn(Point::JournalTorn, batch, |half| {
+            // The process ends: there is nobody left to tell.
+            let _ = self.disk.write_at(&active.file, half, active.offset);
+        });
         self.disk.write_at(&active.file, batch, active.offset)?;
+        crash::at(Point::JournalWritten);
         self.disk.sync(&active.file)?;
+        crash::at(Point::JournalFlushed);
         active.offset += batch.len() as u64;
         if active.offset > self.segment_bytes / 2 {
             self.order_spare();
@@ -89,7 +97,9 @@ impl Log {
         self.disk.write_at(&file, &header.encode(), 0)?;
         self.disk.write_at(&file, &batch, SEGMENT_HEADER)?;
         self.disk.sync(&file)?;
+        crash::at(Point::SegmentWritten);
         self.disk.rename(SPARE, &file_name(number))?;
+        crash::at(Point::SegmentNamed);
         if let Some(sealed) = self.active.take() {
             self.sealed.push_back((sealed.number, sealed.offset));
         }

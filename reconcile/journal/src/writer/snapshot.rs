@@ -7,6 +7,8 @@
 
 use std::{fs::File, io};
 
+use crossfade_crash::{self as crash, Point};
+
 use super::{
     carry::put_mark,
     log::{Log, header},
@@ -42,8 +44,10 @@ pub(super) fn establish(shared: &Shared, log: &mut Log) -> io::Result<()> {
         snapshot.put_table(&table)?;
     }
     let (bytes, log) = snapshot.seal_all(shared)?;
+    crash::at(Point::SnapshotNamed);
     log.restart_from(number, bytes);
     remove_before(log, number)?;
+    crash::at(Point::SnapshotAlone);
     log.rotate(shared)
 }
 
@@ -119,6 +123,7 @@ impl<'a> Snapshot<'a> {
             .write_at(&self.file, &self.batch, self.offset)?;
         self.offset += self.batch.len() as u64;
         self.batch.truncate(FRAME_HEADER);
+        crash::at(Point::SnapshotBegun);
         Ok(())
     }
 
@@ -128,6 +133,7 @@ impl<'a> Snapshot<'a> {
         let header = header(shared, self.number, self.first_seq, self.log.next_seq);
         self.log.disk.write_at(&self.file, &header.encode(), 0)?;
         self.log.disk.sync(&self.file)?;
+        crash::at(Point::SnapshotWritten);
         self.log.disk.rename(SNAPSHOT, &file_name(self.number))?;
         Ok((self.offset, self.log))
     }

@@ -34,6 +34,10 @@ impl Normal {
         };
         for token in Lexer::new(text, conforming).filter(|token| token.kind.is_significant()) {
             self.opaque |= matches!(token.kind, TokenKind::UnicodeQuoted | TokenKind::Error);
+            if self.tokens.last().is_some_and(|last| is_junk(*last, token)) {
+                // The grammar refuses `1x` and takes `1 x`.
+                self.form.pop();
+            }
             self.starts.push(self.form.len());
             self.put(token, text, &state);
             self.form.push(b' ');
@@ -77,6 +81,14 @@ impl Normal {
             .partition_point(|&start| start <= location)
             .saturating_sub(1)
     }
+}
+
+/// Whether `token` clings to a number or parameter before it.
+fn is_junk(last: Token, token: Token) -> bool {
+    use TokenKind::{Decimal, Integer, Param, Word};
+    last.end == token.start
+        && matches!(last.kind, Integer | Decimal | Param)
+        && matches!(token.kind, Integer | Decimal | Word)
 }
 
 #[derive(Default)]
@@ -159,6 +171,15 @@ mod tests {
             one,
             form("UPDATE t SET a = a + -5.0 WHERE id = 4567 AND s = 'x'")
         );
+    }
+
+    #[test]
+    fn what_clings_to_a_number_clings_to_it_in_the_form() {
+        assert_eq!(
+            form("select 12x, 1.5e, $1and 2"),
+            "select 1x , 1.5e , $1and 1 "
+        );
+        assert_eq!(form("select 12 x"), "select 1 x ");
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl<'a> Rewriter<'a> {
             "RangeVar" => self.relation(node),
             "RangeTableSample" => self.sample(node),
             "ColumnRef" => self.column(node),
+            "IntoClause" => self.select_into(node),
             // Names aliases, which stay.
             "LockingClause" => Ok(()),
             // The grammar repeats the one source of several columns for each of them.
@@ -126,6 +127,20 @@ impl<'a> Rewriter<'a> {
     /// The values of some fields.
     pub(super) fn fields(&mut self, node: &'a Node, names: &[&str]) -> Result<(), Refusal> {
         names.iter().try_for_each(|name| self.value(node.get(name)))
+    }
+
+    /// The name of a table to be made, not of one that is there.
+    fn select_into(&mut self, node: &'a Node) -> Result<(), Refusal> {
+        let made = node
+            .node("rel")
+            .and_then(|relation| self.statement.relations.get(&relation.location()));
+        match made {
+            Some(&table) => Err(Refusal::unsupported(format!(
+                "a table of the name \"{}\" cannot be made: it is carried to the new store; use another name",
+                self.map(table).old.name
+            ))),
+            None => self.children(node),
+        }
     }
 
     fn select(&mut self, node: &'a Node) -> Result<(), Refusal> {

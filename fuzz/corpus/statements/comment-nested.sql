@@ -1,0 +1,2 @@
+SELECT /* a /* b */ ; */ id FROM sales -- where; 
+ WHERE id = 1

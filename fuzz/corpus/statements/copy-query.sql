@@ -1,0 +1,1 @@
+COPY (SELECT * FROM sales) TO STDOUT

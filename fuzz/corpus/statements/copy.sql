@@ -1,0 +1,1 @@
+COPY sales (id, code) FROM STDIN WITH (FORMAT csv, HEADER)

@@ -1,0 +1,1 @@
+CREATE TEMP TABLE sales AS SELECT * FROM orders; ALTER TABLE items ADD COLUMN x int; DROP TABLE sales

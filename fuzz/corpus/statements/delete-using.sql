@@ -1,0 +1,1 @@
+DELETE FROM ONLY public.items i USING sales s WHERE i.sku = s.code

@@ -1,0 +1,1 @@
+DELETE FROM sales WHERE id IN (SELECT order_id FROM items) RETURNING code, total AS was

@@ -1,0 +1,1 @@
+DO $$ BEGIN UPDATE sales SET total = 1; END $$; CALL touch_orders()

@@ -1,0 +1,1 @@
+SELECT $a$ $b$ ; $a$ FROM sales WHERE id = $1$b$

@@ -1,0 +1,1 @@
+SELECT 1s WHERE i

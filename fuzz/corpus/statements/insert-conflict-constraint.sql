@@ -1,0 +1,1 @@
+INSERT INTO sales (id) VALUES (1) ON CONFLICT ON CONSTRAINT sales_code_key DO NOTHING RETURNING id, sales.*

@@ -1,0 +1,1 @@
+INSERT INTO sales AS s (id, code) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET code = excluded.code || s.code, (total, label) = (1, 'x') WHERE s.total > 1

@@ -1,0 +1,1 @@
+INSERT INTO sales (id, note) VALUES (1, 'n') RETURNING note

@@ -1,0 +1,1 @@
+INSERT INTO items (order_id, line, sku) SELECT id, 1, code FROM sales WHERE total > 1 RETURNING order_id

@@ -1,0 +1,1 @@
+WITH c AS (SELECT 1 AS id) INSERT INTO orders SELECT id FROM c RETURNING id AS "x;y" -- end

@@ -1,0 +1,1 @@
+INSERT INTO sales (code, total, label) VALUES ('a', 1.25, DEFAULT), ($1, $2::numeric, NULL)

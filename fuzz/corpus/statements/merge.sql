@@ -1,0 +1,1 @@
+MERGE INTO sales s USING items i ON i.order_id = s.id WHEN MATCHED THEN UPDATE SET total = 1 WHEN NOT MATCHED THEN INSERT (id) VALUES (1)

@@ -1,0 +1,1 @@
+PREPARE p (int) AS UPDATE sales SET total = 2 WHERE id = $1; EXECUTE p (1); DEALLOCATE ALL

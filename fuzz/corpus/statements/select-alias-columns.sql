@@ -1,0 +1,1 @@
+SELECT a, b FROM sales AS s (a, b)

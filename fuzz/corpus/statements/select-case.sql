@@ -1,0 +1,1 @@
+SELECT CASE WHEN s.total IS DISTINCT FROM 1 THEN s.code::text COLLATE "C" ELSE 'x' END FROM ONLY sales s

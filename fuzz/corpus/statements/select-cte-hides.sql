@@ -1,0 +1,1 @@
+WITH sales AS (SELECT 1 AS id) SELECT id FROM sales

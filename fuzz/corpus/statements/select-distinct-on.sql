@@ -1,0 +1,1 @@
+SELECT DISTINCT ON (code) code, label FROM sales ORDER BY code, at DESC

@@ -1,0 +1,1 @@
+Select ID From SALES Where Public.Sales.Id In (1, 2)

@@ -1,0 +1,1 @@
+SELECT code, count(*) FILTER (WHERE total > 1) FROM sales GROUP BY GROUPING SETS ((code), ()) HAVING count(*) > 1 ORDER BY 2 LIMIT 3

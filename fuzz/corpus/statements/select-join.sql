@@ -1,0 +1,1 @@
+SELECT o.id, i.sku FROM orders o JOIN items i ON i.order_id = o.id LEFT JOIN sales USING (id)

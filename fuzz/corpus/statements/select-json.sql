@@ -1,0 +1,1 @@
+SELECT note -> 'a' ->> 0, code || E'\'\n' || $q$ it's; $q$ FROM sales

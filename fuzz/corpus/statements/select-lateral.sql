@@ -1,0 +1,1 @@
+SELECT * FROM sales s, LATERAL (SELECT total FROM orders WHERE id = s.id) l

@@ -1,0 +1,1 @@
+SELECT 1_000, 0x1F, 1.5e-3, .5, 5. FROM sales WHERE id = -5

@@ -1,0 +1,1 @@
+SELECT s.id, public.sales.code FROM public.sales s, public.sales

@@ -1,0 +1,1 @@
+SELECT "Id", "select" FROM "Mixed Case" WHERE "Id" = 1

@@ -1,0 +1,1 @@
+SELECT sales, (sales).id, row_to_json(sales) FROM sales

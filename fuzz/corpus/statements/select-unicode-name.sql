@@ -1,0 +1,1 @@
+SELECT U&"\0069d" FROM U&"s\0061les"

@@ -1,0 +1,1 @@
+SELECT id FROM U&"s!0061les" UESCAPE '!'

@@ -1,0 +1,1 @@
+SELECT id FROM (VALUES (1), (2)) v (id) WHERE EXISTS (TABLE sales)

@@ -1,0 +1,1 @@
+SELECT * FROM order_view v, orders_2024, touch_orders() t

@@ -1,0 +1,1 @@
+SELECT sum(total) OVER w, id FROM sales WINDOW w AS (PARTITION BY code ORDER BY at)

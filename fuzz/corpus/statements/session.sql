@@ -1,0 +1,1 @@
+SET LOCAL search_path TO "$user", public; SELECT set_config('a.b', 'c', true), nextval('sales_id_seq')

@@ -1,0 +1,2 @@
+SELECT id FROM sales WHERE code = 'a'
+  'b' AND label = E'c\'d'

@@ -1,0 +1,1 @@
+UPDATE sales SET total = 1 WHERE CURRENT OF c

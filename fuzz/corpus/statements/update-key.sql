@@ -1,0 +1,1 @@
+UPDATE items SET line = line + 1, order_id = 2 WHERE order_id = 1 RETURNING *

@@ -1,0 +1,1 @@
+UPDATE sales SET (total) = ROW (1), (code, at) = (DEFAULT, now())

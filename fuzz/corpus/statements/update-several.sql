@@ -1,0 +1,1 @@
+UPDATE sales s SET (total, label) = (SELECT total, state FROM orders WHERE id = s.id), code = DEFAULT FROM items i WHERE i.line = s.id RETURNING s.id, i.*

@@ -1,0 +1,1 @@
+UPDATE sales SET label[1] = 'x', total.a = 2

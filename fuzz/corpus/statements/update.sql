@@ -1,0 +1,1 @@
+UPDATE sales SET total = total + 1, label = upper(code) WHERE id = $1

@@ -1,12 +1,18 @@
 //! Crashes and sick stores: an acknowledged write is in the primary, and in the secondary or its key in the journal.
 
 mod crash;
+mod histories;
 // A release build has no crash points.
 #[cfg(debug_assertions)]
-mod points;
+pub(crate) mod points;
 mod secondary;
 
 use crossfade_tests::{ConfigBuilder, Database, Postgres, Proxy, SHOP, SHOP_TABLES, Stores};
+
+/// What the environment says, where a test can be had longer or otherwise.
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
 
 /// A shop in phase 3 whose new store is a server of its own, to be stopped and frozen.
 struct Frail {

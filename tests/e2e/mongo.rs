@@ -2,7 +2,10 @@
 
 mod drivers;
 mod failures;
+#[cfg(debug_assertions)]
+// A release build has no crash points.
 mod phases;
+mod points;
 mod races;
 mod shapes;
 mod sql;

@@ -1,13 +1,13 @@
 //! The process ends at every named point between a write in the primary and its client's answer, and between the steps of what goes on behind clients.
 //!
 //! Each time: clients work and write down what they were told, the proxy comes to the point and is gone, it starts again, the journal drains. Then every
-//! acknowledged write must be in the primary, and both stores must be alike.
+//! acknowledged write must be in the primary, and both stores must be alike. `CROSSFADE_CRASH_SEED` decides how often a point is passed before the end.
 
 mod backfill;
 mod flip;
 mod journal;
 mod repair;
-mod sandwich;
+pub(crate) mod sandwich;
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crossfade_tests::history::{
     Broken, Findings, HISTORY, HISTORY_SEED, HISTORY_TABLES, History, Random,
 };
 
+use super::number;
 use crate::shop::Shop;
 
 /// Points that only a journal with tiny segments comes to: see `reconcile/journal/tests/points.rs`.
@@ -61,7 +62,7 @@ impl Scene {
     fn of(shop: Shop) -> Scene {
         Scene {
             shop,
-            random: Random::new(7),
+            random: Random::new(number("CROSSFADE_CRASH_SEED", 7)),
             run: 0,
         }
     }

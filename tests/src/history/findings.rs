@@ -101,3 +101,53 @@ impl Findings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(acknowledged: &[&str], open: &[&str], reads: &[&str]) -> Findings {
+        let strings = |from: &[&str]| from.iter().map(|&one| one.to_owned()).collect();
+        let shared = Shared::new(1);
+        shared.record().lists.insert(
+            "l1.0".to_owned(),
+            List {
+                acknowledged: strings(acknowledged),
+                open: strings(open),
+                reads: strings(reads),
+            },
+        );
+        Findings::of(&shared)
+    }
+
+    fn wrong(findings: &Findings, text: &str) -> Vec<String> {
+        let found = BTreeMap::from([("l1.0".to_owned(), text.to_owned())]);
+        let mut wrong = Vec::new();
+        findings.check_lists(&found, &mut wrong);
+        wrong
+    }
+
+    #[test]
+    fn an_entry_of_unknown_outcome_may_be_there_once_or_not() {
+        let findings = findings(&["0.1;", "1.1;"], &["0.2;"], &["", "0.1;"]);
+        for fine in ["0.1;1.1;", "0.1;0.2;1.1;"] {
+            assert_eq!(wrong(&findings, fine), [""; 0], "{fine}");
+        }
+        for bad in ["0.1;", "0.1;1.1;1.1;", "1.1;0.1;", "0.1;void;1.1;"] {
+            assert_ne!(wrong(&findings, bad), [""; 0], "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_register_is_what_was_written_last_or_may_have_been_since() {
+        let mut register = Register::default();
+        register.wrote(Some(3));
+        register.open.extend([Some(4), None, Some(5)]);
+        assert!(!register.clone().saw(Some(2)));
+        assert!(register.saw(None));
+        assert!(!register.clone().saw(Some(4)), "it was overwritten");
+        assert!(register.clone().saw(Some(5)));
+        register.wrote(Some(6));
+        assert!(!register.saw(Some(5)));
+    }
+}

@@ -5,7 +5,7 @@ use crossfade_crash::Point;
 use super::Scene;
 
 /// In the order of events.
-pub(super) const POINTS: &[Point] = &[
+pub(crate) const POINTS: &[Point] = &[
     Point::PrimaryExecuted,
     Point::IntentDeclared,
     Point::BeforeStage,

@@ -1,0 +1,43 @@
+//! The process ends at every point of the sandwich whose secondary is MongoDB: with transactions, and without them, where the intent comes before the batch.
+
+use std::time::Duration;
+
+use crossfade_tests::{
+    Mongod,
+    history::{Broken, HISTORY, HISTORY_SEED, HISTORY_TABLES, History},
+};
+
+use super::Documents;
+use crate::failures::points::sandwich::POINTS;
+
+async fn killed_at_every_point(server: Mongod) {
+    let schema = format!("{HISTORY}{HISTORY_SEED}");
+    let mut documents = Documents::of(server, &schema, HISTORY_TABLES).await;
+    documents.complete();
+    for (&point, run) in POINTS.iter().zip(1..) {
+        let nth = 5 + run * 7 % 40;
+        documents
+            .proxy
+            .arm(&format!("{}:{nth}", point.name()))
+            .await;
+        let endpoint = documents.proxy.endpoint(documents.old());
+        let clients = History::start(&endpoint, run, 4, Broken::End).await;
+        let reached = documents.proxy.crashed(Duration::from_secs(10)).await;
+        assert!(reached, "{point:?} was not reached");
+        let findings = clients.stop().await;
+        documents.proxy.restart().await;
+        documents.proxy.drained().await;
+        findings.check(documents.old()).await;
+        documents.verify();
+    }
+}
+
+#[tokio::test]
+async fn trap_03_killed_at_every_point_with_transactions() {
+    killed_at_every_point(Mongod::start().await).await;
+}
+
+#[tokio::test]
+async fn trap_03_killed_at_every_point_without_transactions() {
+    killed_at_every_point(Mongod::standalone().await).await;
+}

@@ -61,8 +61,10 @@ impl Normal {
             _ if state.verbatim => bytes,
             // The escape character of `U&'…' UESCAPE '!'` must stay one.
             Text if state.uescape => bytes,
+            // The grammar looks into these, and refuses what is no character.
+            UnicodeText => bytes,
+            EscapeText if has_codes(bytes) => bytes,
             Text | EscapeText | Dollar => b"''",
-            UnicodeText => b"U&''",
             NationalText => b"N''",
             Bits => b"B''",
             Hex => b"X''",
@@ -89,6 +91,13 @@ fn is_junk(last: Token, token: Token) -> bool {
     last.end == token.start
         && matches!(last.kind, Integer | Decimal | Param)
         && matches!(token.kind, Integer | Decimal | Word)
+}
+
+/// Whether characters are given by their codes.
+fn has_codes(text: &[u8]) -> bool {
+    let is_code =
+        |pair: &[u8]| pair[0] == b'\\' && matches!(pair[1], b'u' | b'U' | b'x' | b'0'..=b'7');
+    text.windows(2).any(is_code)
 }
 
 #[derive(Default)]
@@ -183,6 +192,12 @@ mod tests {
     }
 
     #[test]
+    fn characters_given_by_their_codes_stay() {
+        assert_eq!(form(r"select U&'\', E'\u12'"), r"select U&'\' , E'\u12' ");
+        assert_eq!(form(r"select E'a\'b'"), "select '' ");
+    }
+
+    #[test]
     fn positions_and_settings_stay() {
         assert_eq!(
             form("select a, 5 from t group by 1, 2 limit 3"),
@@ -194,7 +209,7 @@ mod tests {
         );
         assert_eq!(
             form("select U&'d!0061' UESCAPE '!'"),
-            "select U&'' uescape '!' "
+            "select U&'d!0061' uescape '!' "
         );
     }
 }

@@ -1,0 +1,1 @@
+UPDATE s SET l[1]=U&'\'

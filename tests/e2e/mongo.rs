@@ -2,9 +2,9 @@
 
 mod drivers;
 mod failures;
-#[cfg(debug_assertions)]
-// A release build has no crash points.
 mod phases;
+// A release build has no crash points.
+#[cfg(debug_assertions)]
 mod points;
 mod races;
 mod shapes;

@@ -1,0 +1,174 @@
+//! Every cure is needed: without it the checker finds a state in which something is not true that must be.
+
+use crossfade_model::{
+    copy_up::{self, CopyUp, Rule},
+    is_needed,
+    protocol::{Bounds, Copies, Faults, Protocol},
+};
+use crossfade_phase::Phase;
+
+fn is_found(bounds: Bounds, take_out: impl FnOnce(&mut Faults)) {
+    let mut faults = Faults::default();
+    let model = |faults| Protocol {
+        bounds: bounds.clone(),
+        faults,
+    };
+    let whole = model(faults.clone());
+    take_out(&mut faults);
+    is_needed(whole, model(faults));
+}
+
+fn comes_back(rule: Rule, take_out: impl FnOnce(&mut copy_up::Faults)) {
+    let mut faults = copy_up::Faults::default();
+    let model = |faults| CopyUp {
+        rule,
+        writes: 2,
+        crashes: 1,
+        faults,
+    };
+    let whole = model(faults.clone());
+    take_out(&mut faults);
+    is_needed(whole, model(faults));
+}
+
+fn writes() -> Bounds {
+    Bounds::default()
+}
+
+fn copies() -> Bounds {
+    Bounds {
+        writes: 1,
+        copies: Copies::Everything,
+        ..Bounds::default()
+    }
+}
+
+fn flips() -> Bounds {
+    Bounds {
+        writes: 1,
+        mishaps: 2,
+        flips: 2,
+        phase: Phase::DualRead,
+        first_phase: Phase::DualRead,
+        last_phase: Phase::NewPrimary,
+        ..Bounds::default()
+    }
+}
+
+#[test]
+fn trap_01_the_row_lock_over_the_stage() {
+    is_found(writes(), |faults| faults.row_lock_is_gone = true);
+}
+
+#[test]
+fn trap_01_the_lock_on_keys() {
+    is_found(writes(), |faults| faults.no_key_locks = true);
+}
+
+#[test]
+fn trap_03_the_intent() {
+    is_found(writes(), |faults| faults.no_intent = true);
+}
+
+#[test]
+fn trap_08_the_second_look_of_the_backfill() {
+    is_found(copies(), |faults| faults.no_look_again = true);
+}
+
+#[test]
+fn trap_08_the_lock_on_keys_that_are_copied() {
+    is_found(copies(), |faults| faults.copies_without_key_lock = true);
+}
+
+#[test]
+fn trap_08_the_sweep_over_what_a_killed_run_has_left() {
+    is_found(copies(), |faults| faults.no_sweep_after_crash = true);
+}
+
+#[test]
+fn trap_11_a_later_mark_outlives_a_repair() {
+    let bounds = Bounds {
+        mishaps: 2,
+        ..writes()
+    };
+    is_found(bounds, |faults| faults.cleans_later_marks = true);
+}
+
+#[test]
+fn trap_01_the_row_lock_of_a_repair() {
+    is_found(writes(), |faults| faults.repairs_without_lock = true);
+}
+
+#[test]
+fn trap_43_a_repair_whose_lock_went_with_the_primary() {
+    let bounds = Bounds {
+        mishaps: 2,
+        ..writes()
+    };
+    is_found(bounds, |faults| faults.repairs_with_lost_lock = true);
+}
+
+#[test]
+fn trap_08_the_second_look_of_a_repair_that_deletes() {
+    let bounds = Bounds {
+        writes: 2,
+        ..writes()
+    };
+    is_found(bounds, |faults| faults.deletes_without_second_look = true);
+}
+
+#[test]
+fn trap_28_the_pins_of_jobs() {
+    let bounds = Bounds {
+        mishaps: 0,
+        flips: 1,
+        copies: Copies::Again,
+        ..flips()
+    };
+    is_found(bounds, |faults| faults.jobs_outlive_their_epoch = true);
+}
+
+#[test]
+fn trap_37_the_barrier() {
+    is_found(flips(), |faults| faults.no_barrier = true);
+}
+
+#[test]
+fn trap_37_the_epoch_that_proxies_share() {
+    is_found(flips(), |faults| faults.proxies_flip_alone = true);
+}
+
+#[test]
+fn trap_38_the_empty_journal_before_the_primary_changes() {
+    is_found(flips(), |faults| faults.flips_while_dirty = true);
+}
+
+#[test]
+fn trap_38_the_bypass_of_a_spell_in_phase_2() {
+    let bounds = Bounds {
+        writes: 1,
+        flips: 3,
+        ..Bounds::default()
+    };
+    is_found(bounds, |faults| faults.bypass_is_forgotten = true);
+}
+
+#[test]
+fn trap_43_the_wait_for_commits_that_were_never_answered() {
+    is_found(writes(), |faults| faults.does_not_settle = true);
+}
+
+#[test]
+fn trap_18_the_tombstone() {
+    comes_back(Rule::CopyUp, |faults| faults.no_tombstone = true);
+}
+
+#[test]
+fn trap_27_the_backfill_asks_for_tombstones() {
+    comes_back(Rule::CopyUp, |faults| faults.ignores_tombstones = true);
+}
+
+#[test]
+fn trap_27_it_asks_under_the_lock_on_the_key() {
+    comes_back(Rule::CopyUp, |faults| faults.looks_before_it_locks = true);
+}

@@ -111,10 +111,6 @@ fn check(input: &[u8]) -> Result<Shown, String> {
             return Ok(Shown::of(kinds(&told)));
         }
     };
-    // What is shown of a configuration hides what is secret.
-    if text.contains("${PASSWORD}") && format!("{loaded:?}").contains("se\"cret") {
-        return Err("a password is shown".to_owned());
-    }
     for name in loaded.config.toggles.keys() {
         edited(&text, name, &loaded.config)?;
     }

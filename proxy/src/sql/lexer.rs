@@ -97,11 +97,13 @@ impl<'a> Lexer<'a> {
 
     /// A constant whose opening quote is the last of `prefix` bytes.
     fn text_constant(&mut self, prefix: usize, backslash: bool, kind: TokenKind) -> TokenKind {
+        // Digits have no quotes among them.
+        let doubles = !matches!(kind, TokenKind::Bits | TokenKind::Hex);
         self.at += prefix;
         while self.at < self.text.len() {
             match self.text[self.at] {
                 b'\\' if backslash => self.at = (self.at + 2).min(self.text.len()),
-                b'\'' if self.byte(self.at + 1) == b'\'' => self.at += 2,
+                b'\'' if doubles && self.byte(self.at + 1) == b'\'' => self.at += 2,
                 b'\'' => {
                     self.at += 1;
                     match self.continuation() {

@@ -70,6 +70,8 @@ impl Normal {
             Hex => b"X''",
             // `ORDER BY 2` names a column.
             Integer if state.positions => bytes,
+            // The grammar counts the digits of `0b12`.
+            Integer if bytes.get(1).is_some_and(u8::is_ascii_alphabetic) => bytes,
             Integer => b"1",
             Decimal => b"1.5",
             _ => bytes,
@@ -195,6 +197,8 @@ mod tests {
     fn characters_given_by_their_codes_stay() {
         assert_eq!(form(r"select U&'\', E'\u12'"), r"select U&'\' , E'\u12' ");
         assert_eq!(form(r"select E'a\'b'"), "select '' ");
+        assert_eq!(form("select 0b12, 0x1F, 12"), "select 0b12 , 0x1F , 1 ");
+        assert_eq!(form("select X'1f''2'"), "select X'' '' ");
     }
 
     #[test]

@@ -1,0 +1,1 @@
+UPDATE s SET l=X'''',"M"=2

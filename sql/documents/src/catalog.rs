@@ -56,6 +56,7 @@ impl Catalog {
         let mut tables = Vec::new();
         for map in &mapping.tables {
             by_bytes |= map.old.server.default_sorts_by_bytes;
+            types.folds_ascii_only |= map.old.server.folds_ascii_only();
             for kind in &map.old.enums {
                 types.enums.insert(
                     kind.oid,

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -217,6 +217,7 @@ impl DocumentSession {
                 around,
                 known: HashMap::new(),
                 skipped: std::mem::take(&mut skipped),
+                steps: 0,
                 kept_bytes: 0,
                 several: !is_simple(&plan.statement),
             };
@@ -256,7 +257,8 @@ impl DocumentSession {
                     return Ok(tag(&plan.statement, affected, count.max(pushed)));
                 }
                 Err(Fail::Again) if count == 0 => {
-                    self.txn.renew(mark, began, attempt).await?;
+                    let most = lock_timeout(around.session());
+                    self.txn.renew(mark, began, attempt, most).await?;
                     attempt += 1;
                 }
                 Err(fail) => return Err(fail),
@@ -295,6 +297,24 @@ fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
         Statement::Update(_) => format!("UPDATE {affected}"),
         Statement::Delete(_) => format!("DELETE {affected}"),
     }
+}
+
+/// `lock_timeout`, as SHOW gives it: a number of milliseconds, or of the unit behind it.
+fn lock_timeout(session: &Session) -> Option<Duration> {
+    let text = session.settings.get("lock_timeout")?;
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit_ms = match text[digits..].trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    (number > 0).then(|| Duration::from_millis(number.saturating_mul(unit_ms)))
 }
 
 /// An INSERT of one row, which is one document.

@@ -46,6 +46,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) known: HashMap<usize, Arc<Vec<Row>>>,
     /// Documents that others hold (SKIP LOCKED).
     pub(crate) skipped: HashSet<String>,
+    /// Rows looked at so far.
+    pub(crate) steps: u64,
     /// Bytes of rows that are kept.
     pub(crate) kept_bytes: usize,
     /// More than one collection is read, or one more than once: by one snapshot.
@@ -153,6 +155,14 @@ impl<'a> Exec<'a> {
             }
         }
         .boxed()
+    }
+
+    /// Lets others work, and a cancel or a timeout take effect, every some hundred rows.
+    pub(crate) async fn breathe(&mut self) {
+        self.steps += 1;
+        if self.steps.is_multiple_of(256) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Counts rows that are kept in memory.

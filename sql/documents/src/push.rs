@@ -569,7 +569,9 @@ impl Pusher<'_> {
             );
             // MongoDB has null below everything, and NaN below all numbers.
             let null_wrong = nullable && part.nulls_first == part.descending;
-            if null_wrong || has_nan {
+            // And -infinity, its MinKey, below null.
+            let infinite = nullable && matches!(self.kind(column), Kind::Date | Kind::Timestamp);
+            if null_wrong || has_nan || infinite {
                 let name = format!("crossfade_rank{index}");
                 let nulls = if part.nulls_first == part.descending {
                     2

@@ -187,7 +187,11 @@ impl Txn {
         mark: usize,
         began: Instant,
         attempt: u32,
+        lock_timeout: Option<Duration>,
     ) -> Result<(), Fail> {
+        if lock_timeout.is_some_and(|most| began.elapsed() > most) {
+            return Err(Error::new("55P03", "canceling statement due to lock timeout").into());
+        }
         if self.is_strict() || began.elapsed() > PATIENCE {
             return Err(conflict());
         }

@@ -106,4 +106,6 @@ pub struct Enum {
 pub struct Types {
     /// By OID.
     pub enums: BTreeMap<Oid, Enum>,
+    /// `lower`, `upper` and their kin change ASCII letters alone, as in a database whose `LC_CTYPE` is C.
+    pub folds_ascii_only: bool,
 }

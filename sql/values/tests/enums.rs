@@ -23,6 +23,7 @@ fn types() -> Types {
     };
     Types {
         enums: [(MOOD, mood)].into(),
+        ..Types::default()
     }
 }
 

@@ -82,6 +82,49 @@ async fn trap_33_a_sequence_that_nobody_has_used_begins_at_its_beginning() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_not_carried_is_refused_and_never_null() {
+    let mut documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE TABLE people (id int PRIMARY KEY, name text, secret text, at timestamp);
+         INSERT INTO people VALUES (1, 'Ann', 's1', '-infinity'), (2, 'Bob', 's2', NULL), (3, 'Eve', 's3', '2020-01-01')",
+        "[toggle.shop.table.people]\ncolumn.secret = false\n",
+    )
+    .await;
+    documents.complete();
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let client = documents.client().await;
+    for sql in [
+        "SELECT * FROM people WHERE id = 1",
+        "SELECT id FROM people WHERE secret IS NULL",
+        "SELECT count(secret) FROM people",
+        "UPDATE people SET secret = 'x' WHERE id = 1",
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "0A000", "{sql}: {error:?}");
+    }
+    client
+        .batch_execute("UPDATE people SET name = 'Anna' WHERE id = 1")
+        .await
+        .unwrap();
+    let first = |order: &str| format!("SELECT id FROM people ORDER BY at {order}");
+    for (order, ids) in [
+        ("NULLS FIRST", [2, 1, 3]),
+        ("DESC NULLS LAST", [3, 1, 2]),
+        ("", [1, 3, 2]),
+        ("DESC", [2, 3, 1]),
+    ] {
+        let rows = client.query(&first(order), &[]).await.unwrap();
+        let found: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(found, ids, "{order}");
+    }
+    documents.proxy.drained().await;
+    documents.verify();
+    let old = documents.old();
+    old.becomes("SELECT name || secret FROM people WHERE id = 1", "Annas1")
+        .await;
+}
+
+#[tokio::test]
 async fn trap_38_from_6_on_back_only_after_a_reverse_reconcile() {
     let mut documents = Documents::shop().await;
     documents

@@ -29,6 +29,11 @@ impl Binder<'_> {
         if from.ty.oid == to.oid && (to.modifier == -1 || to.modifier == from.ty.modifier) {
             return Ok(from.expr);
         }
+        if from.ty.oid == oid::REGCLASS
+            && matches!(to.oid, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME)
+        {
+            return Err(Error::unsupported("the name of a regclass as text").at(at));
+        }
         if from.is_unknown() {
             return self
                 .literal(from, to, context)

@@ -637,12 +637,31 @@ impl Binder<'_> {
         }
     }
 
+    /// `*` of a table of which a column is not carried would be another answer than PostgreSQL's.
+    fn whole_tables(&mut self, relation: Option<&str>, at: usize) -> Result<()> {
+        let catalog = self.catalog;
+        let named = self.frame().relations.iter();
+        let named = named.filter(|known| relation.is_none_or(|name| known.name == name));
+        for table in named.filter_map(|known| known.table) {
+            if let Some(column) = catalog.tables[table].map.dropped.first() {
+                return Err(Error::unsupported(format!(
+                    "* of table \"{}\", whose column \"{column}\" is not carried to the documents,",
+                    catalog.tables[table].name()
+                ))
+                .hint("name the columns")
+                .at(at));
+            }
+        }
+        Ok(())
+    }
+
     /// `*` or `relation.*`.
     pub(super) fn star(
         &mut self,
         relation: Option<&str>,
         at: usize,
     ) -> Result<Vec<(Typed, Output)>> {
+        self.whole_tables(relation, at)?;
         let frame = self.frame();
         let of = |column: &Named| (column.column.clone(), column.output.clone());
         match relation {

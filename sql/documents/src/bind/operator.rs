@@ -24,6 +24,16 @@ const COLLATABLE: [Oid; 6] = [
     oid::BPCHAR_ARRAY,
 ];
 
+/// Types that PostgreSQL compares and of which only the text is known here: addresses, bits, ranges, documents of full-text search.
+const TEXT_ONLY: [Oid; 20] = [
+    650, 774, 829, 869, 1560, 1562, 3614, 3615, 3904, 3906, 3908, 3910, 3912, 3926, 4451, 4532,
+    4533, 4534, 4535, 4536,
+];
+
+pub(super) fn is_text_only(ty: Oid) -> bool {
+    TEXT_ONLY.contains(&ty)
+}
+
 pub(super) fn is_collatable(ty: Oid) -> bool {
     COLLATABLE.contains(&ty)
 }
@@ -101,7 +111,7 @@ impl Binder<'_> {
         at: usize,
     ) -> Result<(Callable, [Expr; 2])> {
         let found = resolve::operator(name, Some(left.ty.oid), right.ty.oid, &self.catalog.types)
-            .map_err(|error| error.at(at))?;
+            .map_err(|error| self.honest(error, &[left.ty.oid, right.ty.oid]).at(at))?;
         let sorts = matches!(name, "<" | "<=" | ">" | ">=");
         if sorts
             && found.args.iter().any(|ty| is_collatable(*ty))
@@ -113,6 +123,16 @@ impl Binder<'_> {
         let left = self.coerce(left, to(0), Context::Implicit)?;
         let right = self.coerce(right, to(1), Context::Implicit)?;
         Ok((found, [left, right]))
+    }
+
+    /// That an operator is not found among those served says nothing against the statement where PostgreSQL has more of them.
+    fn honest(&self, error: Error, types: &[Oid]) -> Error {
+        match types.iter().find(|ty| is_text_only(**ty)) {
+            Some(ty) if matches!(error.sqlstate, "42883" | "42725") => {
+                Error::unsupported(format!("an operator of the type {}", self.type_name(*ty)))
+            }
+            _ => error,
+        }
     }
 
     /// The operator alone, for operands that are compared later.

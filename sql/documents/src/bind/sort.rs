@@ -200,6 +200,13 @@ impl Binder<'_> {
     }
 
     pub(super) fn sortable(&self, ty: Oid, by_bytes: bool, at: usize) -> Result<()> {
+        if operator::is_text_only(ty) {
+            return Err(Error::unsupported(format!(
+                "the order of the type {}",
+                self.type_name(ty)
+            ))
+            .at(at));
+        }
         if !order::is_sortable(ty, &self.catalog.types) {
             return Err(Error::new(
                 "42883",

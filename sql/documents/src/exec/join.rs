@@ -143,6 +143,7 @@ impl Exec<'_> {
                 None => &none,
             };
             for &place in partners {
+                self.breathe().await;
                 let mut row = one.clone();
                 row[join.right_slots.clone()]
                     .clone_from_slice(&right[place][join.right_slots.clone()]);

@@ -79,6 +79,7 @@ impl Exec<'_> {
         width: usize,
         outer: Option<&Env<'_>>,
     ) -> Result<Option<Row>, Fail> {
+        self.breathe().await;
         match source {
             Source::Rows(rows) => Ok(rows.pop_front()),
             Source::Scan {

@@ -12,7 +12,7 @@ mod regex;
 use std::sync::Arc;
 
 use crate::{
-    Error, Result, Type, Value, cast,
+    Error, Result, Type, Types, Value, cast,
     format::to_text,
     oid,
     resolve::{Call, Scope},
@@ -47,9 +47,9 @@ pub(super) fn find_variadic(code: &str) -> Option<Call> {
 
 fn own(code: &str) -> Option<Call> {
     Some(match code {
-        "lower" => |_, args| Ok(Value::text(lower(text(args, 0)?))),
-        "upper" => |_, args| Ok(Value::text(upper(text(args, 0)?))),
-        "initcap" => |_, args| initcap(text(args, 0)?).map(Value::text),
+        "lower" => |scope, args| Ok(Value::text(lower(text(args, 0)?, scope.types))),
+        "upper" => |scope, args| Ok(Value::text(upper(text(args, 0)?, scope.types))),
+        "initcap" => |scope, args| initcap(text(args, 0)?, scope.types).map(Value::text),
         "textlen" => |_, args| count(text(args, 0)?.chars().count()),
         "bpcharlen" => |_, args| count(text(args, 0)?.trim_end_matches(' ').chars().count()),
         "textoctetlen" | "bpcharoctetlen" => |_, args| count(text(args, 0)?.len()),
@@ -162,12 +162,18 @@ fn upper_char(c: char) -> char {
 }
 
 /// `lower()` of a database whose collation's provider maps characters one by one (libc, and the built-in one's `C.UTF-8`).
-pub(super) fn lower(text: &str) -> String {
+pub(super) fn lower(text: &str, types: &Types) -> String {
+    if types.folds_ascii_only {
+        return text.to_ascii_lowercase();
+    }
     text.chars().map(lower_char).collect()
 }
 
 /// `upper()`, likewise.
-pub(super) fn upper(text: &str) -> String {
+pub(super) fn upper(text: &str, types: &Types) -> String {
+    if types.folds_ascii_only {
+        return text.to_ascii_uppercase();
+    }
     text.chars().map(upper_char).collect()
 }
 
@@ -179,8 +185,9 @@ fn is_settled(c: char) -> bool {
     }
 }
 
-fn initcap(text: &str) -> Result<String> {
-    if !text.chars().all(is_settled) {
+fn initcap(text: &str, types: &Types) -> Result<String> {
+    let settled = |c: char| is_settled(c) && (c.is_ascii() || !types.folds_ascii_only);
+    if !text.chars().all(settled) {
         return Err(Error::unsupported("initcap() of such letters"));
     }
     let mut inside = false;

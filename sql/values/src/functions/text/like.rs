@@ -1,6 +1,6 @@
 //! `LIKE` and `ILIKE`.
 
-use crate::{Error, Result, Value, resolve::Call};
+use crate::{Error, Result, Types, Value, resolve::Call};
 
 use super::{
     super::{bytea, text},
@@ -10,10 +10,14 @@ use super::{
 /// The code of this name.
 pub(super) fn find(code: &str) -> Option<Call> {
     Some(match code {
-        "textlike" | "namelike" => |_, args| matched(args, false, true),
-        "textnlike" | "namenlike" => |_, args| matched(args, false, false),
-        "texticlike" | "nameiclike" | "bpchariclike" => |_, args| matched(args, true, true),
-        "texticnlike" | "nameicnlike" | "bpcharicnlike" => |_, args| matched(args, true, false),
+        "textlike" | "namelike" => |_, args| matched(args, None, true),
+        "textnlike" | "namenlike" => |_, args| matched(args, None, false),
+        "texticlike" | "nameiclike" | "bpchariclike" => {
+            |scope, args| matched(args, Some(scope.types), true)
+        }
+        "texticnlike" | "nameicnlike" | "bpcharicnlike" => {
+            |scope, args| matched(args, Some(scope.types), false)
+        }
         "bytealike" => |_, args| Ok(Value::Bool(like(bytea(args, 0)?, bytea(args, 1)?)?)),
         "byteanlike" => |_, args| Ok(Value::Bool(!like(bytea(args, 0)?, bytea(args, 1)?)?)),
         "like_escape" => |_, args| Ok(Value::text(with_escape(text(args, 0)?, text(args, 1)?)?)),
@@ -21,12 +25,12 @@ pub(super) fn find(code: &str) -> Option<Call> {
     })
 }
 
-fn matched(args: &[Value], fold: bool, wanted: bool) -> Result<Value> {
+/// With `fold`, whatever the case of letters.
+fn matched(args: &[Value], fold: Option<&Types>, wanted: bool) -> Result<Value> {
     let (text, pattern) = (text(args, 0)?, text(args, 1)?);
-    let matches = if fold {
-        like_chars(&lower(text), &lower(pattern))?
-    } else {
-        like_chars(text, pattern)?
+    let matches = match fold {
+        Some(types) => like_chars(&lower(text, types), &lower(pattern, types))?,
+        None => like_chars(text, pattern)?,
     };
     Ok(Value::Bool(matches == wanted))
 }

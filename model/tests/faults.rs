@@ -86,6 +86,17 @@ fn trap_08_the_sweep_over_what_a_killed_run_has_left() {
 }
 
 #[test]
+fn trap_08_the_doubt_that_an_unfinished_chunk_leaves() {
+    let bounds = Bounds {
+        mishaps: 1,
+        flips: 1,
+        copies: Copies::Again,
+        ..flips()
+    };
+    is_found(bounds, |faults| faults.forgets_unfinished_chunks = true);
+}
+
+#[test]
 fn trap_11_a_later_mark_outlives_a_repair() {
     let bounds = Bounds {
         mishaps: 2,

@@ -19,17 +19,6 @@ fn is_found(bounds: Bounds, take_out: impl FnOnce(&mut Faults)) {
     is_needed(whole, model(faults));
 }
 
-fn flips() -> Bounds {
-    Bounds {
-        writes: 1,
-        flips: 1,
-        phase: Phase::DualRead,
-        first_phase: Phase::DualRead,
-        last_phase: Phase::NewPrimary,
-        ..Bounds::default()
-    }
-}
-
 fn without_transactions() -> Bounds {
     Bounds {
         proxies: 1,
@@ -72,19 +61,6 @@ fn trap_16_a_batch_that_was_given_up_and_arrives() {
     is_found(without_transactions(), |faults| {
         faults.given_up_batches_land = true;
     });
-}
-
-/// A complete table is copied once more in phase 3 or 4, and the job is killed, or fails, between a chunk's insert and its second look. The table still counts as
-/// complete, nobody takes the job up again, and 4 → 5 makes a deleted row real.
-///
-/// Cure: a table of which a checkpoint says that a chunk may be unfinished is not in step.
-#[test]
-fn trap_08_an_unfinished_chunk_before_the_primary_changes() {
-    let bounds = Bounds {
-        copies: Copies::Again,
-        ..flips()
-    };
-    is_found(bounds, |faults| faults.forgets_unfinished_chunks = true);
 }
 
 /// The answer to a secondary's asynchronous commit is lost, its key becomes dirty, the repair finds both rows alike (or both gone) and cleans it without writing anything: no flush

@@ -1,5 +1,7 @@
 //! Copies what the target does not have yet, by chunks in key order.
 //!
+//! From its first chunk to its end the target counts as one that something went round: a job that dies may leave a row there that is deleted.
+//!
 //! A chunk goes like this, and each step closes a trap:
 //!
 //! 1. the end of the chunk is noted as *reached*, durably, before anything of it is written: after a kill the next run knows where an unfinished
@@ -139,6 +141,9 @@ impl Engine {
         });
         let mut walk = Walk::new(&checkpoint);
         let mut record = Record::new(Arc::clone(&self.ledger), direction, checkpoint);
+        if role == Role::FromPrimary {
+            self.ledger.copying(map, direction).await?;
+        }
         let outcome = copy_all(&run, &mut walk, &mut record).await;
         record.save(map).await?;
         if let Some(refused) = outcome? {

@@ -183,7 +183,15 @@ pub trait Ledger: Send + Sync + 'static {
         at: &'a Checkpoint,
     ) -> BoxFuture<'a, LedgerResult>;
 
-    /// The whole table is copied: forgets the checkpoint; durable when it resolves.
+    /// A backfill from the primary begins: until it has ended, or a verify went over the table, the target is in doubt, as a chunk that does not get
+    /// to its end may leave a row that was deleted meanwhile (trap 8); durable when it resolves.
+    fn copying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult>;
+
+    /// The whole table is copied: forgets the checkpoint, and the doubt; durable when it resolves.
     fn backfilled<'a>(
         &'a self,
         table: &'a TableMap,

@@ -17,6 +17,8 @@ pub struct Faults {
     pub copies_without_key_lock: bool,
     /// Trap 8: after a crash the backfill goes on as if nothing of the unfinished chunk had been written.
     pub no_sweep_after_crash: bool,
+    /// Trap 8: the primary changes although a backfill that was killed, or failed, may have left a row behind.
+    pub forgets_unfinished_chunks: bool,
     /// Trap 11: a repair cleans a key that was marked again meanwhile.
     pub cleans_later_marks: bool,
     /// DESIGN 5: a repair reads the row without its lock.
@@ -41,8 +43,6 @@ pub struct Faults {
     pub ignores_open_intents: bool,
     /// As it stands: where the secondary writes at once, a batch that was given up may still arrive.
     pub given_up_batches_land: bool,
-    /// As it stands: the primary changes although a backfill that was killed, or failed, may have left a row behind.
-    pub forgets_unfinished_chunks: bool,
     /// As it stands: a repair that finds nothing to write takes what it sees for durable.
     pub trusts_unflushed_rows: bool,
     /// As it stands: phase 3 is effective although a statement of phase 2, whose client is gone, still runs in the primary.

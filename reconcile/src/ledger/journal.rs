@@ -12,6 +12,9 @@ use futures::future::BoxFuture;
 use super::{Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why};
 use crate::Direction;
 
+/// Why a table is in doubt for as long as a backfill over it has begun and not ended. Whatever else went round the store is not forgotten with it.
+const UNFINISHED: &str = "a backfill has begun and not ended";
+
 impl Ledger for Journal {
     fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
         self.take_dirty(toggle, limit)
@@ -140,6 +143,21 @@ impl Ledger for Journal {
         })
     }
 
+    fn copying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult> {
+        let record = record_of(table, direction);
+        blocking(self, move |journal| {
+            let doubt = |table: &mut TableState| {
+                table.verified = None;
+                table.bypassed.get_or_insert_with(|| UNFINISHED.to_owned());
+            };
+            journal.state().update_table(&record, doubt).map(drop)
+        })
+    }
+
     fn backfilled<'a>(
         &'a self,
         table: &'a TableMap,
@@ -153,6 +171,7 @@ impl Ledger for Journal {
                 table.backfilled_at_epoch = Some(at.epoch.number());
                 // What was verified before says nothing about the rows that came in since.
                 table.verified = None;
+                table.bypassed.take_if(|why| why == UNFINISHED);
             })?;
             journal.state().clear_backfill(&record)
         })

@@ -5,7 +5,7 @@ use crossfade_reconcile::Direction;
 
 use crate::{
     fake::Op,
-    world::{World, key},
+    world::{T, World, key},
 };
 
 /// Runs the job with a death at step 1, 2, 3 … until it gets through alive.
@@ -140,4 +140,38 @@ async fn repair_killed_anywhere_ends_alike_in_both_directions() {
         .await;
         assert!(steps > 4);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_08_a_complete_table_is_in_doubt_once_a_chunk_over_it_did_not_end() {
+    let world = World::new(Phase::DualRead);
+    world.fill(Side::Old, 0..3);
+    world.backfill(Direction::Forward).await.unwrap();
+    assert!(world.verify(Direction::Forward).await.unwrap().complete);
+    // Read, deleted by a client, inserted: and then there is nobody to look again.
+    let client = world.client();
+    world
+        .old
+        .after(Op::Scan, move || async move { client.delete(1).await });
+    let old = world.old.clone();
+    world
+        .new
+        .after(Op::Insert, move || async move { old.set_down(true) });
+    world.backfill(Direction::Forward).await.unwrap_err();
+    world.old.set_down(false);
+    assert!(world.new.get(&key(1)).is_some() && !world.is_dirty(1));
+    let in_doubt = || world.journal().state().table("public.t").bypassed.is_some();
+    assert!(in_doubt(), "the guards of 3 → 4 and 4 → 5 ask for this");
+    let is_complete = || world.engine().standing(T, Direction::Forward).is_complete();
+    assert!(
+        !is_complete(),
+        "the deleted row would count in the new store"
+    );
+    assert!(!world.verify(Direction::Forward).await.unwrap().complete);
+    assert!(in_doubt());
+    world.backfill(Direction::Forward).await.unwrap();
+    assert!(!in_doubt() && !is_complete());
+    assert!(world.verify(Direction::Forward).await.unwrap().complete);
+    assert!(is_complete());
+    world.assert_equal();
 }

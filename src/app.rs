@@ -210,7 +210,8 @@ impl App {
             mapping,
             &self.journal,
             &self.toggles,
-        );
+        )
+        .after(&self.engine.load());
         if let Some(front) = &self.documents {
             front.renew(&self.config.load(), engine.mapping());
         }

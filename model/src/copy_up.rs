@@ -46,7 +46,7 @@ pub struct Faults {
     pub ignores_tombstones: bool,
     /// Trap 27: it asks, and takes the key's lock afterwards.
     pub looks_before_it_locks: bool,
-    /// As it stands: a second job may be under way over the same table.
+    /// Trap 18: a second job may be under way over the same table.
     pub several_jobs: bool,
 }
 

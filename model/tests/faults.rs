@@ -183,3 +183,8 @@ fn trap_27_the_backfill_asks_for_tombstones() {
 fn trap_27_it_asks_under_the_lock_on_the_key() {
     comes_back(Rule::CopyUp, |faults| faults.looks_before_it_locks = true);
 }
+
+#[test]
+fn trap_18_one_job_at_a_time_over_a_table() {
+    comes_back(Rule::Refuse, |faults| faults.several_jobs = true);
+}

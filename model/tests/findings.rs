@@ -2,7 +2,6 @@
 //! the cure, the test is one of a seeded fault like the others.
 
 use crossfade_model::{
-    copy_up::{self, CopyUp, Rule},
     is_needed,
     protocol::{Bounds, Copies, Faults, Kind, Protocol},
 };
@@ -92,22 +91,4 @@ fn trap_43_a_statement_of_phase_2_whose_client_is_gone() {
         ..Bounds::default()
     };
     is_found(bounds, |faults| faults.forgets_the_abandoned = true);
-}
-
-/// Phases 5 to 7, two backfills over one table (the one that phase 7 starts and one that an operator asks for, say). The first ends, a verify makes the table complete, a client
-/// deletes a row, and the second inserts what it had read before.
-///
-/// Cure: one forward job at a time over a table that is not complete.
-#[test]
-fn trap_18_one_job_at_a_time_over_a_table() {
-    let model = |several_jobs| CopyUp {
-        rule: Rule::Refuse,
-        writes: 2,
-        crashes: 1,
-        faults: copy_up::Faults {
-            several_jobs,
-            ..copy_up::Faults::default()
-        },
-    };
-    is_needed(model(false), model(true));
 }

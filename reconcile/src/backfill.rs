@@ -35,6 +35,7 @@ use crate::{
     ledger::Checkpoint,
     pace::Pace,
     progress::{Meter, OnProgress},
+    turns::Turn,
 };
 use chunk::{Copied, Refused};
 use record::Record;
@@ -69,6 +70,8 @@ struct Run {
     repaired: AtomicU64,
     left_dirty: AtomicU64,
     refused: AtomicU64,
+    /// Kept until the last worker has gone.
+    _turn: Turn,
 }
 
 impl Run {
@@ -87,7 +90,7 @@ impl Run {
 
 impl Engine {
     /// Copies the rows of `table` that the target of `direction` does not have. Goes on where an earlier run ended; running it again on a
-    /// copied table reads everything once and copies nothing.
+    /// copied table reads everything once and copies nothing. Waits while another backfill or verify is at the table.
     ///
     /// May be dropped at any point, or killed: what the checkpoint covers is done, and the next run looks again at the rest.
     ///
@@ -100,6 +103,7 @@ impl Engine {
         on_progress: OnProgress,
     ) -> Result<BackfillReport, Error> {
         let map = self.map(table);
+        let turn = self.turns.take(map).await;
         let published = self.published(map).await?;
         let role = direction.role(published.phase)?;
         let job = Job::bind(
@@ -138,6 +142,7 @@ impl Engine {
             repaired: AtomicU64::new(0),
             left_dirty: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            _turn: turn,
         });
         let mut walk = Walk::new(&checkpoint);
         let mut record = Record::new(Arc::clone(&self.ledger), direction, checkpoint);

@@ -12,6 +12,7 @@ use crate::{
     gates::Gates,
     ledger::{Dirty, Ledger},
     settle::Settling,
+    turns::Turns,
 };
 
 /// Both stores.
@@ -83,7 +84,8 @@ impl From<&ReconcileSettings> for Settings {
     }
 }
 
-/// The reconciler over one mapping. Clones share everything; a changed mapping needs a new engine.
+/// The reconciler over one mapping. Clones share everything; a changed mapping needs a new engine
+/// ([`Engine::after`]).
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) stores: Stores,
@@ -92,6 +94,7 @@ pub struct Engine {
     pub(crate) gates: Arc<dyn Gates>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) settling: Settling,
+    pub(crate) turns: Turns,
 }
 
 impl Engine {
@@ -110,6 +113,16 @@ impl Engine {
             gates,
             settings: Arc::new(settings),
             settling: Settling::default(),
+            turns: Turns::default(),
+        }
+    }
+
+    /// The same engine in the place of an earlier one: it waits for jobs of that one that are at work still.
+    #[must_use]
+    pub fn after(self, earlier: &Engine) -> Engine {
+        Engine {
+            turns: earlier.turns.clone(),
+            ..self
         }
     }
 

@@ -17,6 +17,7 @@ mod progress;
 mod repair;
 mod repairer;
 mod settle;
+mod turns;
 mod verify;
 
 pub use backfill::BackfillReport;

@@ -19,6 +19,7 @@ use crate::{
     error::During as _,
     job::Job,
     progress::{Meter, OnProgress},
+    turns::Turn,
 };
 pub(crate) use judge::Scope;
 pub use judge::{Difference, Values};
@@ -81,6 +82,8 @@ struct Run {
     options: VerifyOptions,
     meter: Meter,
     found: Found,
+    /// Kept until the last worker has gone.
+    _turn: Turn,
 }
 
 /// What was found so far.
@@ -99,7 +102,7 @@ impl Run {
 
 impl Engine {
     /// Compares `table` on both sides and records what it found. Beside live writes: a differing row is read again, with growing pauses, and is a
-    /// difference only when neither side moves and the journal knows of nothing under way.
+    /// difference only when neither side moves and the journal knows of nothing under way. Waits while another verify or a backfill is at the table.
     ///
     /// May be dropped at any point; nothing is recorded then.
     ///
@@ -113,6 +116,7 @@ impl Engine {
         on_progress: OnProgress,
     ) -> Result<VerifyReport, Error> {
         let map = self.map(table);
+        let turn = self.turns.take(map).await;
         let published = self.published(map).await?;
         // Trap 18: only a complete table tells a row that is not copied yet from one that is deleted.
         let complete = self.ledger.standing(map, Direction::Forward).is_complete();
@@ -137,6 +141,7 @@ impl Engine {
             options,
             meter,
             found: Found::default(),
+            _turn: turn,
         });
         compare_all(&run).await?;
         let pending = run.again().await?;

@@ -1,11 +1,11 @@
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use crossfade_phase::{Phase, Side};
-use crossfade_reconcile::{Direction, Error, NotNow};
+use crossfade_reconcile::{Direction, Error, NotNow, VerifyOptions};
 
 use crate::{
     fake::Op,
-    world::{World, key, row},
+    world::{T, World, key, row},
 };
 
 #[tokio::test(start_paused = true)]
@@ -283,4 +283,36 @@ async fn directions_that_would_harm_are_refused_with_the_phase() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_18_one_job_at_a_time_over_a_table() {
+    let world = World::new(Phase::Backfill);
+    world.fill(Side::Old, 0..3);
+    let (engine, progress, new) = (
+        world.engine().clone(),
+        world.on_progress(),
+        world.new.clone(),
+    );
+    let (said, complete) = tokio::sync::oneshot::channel();
+    world.old.after(Op::Scan, move || async move {
+        tokio::spawn(async move {
+            engine
+                .backfill(T, Direction::Forward, progress.clone())
+                .await
+                .unwrap();
+            let options = VerifyOptions::default();
+            let report = engine
+                .verify(T, Direction::Forward, options, progress)
+                .await;
+            // A client's delete: over a complete table it leaves no tombstone.
+            new.remove(&key(1));
+            said.send(report.unwrap().complete).unwrap();
+        });
+        // Long enough for all of that, were it let in.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    });
+    world.backfill(Direction::Forward).await.unwrap();
+    assert!(complete.await.unwrap());
+    assert_eq!(world.new.get(&key(1)), None, "a deleted row is back");
 }

@@ -3,7 +3,8 @@
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// In lower case.
-pub(crate) fn hex(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> Vec<u8> {
     bytes
         .iter()
         .flat_map(|byte| {
@@ -16,7 +17,8 @@ pub(crate) fn hex(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// `None` when it is something else than pairs of digits.
-pub(crate) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let (pairs, []) = digits.as_chunks::<2>() else {
         return None;
     };

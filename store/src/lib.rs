@@ -2,7 +2,7 @@
 
 mod calendar;
 mod error;
-mod hex;
+pub mod hex;
 mod mapping;
 pub mod mongo;
 mod order;

@@ -1,5 +1,7 @@
 //! The tables as SQL sees them: the old store's catalog, and where each column is in its documents.
 
+use std::sync::Arc;
+
 use crossfade_store::{
     Mapping, TableMap,
     mongo::{Documents, MongoStore},
@@ -10,7 +12,7 @@ use crossfade_values::{Enum, Type, Types};
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) tables: Vec<Table>,
-    pub(crate) types: Types,
+    pub(crate) types: Arc<Types>,
     /// Text without a collation of its own sorts by its bytes.
     pub(crate) by_bytes: bool,
 }
@@ -77,7 +79,7 @@ impl Catalog {
         }
         Catalog {
             tables,
-            types,
+            types: Arc::new(types),
             by_bytes,
         }
     }

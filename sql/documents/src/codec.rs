@@ -1,33 +1,16 @@
 //! Values as they stand in documents, and back.
 
-use std::{
-    collections::BTreeMap,
-    sync::{LazyLock, Mutex},
-};
+use std::sync::LazyLock;
 
-use crossfade_store::mongo::Kind;
+use crossfade_store::{
+    hex::{hex, unhex},
+    mongo::Kind,
+};
 use crossfade_values::{Error, Result, Session, Type, Types, Value, format, oid};
 use mongodb::bson::{Binary, Bson, RawBsonRef, spec::BinarySubtype};
 
 /// What canonical text is written by: no setting of a client's.
-static CANONICAL: LazyLock<Session> = LazyLock::new(|| Session {
-    time_zone: "UTC".to_owned(),
-    date_style: "ISO, MDY".to_owned(),
-    interval_style: "postgres".to_owned(),
-    extra_float_digits: 1,
-    bytea_escape: false,
-    transaction_start: 0,
-    statement_start: 0,
-    user: String::new(),
-    login: String::new(),
-    database: String::new(),
-    schemas: Vec::new(),
-    server_version: String::new(),
-    server_version_num: 0,
-    process_id: 0,
-    settings: BTreeMap::new(),
-    changes: Mutex::default(),
-});
+static CANONICAL: LazyLock<Session> = LazyLock::new(Session::default);
 
 /// The value in a document.
 ///
@@ -53,9 +36,8 @@ pub(crate) fn to_bson(kind: &Kind, ty: Type, value: &Value, types: &Types) -> Re
         (kind, value) => {
             let mut text = Vec::new();
             if kind.travels_in_binary() {
-                let mut bytes = Vec::new();
-                format::send(ty.oid, value, types, &mut bytes)?;
-                hex(&bytes, &mut text);
+                format::send(ty.oid, value, types, &mut text)?;
+                text = hex(&text);
             } else {
                 format::print(ty.oid, value, types, &CANONICAL, &mut text);
             }
@@ -148,27 +130,4 @@ fn with_mask(text: &str) -> String {
 fn without_mask(text: &str) -> &str {
     let mask = if text.contains(':') { "/128" } else { "/32" };
     text.strip_suffix(mask).unwrap_or(text)
-}
-
-fn hex(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
-}
-
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, []) = digits.as_chunks::<2>() else {
-        return None;
-    };
-    let nibble = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    pairs
-        .iter()
-        .map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?))
-        .collect()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossfade_sql_wire::{
-    Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings,
+    Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings, milliseconds,
 };
 use crossfade_store::{Mapping, mongo::MongoStore};
 use crossfade_values::{Error, Oid, Result, Session, Types, Value};
@@ -74,7 +74,7 @@ pub struct SharedDocuments(pub Arc<Documents>);
 
 impl Engine for SharedDocuments {
     fn types(&self) -> Arc<Types> {
-        Arc::new(self.0.catalog.load().types.clone())
+        self.0.catalog.load().types.clone()
     }
 
     fn session(&self) -> Box<dyn EngineSession> {
@@ -299,22 +299,12 @@ fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
     }
 }
 
-/// `lock_timeout`, as SHOW gives it: a number of milliseconds, or of the unit behind it.
+/// `lock_timeout`; 0 is none.
 fn lock_timeout(session: &Session) -> Option<Duration> {
-    let text = session.settings.get("lock_timeout")?;
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let unit_ms = match text[digits..].trim() {
-        "" | "ms" => 1,
-        "s" => 1000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    (number > 0).then(|| Duration::from_millis(number.saturating_mul(unit_ms)))
+    let shown = session.settings.get("lock_timeout")?;
+    Some(milliseconds(shown))
+        .filter(|ms| *ms > 0)
+        .map(Duration::from_millis)
 }
 
 /// An INSERT of one row, which is one document.

@@ -126,6 +126,50 @@ impl Typed {
     }
 }
 
+/// Visits what is right below an expression, by `iter` or `iter_mut`; what is visited of a sub-query differs.
+macro_rules! each_child {
+    ($expr:expr, $visit:ident, $iter:ident, $sub:pat => $of_sub:block) => {
+        match $expr {
+            Expr::Const(_)
+            | Expr::Param(_)
+            | Expr::Column(_)
+            | Expr::Outer(..)
+            | Expr::NextVal(_)
+            | Expr::CurrVal(_)
+            | Expr::Agg(_) => {}
+            Expr::Call(_, items)
+            | Expr::And(items)
+            | Expr::Or(items)
+            | Expr::Coalesce(items)
+            | Expr::Extreme { items, .. }
+            | Expr::Array { items, .. } => items.$iter().for_each($visit),
+            Expr::Cast(inner, ..)
+            | Expr::Not(inner)
+            | Expr::IsNull(inner)
+            | Expr::IsBool(inner, _) => $visit(inner),
+            Expr::Distinct(_, pair) => pair.$iter().for_each($visit),
+            Expr::NullIf(_, all) => all.$iter().for_each($visit),
+            Expr::Case(whens, rest) => {
+                for (when, then) in whens {
+                    $visit(when);
+                    $visit(then);
+                }
+                $visit(rest);
+            }
+            Expr::Row(items) => items.$iter().for_each(|(_, item)| $visit(item)),
+            Expr::AnyAll { left, array, .. } => {
+                $visit(left);
+                $visit(array);
+            }
+            Expr::Element(array, indexes) => {
+                $visit(array);
+                indexes.$iter().for_each($visit);
+            }
+            $sub => $of_sub,
+        }
+    };
+}
+
 impl Expr {
     pub(crate) fn null() -> Expr {
         Expr::Const(Value::Null)
@@ -133,94 +177,16 @@ impl Expr {
 
     /// Every expression right below this one.
     pub(crate) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
-        match self {
-            Expr::Const(_)
-            | Expr::Param(_)
-            | Expr::Column(_)
-            | Expr::Outer(..)
-            | Expr::NextVal(_)
-            | Expr::CurrVal(_)
-            | Expr::Agg(_) => {}
-            Expr::Call(_, items)
-            | Expr::And(items)
-            | Expr::Or(items)
-            | Expr::Coalesce(items)
-            | Expr::Extreme { items, .. }
-            | Expr::Array { items, .. } => items.iter().for_each(visit),
-            Expr::Cast(inner, ..)
-            | Expr::Not(inner)
-            | Expr::IsNull(inner)
-            | Expr::IsBool(inner, _) => {
-                visit(inner);
+        each_child!(self, visit, iter, Expr::Sub(sub) => {
+            if let SubKind::AnyAll { left, .. } = &sub.kind {
+                left.iter().for_each(visit);
             }
-            Expr::Distinct(_, pair) => pair.iter().for_each(visit),
-            Expr::NullIf(_, all) => all.iter().for_each(visit),
-            Expr::Case(whens, rest) => {
-                for (when, then) in whens {
-                    visit(when);
-                    visit(then);
-                }
-                visit(rest);
-            }
-            Expr::Row(items) => items.iter().for_each(|(_, item)| visit(item)),
-            Expr::AnyAll { left, array, .. } => {
-                visit(left);
-                visit(array);
-            }
-            Expr::Element(array, indexes) => {
-                visit(array);
-                indexes.iter().for_each(visit);
-            }
-            Expr::Sub(sub) => {
-                if let SubKind::AnyAll { left, .. } = &sub.kind {
-                    left.iter().for_each(visit);
-                }
-            }
-        }
+        });
     }
 
     /// As [`Expr::each`], to change them. Sub-queries are left alone: they have rows of their own.
     pub(crate) fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
-        match self {
-            Expr::Const(_)
-            | Expr::Param(_)
-            | Expr::Column(_)
-            | Expr::Outer(..)
-            | Expr::NextVal(_)
-            | Expr::CurrVal(_)
-            | Expr::Sub(_)
-            | Expr::Agg(_) => {}
-            Expr::Call(_, items)
-            | Expr::And(items)
-            | Expr::Or(items)
-            | Expr::Coalesce(items)
-            | Expr::Extreme { items, .. }
-            | Expr::Array { items, .. } => items.iter_mut().for_each(visit),
-            Expr::Cast(inner, ..)
-            | Expr::Not(inner)
-            | Expr::IsNull(inner)
-            | Expr::IsBool(inner, _) => {
-                visit(inner);
-            }
-            Expr::Distinct(_, pair) => pair.iter_mut().for_each(visit),
-            Expr::NullIf(_, all) => all.iter_mut().for_each(visit),
-            Expr::Case(whens, rest) => {
-                for (when, then) in whens {
-                    visit(when);
-                    visit(then);
-                }
-                visit(rest);
-            }
-            Expr::Row(items) => items.iter_mut().for_each(|(_, item)| visit(item)),
-            Expr::AnyAll { left, array, .. } => {
-                visit(left);
-                visit(array);
-            }
-            Expr::Element(array, indexes) => {
-                visit(array);
-                indexes.iter_mut().for_each(visit);
-            }
-        }
+        each_child!(self, visit, iter_mut, Expr::Sub(_) => {});
     }
 
     /// Visits the expression and everything below it, within its own query.

@@ -23,4 +23,5 @@ mod users;
 
 pub use engine::{Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings};
 pub use server::{Config, Server};
+pub use settings::milliseconds;
 pub use users::{BadVerifier, Users};

@@ -268,7 +268,7 @@ pub(crate) fn is_list(name: &str) -> bool {
 }
 
 /// A time in milliseconds as a setting shows it.
-pub(crate) fn milliseconds(shown: &str) -> u64 {
+pub fn milliseconds(shown: &str) -> u64 {
     let digits = shown
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(shown.len());

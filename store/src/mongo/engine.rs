@@ -184,14 +184,6 @@ impl MongoStore {
             .map_err(|error| self.conn.error(&error))?;
         Ok(moved.and_then(|counter| counter.get_i64(VALUE).ok()))
     }
-
-    /// Makes a collection, unless it is there: created within transactions, only one of them could commit.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn ensure(&self, collection: &str) -> StoreResult<()> {
-        self.conn.ensure(collection).await
-    }
 }
 
 impl Documents {

@@ -91,6 +91,21 @@ pub(crate) struct Sub {
     pub(crate) kind: SubKind,
 }
 
+impl Sub {
+    /// Whether it, or what it is compared with, looks at rows outside of it.
+    pub(crate) fn looks_outward(&self) -> bool {
+        let compared: &[Expr] = match &self.kind {
+            SubKind::AnyAll { left, .. } => left,
+            SubKind::Exists | SubKind::Scalar | SubKind::Array(_) => &[],
+        };
+        let mut columns = false;
+        for left in compared {
+            left.columns(&mut |_| columns = true);
+        }
+        self.correlated || columns || compared.iter().any(Expr::looks_outward)
+    }
+}
+
 /// What is asked of a sub-query's rows.
 #[derive(Debug)]
 pub(crate) enum SubKind {

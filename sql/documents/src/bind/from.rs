@@ -301,6 +301,14 @@ impl Binder<'_> {
         let mut lateral = false;
         for arg in &args {
             arg.columns(&mut |_| lateral = true);
+            // Its rows further out would have to move out as well.
+            let mut subs = Vec::new();
+            arg.subs(&mut subs);
+            if subs.iter().any(|sub| sub.looks_outward()) {
+                return Err(Error::unsupported(
+                    "a sub-query over other rows as an argument of a function in FROM",
+                ));
+            }
         }
         // What its arguments look at is the row so far, which to a source in FROM is one query further out.
         let args = args.into_iter().map(|arg| outward(arg, 1)).collect();

@@ -46,3 +46,5 @@ SELECT (SELECT sum(p.id)) FROM people p;
 SELECT id FROM people p WHERE id = (SELECT count(p.id));
 SELECT id, (WITH t AS (SELECT p.id AS x) SELECT x FROM t) FROM people p;
 SELECT id, (SELECT a.id FROM accounts a ORDER BY a.id LIMIT p.id) FROM people p;
+SELECT p.id, g FROM people p, generate_series(1, (SELECT max(a.id) FROM accounts a WHERE a.id = p.id)) g;
+SELECT p.id, (SELECT count(*) FROM generate_series(1, (SELECT a.id FROM accounts a WHERE a.id = p.id)) g) FROM people p;

@@ -5,12 +5,19 @@ mod coerce;
 mod dml;
 mod expr;
 mod figure;
+mod find;
 mod from;
+mod function;
 mod group;
+mod join;
+mod locking;
+mod offer;
 mod operator;
 mod select;
 mod sort;
 mod subquery;
+mod values;
+mod with;
 
 use std::sync::Arc;
 

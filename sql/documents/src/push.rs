@@ -2,16 +2,22 @@
 //!
 //! A filter may let more through than the condition, never less: whatever it is not exact about is looked at again, row by row.
 
+mod bounds;
+mod sort;
+
 use crossfade_store::mongo::Kind;
 use crossfade_values::{Oid, Result, Type, Value, cast::Context, oid};
 use mongodb::bson::{Bson, Document, doc};
+
+use bounds::{bounds_of, range_of};
+pub(crate) use sort::Sort;
 
 use crate::{
     catalog::{Catalog, Table},
     codec,
     eval::Env,
     expr::{Expr, SubKind},
-    plan::{Order, Scan},
+    plan::Scan,
 };
 
 /// A filter of one collection.
@@ -468,214 +474,6 @@ impl Pusher<'_> {
             _ => None,
         })
     }
-
-    /// An order by the parts of a composite key is that of `_id`, whose index gives it; parts that are bound to one value may be left out.
-    fn key_sort(&self, scan: &Scan, order: &[Order], targets: &[Expr]) -> Option<Sort> {
-        let key = &self.table.documents.key;
-        let descending = order.first()?.descending;
-        let mut left = order.iter().peekable();
-        for &column in key {
-            let wanted = left.peek().is_some_and(|part| {
-                targets
-                    .get(part.target)
-                    .and_then(|target| self.column(target))
-                    == Some(column)
-                    && part.descending == descending
-            });
-            if wanted && self.sorts_in_keys(column) {
-                left.next();
-            } else if !self.is_bound(scan, column) {
-                break;
-            }
-        }
-        if key.len() < 2 || left.next().is_some() {
-            return None;
-        }
-        let direction = if descending { -1 } else { 1 };
-        Some(Sort {
-            keys: doc! { "_id": direction },
-            computed: Document::new(),
-        })
-    }
-
-    /// Types of which every value sorts in `_id` as it does in PostgreSQL.
-    fn sorts_in_keys(&self, column: usize) -> bool {
-        match self.kind(column) {
-            Kind::Bool
-            | Kind::Int2
-            | Kind::Int4
-            | Kind::Int8
-            | Kind::Uuid
-            | Kind::Date
-            | Kind::Time
-            | Kind::Timestamp => true,
-            Kind::Text => {
-                let ty = self.table.columns[column].base.oid;
-                matches!(ty, oid::TEXT | oid::VARCHAR | oid::BPCHAR)
-            }
-            _ => false,
-        }
-    }
-
-    fn is_bound(&self, scan: &Scan, column: usize) -> bool {
-        scan.filters.iter().any(|filter| match filter {
-            Expr::Call(callable, args) if callable.name == "=" => match &args[..] {
-                [left, right] => {
-                    (self.column(left) == Some(column) && is_value(right))
-                        || (self.column(right) == Some(column) && is_value(left))
-                }
-                _ => false,
-            },
-            _ => false,
-        })
-    }
-
-    /// The order as MongoDB sorts by it, with fields that have to be computed first; `None` where it cannot.
-    pub(crate) fn sort(&self, scan: &Scan, order: &[Order], targets: &[Expr]) -> Option<Sort> {
-        if let Some(sort) = self.key_sort(scan, order, targets) {
-            return Some(sort);
-        }
-        let mut sort = Sort::default();
-        for (index, part) in order.iter().enumerate() {
-            let Expr::Column(slot) = targets.get(part.target)? else {
-                return None;
-            };
-            let column = self.column(&Expr::Column(*slot))?;
-            let sorts = match self.kind(column) {
-                Kind::Bool
-                | Kind::Int2
-                | Kind::Int4
-                | Kind::Int8
-                | Kind::Uuid
-                | Kind::Date
-                | Kind::Timestamp
-                | Kind::Time => true,
-                Kind::Numeric | Kind::Float4 | Kind::Float8 => true,
-                Kind::Text => {
-                    !self.is_enum(column)
-                        && matches!(part.ty, oid::TEXT | oid::VARCHAR | oid::BPCHAR)
-                }
-                _ => false,
-            };
-            if !sorts {
-                return None;
-            }
-            let direction = if part.descending { -1 } else { 1 };
-            let path = self.path(column);
-            let nullable = !self.table.columns[column].not_null;
-            let has_nan = matches!(
-                self.kind(column),
-                Kind::Numeric | Kind::Float4 | Kind::Float8
-            );
-            // MongoDB has null below everything, and NaN below all numbers.
-            let null_wrong = nullable && part.nulls_first == part.descending;
-            // And -infinity, its MinKey, below null.
-            let infinite = nullable && matches!(self.kind(column), Kind::Date | Kind::Timestamp);
-            if null_wrong || has_nan || infinite {
-                let name = format!("crossfade_rank{index}");
-                let nulls = if part.nulls_first == part.descending {
-                    2
-                } else {
-                    -1
-                };
-                let field = format!("${path}");
-                sort.computed.insert(
-                    &name,
-                    doc! { "$switch": { "branches": [
-                        { "case": { "$eq": [{ "$ifNull": [&field, Bson::Null] }, Bson::Null] }, "then": nulls },
-                        { "case": { "$eq": [&field, f64::NAN] }, "then": 1 },
-                    ], "default": 0 } },
-                );
-                sort.keys.insert(name, direction);
-            }
-            sort.keys.insert(path, direction);
-        }
-        Some(sort)
-    }
-}
-
-/// The end of a range, and whether it is outside.
-type End<'d> = Option<(&'d Bson, bool)>;
-/// The least and the greatest value that conditions leave to a path.
-type Bounds<'d> = (End<'d>, End<'d>);
-
-fn bounds_of<'d>(parts: &'d [Document], path: &str) -> Bounds<'d> {
-    narrowest(parts.iter().map(|part| bounds(part, path)))
-}
-
-/// Of conditions that all hold, any one's end will do.
-fn narrowest<'d>(each: impl Iterator<Item = Bounds<'d>>) -> Bounds<'d> {
-    each.fold((None, None), |(low, high), (lower, higher)| {
-        (low.or(lower), high.or(higher))
-    })
-}
-
-/// Of conditions of which one holds, the end that all of them have.
-fn common<'d>(one: End<'d>, other: End<'d>) -> End<'d> {
-    let ((value, outside), (same, also)) = (one?, other?);
-    (value == same).then_some((value, outside && also))
-}
-
-fn bounds<'d>(part: &'d Document, path: &str) -> Bounds<'d> {
-    let Some((name, value)) = part.iter().next().filter(|_| part.len() == 1) else {
-        return (None, None);
-    };
-    let inner = || {
-        let items = value.as_array().into_iter().flatten();
-        items
-            .filter_map(Bson::as_document)
-            .map(|item| bounds(item, path))
-    };
-    let widest =
-        |one: Bounds<'d>, other: Bounds<'d>| (common(one.0, other.0), common(one.1, other.1));
-    match (name.as_str(), value) {
-        ("$and", _) => narrowest(inner()),
-        ("$or", _) => inner().reduce(widest).unwrap_or_default(),
-        (name, Bson::Document(ops)) if name == path => {
-            let end = |within: &str, outside: &str| {
-                let within = ops.get(within).map(|value| (value, false));
-                within.or_else(|| ops.get(outside).map(|value| (value, true)))
-            };
-            (end("$gte", "$gt"), end("$lte", "$lt"))
-        }
-        (name, value) if name == path => (Some((value, false)), Some((value, false))),
-        _ => (None, None),
-    }
-}
-
-/// Every key that begins with what is known and goes on within the bounds; `more`: there are parts behind. A document that ends early sorts before those
-/// that go on, and one that goes on with MaxKey behind them.
-fn range_of(known: Document, name: &str, (low, high): Bounds<'_>, more: bool) -> Option<Document> {
-    const BEHIND: &str = "\u{10ffff}";
-    let mut range = Document::new();
-    let begins = !known.is_empty();
-    if begins || low.is_some() {
-        let mut first = known.clone();
-        if let Some((low, outside)) = low {
-            first.insert(name, low.clone());
-            if outside && more {
-                first.insert(BEHIND, Bson::MaxKey);
-            }
-        }
-        range.insert("$gte", first);
-    }
-    if begins || high.is_some() {
-        let mut last = known;
-        last.insert(name, high.map_or(Bson::MaxKey, |(high, _)| high.clone()));
-        if more && high.is_some_and(|(_, outside)| !outside) {
-            last.insert(BEHIND, Bson::MaxKey);
-        }
-        range.insert("$lte", last);
-    }
-    (!range.is_empty()).then(|| doc! { "_id": range })
-}
-
-/// How MongoDB is to sort.
-#[derive(Debug, Default)]
-pub(crate) struct Sort {
-    pub(crate) keys: Document,
-    /// Fields to be computed before.
-    pub(crate) computed: Document,
 }
 
 /// Most values of a sub-query that are sent along.

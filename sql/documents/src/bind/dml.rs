@@ -283,7 +283,7 @@ impl Binder<'_> {
                 check_count(columns, cols, width, &places)?;
             } else if row.items.len() != width {
                 let row = self.exprs(&row.items)?;
-                return Err(super::select::uneven(&row));
+                return Err(super::values::uneven(&row));
             }
             let mut values = Vec::with_capacity(width);
             for (node, &column) in row.items.iter().zip(columns) {

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crossfade_values::{Error, Result, Type, cast, oid, resolve};
+use crossfade_values::{Error, Result, Type};
 use pg_query::{
     Node, NodeEnum,
-    protobuf::{
-        LockClauseStrength, LockWaitPolicy, LockingClause, ResTarget, SelectStmt,
-        SetOperation as Grammar, WithClause,
-    },
+    protobuf::{ResTarget, SelectStmt, SetOperation as Grammar},
 };
 
-use super::{Binder, Cte, Output, boxed, figure, from, inner, names, place, shared, sort::Target};
+use super::{
+    Binder, Output, boxed, figure, inner, locking, names, offer, place, shared, sort::Target,
+};
 use crate::{
     expr::{Expr, Typed},
-    plan::{
-        Distinct, From, Group, Locking, Order, Query, Select, SetKind, SetOperation, Values, Wait,
-    },
+    plan::{Distinct, From, Group, Order, Query, Select},
 };
 
 impl Binder<'_> {
@@ -29,71 +26,6 @@ impl Binder<'_> {
         }
         let understood = self.bare_query(select, wanted);
         self.ctes.truncate(known);
-        understood
-    }
-
-    pub(super) fn with(&mut self, with: &WithClause) -> Result<()> {
-        if with.recursive {
-            return Err(Error::unsupported("WITH RECURSIVE").at(place(with.location)));
-        }
-        for (index, cte) in with.ctes.iter().enumerate() {
-            let NodeEnum::CommonTableExpr(cte) = inner(cte)? else {
-                return Err(Error::unsupported("this form of WITH"));
-            };
-            let NodeEnum::SelectStmt(select) = boxed(&cte.ctequery)? else {
-                return Err(
-                    Error::unsupported("a statement that writes in WITH").at(place(cte.location))
-                );
-            };
-            let at = place(cte.location);
-            let known = with.ctes[..index]
-                .iter()
-                .any(|other| cte_name(other) == Some(&cte.ctename));
-            if known {
-                let told = format!(
-                    "WITH query name \"{}\" specified more than once",
-                    cte.ctename
-                );
-                return Err(Error::new("42712", told).at(at));
-            }
-            let (query, mut outputs) = self.cte(select).map_err(|error| {
-                let later = with.ctes[index..].iter().filter_map(cte_name);
-                forward(error, later)
-            })?;
-            let renamed = names(&cte.aliascolnames);
-            if renamed.len() > outputs.len() {
-                let told = format!(
-                    "WITH query \"{}\" has {} columns available but {} columns specified",
-                    cte.ctename,
-                    outputs.len(),
-                    renamed.len()
-                );
-                return Err(Error::new("42P10", told).at(at));
-            }
-            for (output, name) in outputs.iter_mut().zip(renamed) {
-                output.name = name.to_owned();
-            }
-            let id = self.next_id();
-            self.ctes.push(Cte {
-                id,
-                name: cte.ctename.clone(),
-                query,
-                outputs,
-            });
-        }
-        Ok(())
-    }
-
-    /// It is run once, so it sees no row around it.
-    fn cte(&mut self, select: &SelectStmt) -> Result<(Query, Vec<Output>)> {
-        let scopes = std::mem::take(&mut self.scopes);
-        let understood = self.query(select);
-        self.scopes = scopes;
-        if understood.is_err() && self.query(select).is_ok() {
-            return Err(Error::unsupported(
-                "a WITH query that looks at rows around it",
-            ));
-        }
         understood
     }
 
@@ -176,7 +108,7 @@ impl Binder<'_> {
                     "0A000",
                     format!(
                         "{} is not allowed with {what}",
-                        strength(&select.locking_clause)
+                        locking::strength(&select.locking_clause)
                     ),
                 ));
             }
@@ -217,10 +149,10 @@ impl Binder<'_> {
         let understood = understood?;
         let condition = self.condition(understood, "WHERE")?;
         let mut conditions = Vec::new();
-        from::split(condition, &mut conditions);
+        offer::split(condition, &mut conditions);
         Ok(conditions
             .into_iter()
-            .filter_map(|condition| from::offer(from, condition))
+            .filter_map(|condition| offer::offer(from, condition))
             .collect())
     }
 
@@ -244,7 +176,7 @@ impl Binder<'_> {
         }
         lateral_slots(&select.from, &mut slots);
         let catalog = self.catalog;
-        from::need(&mut select.from, &slots, &|table| {
+        offer::need(&mut select.from, &slots, &|table| {
             catalog.tables[table].columns.len()
         });
     }
@@ -420,180 +352,6 @@ impl Binder<'_> {
         }
         Ok(())
     }
-
-    fn locking(&mut self, clauses: &[Node], from: &mut From) -> Result<Option<Locking>> {
-        let mut made: Option<Locking> = None;
-        for clause in clauses {
-            let NodeEnum::LockingClause(clause) = inner(clause)? else {
-                return Err(Error::unsupported("this form of FOR UPDATE"));
-            };
-            let bases = self.locked(clause)?;
-            mark_whole(from, &bases);
-            let wait = match clause.wait_policy() {
-                LockWaitPolicy::LockWaitSkip => Wait::Skip,
-                LockWaitPolicy::LockWaitError => Wait::Fail,
-                _ => Wait::Block,
-            };
-            match &mut made {
-                None => made = Some(Locking { bases, wait }),
-                Some(known) if known.wait == wait => known.bases.extend(bases),
-                Some(_) => return Err(Error::unsupported("FOR UPDATE with two ways to wait")),
-            }
-        }
-        Ok(made)
-    }
-
-    fn locked(&mut self, clause: &LockingClause) -> Result<Vec<usize>> {
-        let relations = self.frame().relations.clone();
-        let mapped = relations.iter().filter(|relation| relation.table.is_some());
-        if clause.locked_rels.is_empty() {
-            return Ok(mapped.map(|relation| relation.base).collect());
-        }
-        let mut bases = Vec::new();
-        for node in &clause.locked_rels {
-            let NodeEnum::RangeVar(range) = inner(node)? else {
-                continue;
-            };
-            let found = relations
-                .iter()
-                .find(|relation| relation.name == range.relname);
-            match found {
-                Some(relation) if relation.table.is_some() => bases.push(relation.base),
-                Some(_) => {
-                    return Err(Error::unsupported("FOR UPDATE of anything but a table")
-                        .at(place(range.location)));
-                }
-                None => {
-                    let word = strength_of(clause);
-                    return Err(Error::new(
-                        "42P01",
-                        format!(
-                            "relation \"{}\" in {word} clause not found in FROM clause",
-                            range.relname
-                        ),
-                    )
-                    .at(place(range.location)));
-                }
-            }
-        }
-        Ok(bases)
-    }
-
-    pub(super) fn values(&mut self, select: &SelectStmt) -> Result<(Query, Vec<Output>)> {
-        self.push_frame();
-        self.frame().clause = "VALUES";
-        let understood = self.value_rows(select);
-        self.pop_frame();
-        let (rows, outputs) = understood?;
-        let order = self.order_outputs(&select.sort_clause, &outputs, &[])?;
-        let tail = self.tail(select, order)?;
-        Ok((Query::Values(shared(Values { rows, tail })), outputs))
-    }
-
-    fn value_rows(&mut self, select: &SelectStmt) -> Result<(Vec<Vec<Expr>>, Vec<Output>)> {
-        let mut columns: Vec<Vec<Typed>> = Vec::new();
-        for row in &select.values_lists {
-            let NodeEnum::List(row) = inner(row)? else {
-                return Err(Error::unsupported("this form of VALUES"));
-            };
-            let row = self.exprs(&row.items)?;
-            if columns.is_empty() {
-                columns = vec![Vec::new(); row.len()];
-            }
-            if row.len() != columns.len() {
-                return Err(uneven(&row));
-            }
-            for (column, value) in columns.iter_mut().zip(row) {
-                column.push(value);
-            }
-        }
-        let mut rows = vec![Vec::new(); select.values_lists.len()];
-        let mut outputs = Vec::new();
-        let exprs_at: Vec<usize> = columns
-            .iter()
-            .map(|column| column.first().map_or(0, |typed| typed.at))
-            .collect();
-        for (index, column) in columns.into_iter().enumerate() {
-            let (exprs, ty, by_bytes) = self.common(column, "VALUES")?;
-            let at = exprs_at.get(index).copied().unwrap_or_default();
-            outputs.push(Output::plain(
-                format!("column{}", index + 1),
-                ty,
-                by_bytes,
-                at,
-            ));
-            for (row, expr) in rows.iter_mut().zip(exprs) {
-                row.push(expr);
-            }
-        }
-        Ok((rows, outputs))
-    }
-
-    fn set_operation(&mut self, select: &SelectStmt) -> Result<(Query, Vec<Output>)> {
-        let missing = || Error::unsupported("this form of UNION");
-        let (left, left_outputs) = self.query(select.larg.as_deref().ok_or_else(missing)?)?;
-        let (right, right_outputs) = self.query(select.rarg.as_deref().ok_or_else(missing)?)?;
-        let (kind, word) = match select.op() {
-            Grammar::SetopUnion => (SetKind::Union, "UNION"),
-            Grammar::SetopIntersect => (SetKind::Intersect, "INTERSECT"),
-            _ => (SetKind::Except, "EXCEPT"),
-        };
-        if left_outputs.len() != right_outputs.len() {
-            let at = right_outputs.first().map_or(0, |output| output.at);
-            return Err(Error::new(
-                "42601",
-                format!("each {word} query must have the same number of columns"),
-            )
-            .at(at));
-        }
-        let others = right_outputs.clone();
-        let (mut casts, mut types, mut outputs) =
-            ([Vec::new(), Vec::new()], Vec::new(), Vec::new());
-        for (one, other) in left_outputs.into_iter().zip(right_outputs) {
-            let type_of = |output: &Output| {
-                if output.literal {
-                    oid::UNKNOWN
-                } else {
-                    output.ty.oid
-                }
-            };
-            let from = [type_of(&one), type_of(&other)];
-            let common = resolve::common_type(&from, word, &self.catalog.types)
-                .map_err(|error| error.at(other.at))?;
-            for (side, from) in casts.iter_mut().zip(from) {
-                side.push((from != common).then_some((from, common)));
-                if !cast::can_cast(from, common, cast::Context::Implicit, &self.catalog.types)
-                    && from != common
-                {
-                    return Err(Error::unsupported(format!("{word} of these types")));
-                }
-            }
-            let ty = if one.ty == other.ty && one.ty.oid == common {
-                one.ty
-            } else {
-                Type::of(common)
-            };
-            types.push(common);
-            outputs.push(Output::plain(
-                one.name,
-                ty,
-                one.by_bytes && other.by_bytes,
-                one.at,
-            ));
-        }
-        let order = self.order_outputs(&select.sort_clause, &outputs, &others)?;
-        let tail = self.tail(select, order)?;
-        let set = SetOperation {
-            kind,
-            all: select.all,
-            left,
-            right,
-            casts,
-            types,
-            tail,
-        };
-        Ok((Query::Set(shared(set)), outputs))
-    }
 }
 
 /// What sources in FROM take from those to their left.
@@ -622,50 +380,6 @@ pub(super) fn mark_whole(from: &mut From, bases: &[usize]) {
             mark_whole(&mut join.right, bases);
         }
         From::Nothing | From::System(_) | From::Query(_) | From::Function(_) => {}
-    }
-}
-
-fn cte_name(node: &Node) -> Option<&String> {
-    match node.node.as_ref() {
-        Some(NodeEnum::CommonTableExpr(cte)) => Some(&cte.ctename),
-        _ => None,
-    }
-}
-
-/// A relation that is not there, where a later WITH query has its name.
-fn forward<'n>(error: Error, mut later: impl Iterator<Item = &'n String>) -> Error {
-    let of = |name: &String| format!("relation \"{name}\" does not exist") == error.message;
-    match later.find(|name| of(name)) {
-        Some(name) => error
-            .clone()
-            .detail(format!(
-                "There is a WITH item named \"{name}\", but it cannot be referenced from this part of the query."
-            ))
-            .hint("Use WITH RECURSIVE, or re-order the WITH items to remove forward references."),
-        None => error,
-    }
-}
-
-/// A row of VALUES of another length than those before it.
-pub(super) fn uneven(row: &[Typed]) -> Error {
-    let error = Error::new("42601", "VALUES lists must all be the same length");
-    row.iter().fold(error, |error, first| error.at(first.at))
-}
-
-fn strength(clauses: &[Node]) -> &'static str {
-    let first = clauses.first().and_then(|clause| clause.node.as_ref());
-    match first {
-        Some(NodeEnum::LockingClause(clause)) => strength_of(clause),
-        _ => "FOR UPDATE",
-    }
-}
-
-fn strength_of(clause: &LockingClause) -> &'static str {
-    match clause.strength() {
-        LockClauseStrength::LcsForkeyshare => "FOR KEY SHARE",
-        LockClauseStrength::LcsForshare => "FOR SHARE",
-        LockClauseStrength::LcsFornokeyupdate => "FOR NO KEY UPDATE",
-        _ => "FOR UPDATE",
     }
 }
 

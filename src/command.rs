@@ -12,7 +12,7 @@ pub(crate) mod users;
 use std::{future::Future, path::Path, process::ExitCode, sync::Arc};
 
 use crossfade_config::{Config, Loaded};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{app::App, failure::Failure};
 use client::Client;
@@ -41,14 +41,17 @@ where
     F: Future<Output = Result<ExitCode, Failure>>,
 {
     let loaded = Config::load(file)?;
+    runtime()?.block_on(command(loaded))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
     let built = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
-    let runtime = built.map_err(|error| {
+    built.map_err(|error| {
         Failure::broken(format!(
             "no threads to run on: {error}; raise the limit of processes and run the command again"
         ))
-    })?;
-    runtime.block_on(command(loaded))
+    })
 }

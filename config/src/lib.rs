@@ -24,7 +24,7 @@ pub mod users;
 mod watch;
 
 pub use live::{mapping_changes, needs_restart};
-pub use load::{Env, Loaded, parse};
+pub use load::{Env, Loaded, admin_address, parse};
 pub use mistake::{Mistake, Mistakes, Position};
 pub use model::*;
 pub use names::BadName;

@@ -2,6 +2,7 @@
 
 use std::{
     fmt, fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -99,6 +100,14 @@ impl Config {
         let path = path.as_ref();
         judge(path, read(path), &process_env).0
     }
+}
+
+/// Where the proxy that serves the file at `path` has its admin port, although the file has mistakes by now. `None` where it has none, or where too
+/// much is wrong to know.
+#[must_use]
+pub fn admin_address(path: impl AsRef<Path>) -> Option<SocketAddr> {
+    let text = String::from_utf8(read(path.as_ref()).ok()?).ok()?;
+    tree::admin(&text, &process_env)
 }
 
 /// Checks a configuration given as text. Relative paths start at `base_dir`; `file_name` appears in mistakes.

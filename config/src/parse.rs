@@ -7,7 +7,10 @@ mod tables;
 mod toggles;
 mod users;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Config, Mistake, checks, keys,
@@ -41,6 +44,21 @@ pub(crate) fn config(text: &str, env: Lookup<'_>, base_dir: &Path) -> Outcome {
         Some(_) | None => Err(mistakes),
     };
     (outcome, reader.secrets)
+}
+
+/// The admin port, whatever else is wrong with the file. `None` where it is switched off, or where too much is wrong to know.
+pub(crate) fn admin(text: &str, env: Lookup<'_>) -> Option<SocketAddr> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let root = Section {
+        path: String::new(),
+        at: 0..0,
+        table: Some(tree.get_ref()),
+    };
+    if !errors.is_empty() && root.get("admin").is_none() {
+        // It may stand in the part that cannot be read.
+        return None;
+    }
+    settings::addresses(&mut Reader::new(env, Path::new("")), &root).1
 }
 
 fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {

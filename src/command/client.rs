@@ -35,9 +35,18 @@ impl Client {
     /// # Errors
     /// When something listens there that does not answer as a proxy does.
     pub(crate) async fn of(config: &Config) -> Result<Option<Client>, Failure> {
-        let Some(address) = config.admin.map(reachable) else {
-            return Ok(None);
-        };
+        match config.admin {
+            Some(address) => Client::at(address).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The proxy whose admin port is there.
+    ///
+    /// # Errors
+    /// As [`Client::of`].
+    pub(crate) async fn at(address: SocketAddr) -> Result<Option<Client>, Failure> {
+        let address = reachable(address);
         match timeout(CONNECT, TcpStream::connect(address)).await {
             Ok(Ok(_)) => {
                 let client = Client { address };

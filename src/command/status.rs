@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use super::{Peer, on_runtime, traffic::traffic_text};
+use crossfade_config::{Config, Mistakes};
+
+use super::{Client, Peer, runtime, traffic::traffic_text};
 use crate::{
     cli::StatusArgs,
     failure::Failure,
@@ -16,21 +18,39 @@ use crate::{
 /// # Errors
 /// When neither the proxy nor the state folder can be asked.
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    on_runtime(&args.file.config, async |loaded| {
-        let status = match Peer::find(&loaded, &args.file.config).await? {
-            Peer::Serving(client) => client.get("/status", &[]).await?,
-            Peer::Alone(app) => gather(&app),
+    let loaded = Config::load(&args.file.config);
+    let status = runtime()?.block_on(async {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            // The proxy that serves goes on with the file as it was, and that is when one asks.
+            Err(mistakes) => return past_mistakes(args, mistakes).await,
         };
-        if args.json {
-            let json = serde_json::to_string_pretty(&status).map_err(|error| {
-                Failure::broken(format!("the status could not be written: {error}"))
-            })?;
-            println!("{json}");
-        } else {
-            print!("{}", render(&status));
+        match Peer::find(&loaded, &args.file.config).await? {
+            Peer::Serving(client) => client.get("/status", &[]).await,
+            Peer::Alone(app) => Ok(gather(&app)),
         }
-        Ok(ExitCode::SUCCESS)
-    })
+    })?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&status).map_err(|error| {
+            Failure::broken(format!("the status could not be written: {error}"))
+        })?;
+        println!("{json}");
+    } else {
+        print!("{}", render(&status));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The status of the proxy that serves a file that is broken by now.
+async fn past_mistakes(args: &StatusArgs, mistakes: Mistakes) -> Result<Status, Failure> {
+    let Some(address) = crossfade_config::admin_address(&args.file.config) else {
+        return Err(mistakes.into());
+    };
+    match Client::at(address).await {
+        Ok(Some(client)) => client.get("/status", &[]).await,
+        // The file is what is to be mended first.
+        Ok(None) | Err(_) => Err(mistakes.into()),
+    }
 }
 
 /// As text.

@@ -57,6 +57,10 @@ async fn trap_39_a_broken_file_changes_nothing_and_is_reported_everywhere() {
             .sum("crossfade_config_reloads_total", &[])
             .unwrap_or(0.0);
         assert!(after > before, "the reload is not counted");
+        if !named.is_empty() {
+            let status = shop.proxy.cli(&["status"]).expect(0).stdout;
+            assert!(status.contains("the file is broken"), "{status}");
+        }
         shop.run("UPDATE orders SET total = total + 1 WHERE id = 1")
             .await;
         shop.proxy.write_text(&good);

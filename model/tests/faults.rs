@@ -3,7 +3,7 @@
 use crossfade_model::{
     copy_up::{self, CopyUp, Rule},
     is_needed,
-    protocol::{Bounds, Copies, Faults, Protocol},
+    protocol::{Bounds, Copies, Faults, Kind, Protocol},
 };
 use crossfade_phase::Phase;
 
@@ -39,6 +39,16 @@ fn copies() -> Bounds {
     Bounds {
         writes: 1,
         copies: Copies::Everything,
+        ..Bounds::default()
+    }
+}
+
+fn without_transactions() -> Bounds {
+    Bounds {
+        proxies: 1,
+        writes: 1,
+        mishaps: 2,
+        secondary: Kind::WritesAtOnce,
         ..Bounds::default()
     }
 }
@@ -167,6 +177,36 @@ fn trap_38_the_bypass_of_a_spell_in_phase_2() {
 #[test]
 fn trap_43_the_wait_for_commits_that_were_never_answered() {
     is_found(writes(), |faults| faults.does_not_settle = true);
+}
+
+/// Two proxies do not know each other's intents: such a secondary takes one proxy.
+#[test]
+fn trap_08_the_look_for_intents_where_nothing_is_locked() {
+    is_found(without_transactions(), |faults| {
+        faults.ignores_open_intents = true;
+    });
+    let sweeps = Bounds {
+        sweeps: true,
+        ..without_transactions()
+    };
+    is_found(sweeps, |faults| faults.ignores_open_intents = true);
+    let copies = Bounds {
+        mishaps: 0,
+        copies: Copies::Everything,
+        ..without_transactions()
+    };
+    is_found(copies, |faults| faults.ignores_open_intents = true);
+}
+
+#[test]
+fn the_flush_before_a_key_is_clean() {
+    let bounds = Bounds {
+        writes: 1,
+        mishaps: 2,
+        secondary: Kind::Asynchronous,
+        ..Bounds::default()
+    };
+    is_found(bounds, |faults| faults.trusts_unflushed_rows = true);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crossfade_model::{
     is_needed,
-    protocol::{Bounds, Copies, Faults, Kind, Protocol},
+    protocol::{Bounds, Faults, Kind, Protocol},
 };
 use crossfade_phase::Phase;
 
@@ -28,29 +28,6 @@ fn without_transactions() -> Bounds {
     }
 }
 
-/// A secondary without transactions holds no lock on what is staged there. A repair's delete, a sweep and a backfill's insert then land on top of a batch whose
-/// primary has not committed, and their second look at the primary does not see it either.
-///
-/// Cure: before the second look, ask the journal whether an intent on the key is open; if so, repair it once more. Two proxies do not know each other's
-/// intents: such a secondary takes one proxy.
-#[test]
-fn trap_08_a_batch_that_is_staged_where_nothing_is_locked() {
-    is_found(without_transactions(), |faults| {
-        faults.ignores_open_intents = true;
-    });
-    let sweeps = Bounds {
-        sweeps: true,
-        ..without_transactions()
-    };
-    is_found(sweeps, |faults| faults.ignores_open_intents = true);
-    let copies = Bounds {
-        mishaps: 0,
-        copies: Copies::Everything,
-        ..without_transactions()
-    };
-    is_found(copies, |faults| faults.ignores_open_intents = true);
-}
-
 /// A write that was given up after `secondary_timeout` may still be on its way to such a server (a frozen one reads its sockets when it is thawed) and land
 /// behind the repair.
 ///
@@ -60,21 +37,6 @@ fn trap_16_a_batch_that_was_given_up_and_arrives() {
     is_found(without_transactions(), |faults| {
         faults.given_up_batches_land = true;
     });
-}
-
-/// The answer to a secondary's asynchronous commit is lost, its key becomes dirty, the repair finds both rows alike (or both gone) and cleans it without writing anything: no flush
-/// is waited for, and no intent is left to wait for one. A crash of the secondary then loses the row.
-///
-/// Cure: a repair that writes nothing makes the secondary flush before the key is clean.
-#[test]
-fn the_flush_before_a_repair_that_wrote_nothing_is_done() {
-    let bounds = Bounds {
-        writes: 1,
-        mishaps: 2,
-        secondary: Kind::Asynchronous,
-        ..Bounds::default()
-    };
-    is_found(bounds, |faults| faults.trusts_unflushed_rows = true);
 }
 
 /// In phases 1 and 2 a client leaves in the middle of an autocommitted write. The server goes on with it, the session's pin is gone, and phase 3 is effective: the write

@@ -9,6 +9,7 @@ use crossfade_toggle::Snapshot;
 
 use crate::{
     Direction, Error, Standing,
+    flush::Flushing,
     gates::Gates,
     ledger::{Dirty, Ledger},
     settle::Settling,
@@ -94,6 +95,7 @@ pub struct Engine {
     pub(crate) gates: Arc<dyn Gates>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) settling: Settling,
+    pub(crate) flushing: Flushing,
     pub(crate) turns: Turns,
 }
 
@@ -113,6 +115,7 @@ impl Engine {
             gates,
             settings: Arc::new(settings),
             settling: Settling::default(),
+            flushing: Flushing::default(),
             turns: Turns::default(),
         }
     }

@@ -7,7 +7,7 @@ use crossfade_store::{Key, StoreError, StoreResult, TableMap};
 use crate::{
     Engine, Error, Why,
     ledger::Dirty,
-    repair::{Repaired, repair_keys},
+    repair::{Repair, Repaired},
 };
 
 /// What became of the keys.
@@ -70,7 +70,14 @@ impl Engine {
             None => Ok(0),
         };
         // Before the row is read: a transaction that ends after the read would be missed.
-        let repaired = repair_keys(&**from, &**to, table, keys, self.settings.lock_hold).await;
+        let repair = Repair {
+            primary: &**from,
+            secondary: &**to,
+            table,
+            ledger: &*self.ledger,
+            hold: self.settings.lock_hold,
+        };
+        let repaired = self.flushing.around(&**to, repair.many(keys)).await;
         let outcome = |(mark, repaired): (&Option<Dirty>, _)| match (mark, &settled) {
             (Some(mark), Ok(settled)) if mark.unanswered && mark.generation > *settled => {
                 Err(StoreError::Unsettled {

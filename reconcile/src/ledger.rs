@@ -3,7 +3,7 @@
 mod journal;
 
 use crossfade_phase::Side;
-use crossfade_store::{Key, TableMap};
+use crossfade_store::{Key, Store, TableMap};
 use crossfade_toggle::{Epoch, Snapshot};
 use futures::future::BoxFuture;
 
@@ -154,6 +154,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// Whether each key is dirty or named by an open intent: a write to it is known to be under way or unfinished.
     fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool>;
 
+    /// Whether an open intent names each key: a transaction over it may not have ended in the primary.
+    fn intends(&self, table: &TableMap, keys: &[Key]) -> Vec<bool>;
+
     /// The row is alike on both sides. Does nothing if it was marked again since.
     fn clean(&self, dirty: &Dirty);
 
@@ -209,4 +212,16 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// What is on record of a table.
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing;
+}
+
+impl dyn Ledger + '_ {
+    /// Whether the target may hold something of each key that the primary has not committed. Only in a store without transactions, which keeps what
+    /// is staged and locks nothing: what was written there beside it says nothing until that transaction has ended (trap 8).
+    pub(crate) fn staged(&self, target: &dyn Store, table: &TableMap, keys: &[Key]) -> Vec<bool> {
+        if target.takes_back() == Some(false) {
+            self.intends(table, keys)
+        } else {
+            vec![false; keys.len()]
+        }
+    }
 }

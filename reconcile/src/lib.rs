@@ -9,6 +9,7 @@ mod display;
 mod engine;
 mod error;
 mod fix;
+mod flush;
 mod gates;
 mod job;
 mod ledger;
@@ -32,6 +33,6 @@ pub use ledger::{
     Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why,
 };
 pub use progress::{OnProgress, Progress};
-pub use repair::{Repaired, repair_key};
+pub use repair::{Repair, Repaired};
 pub use repairer::{FailedKey, RepairReport};
 pub use verify::{Difference, Values, VerifyOptions, VerifyReport};

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crossfade_crash::{self as crash, Point};
-use crossfade_store::{Change, Form, Key, Store, StoreError, StoreResult, TableMap};
+use crossfade_store::{Change, Form, Key, Row, Store, StoreError, StoreResult, TableMap};
 use tokio::time::{sleep, timeout};
+
+use crate::ledger::Ledger;
 
 /// What a repair did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,104 +24,105 @@ const ATTEMPTS: u32 = 8;
 /// Before the second look; doubles.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Makes the secondary's row of `key` like the primary's. The primary's row stays locked while it is written, so that no write of a client
-/// can come between (DESIGN 5), for `hold` at most. Idempotent; when dropped half way the secondary has its old row or the
-/// primary's.
-///
-/// # Errors
-/// The store's own. After any error the row has to be counted as different still.
-pub async fn repair_key(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    key: &Key,
-    hold: Duration,
-) -> StoreResult<Repaired> {
-    let mut pause = PAUSE;
-    for _ in 0..ATTEMPTS {
-        if let Some(done) = attempt(primary, secondary, table, key, hold).await? {
-            return Ok(done);
-        }
-        sleep(pause).await;
-        pause *= 2;
-    }
-    Err(StoreError::Unexpected {
-        store: primary.side().to_string(),
-        what: format!(
-            "a row of \"{}\" came and went {ATTEMPTS} times while it was being repaired",
-            table.old.name
-        ),
-    })
+/// What a repair of a table's rows works with.
+#[derive(Clone, Copy)]
+pub struct Repair<'a> {
+    /// The store whose rows count.
+    pub primary: &'a dyn Store,
+    /// The store that is made like it.
+    pub secondary: &'a dyn Store,
+    /// The table.
+    pub table: &'a TableMap,
+    /// Knows the transactions that are under way.
+    pub ledger: &'a dyn Ledger,
+    /// Longest time that a row of the primary stays locked.
+    pub hold: Duration,
 }
 
-/// `None` when both sides have to be looked at again.
-async fn attempt(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    key: &Key,
-    hold: Duration,
-) -> StoreResult<Option<Repaired>> {
-    let locked = primary.lock_row(table, key).await?;
-    let Some(row) = locked.row().cloned() else {
-        locked.release().await?;
-        return delete(primary, secondary, table, key).await;
-    };
-    crash::at(Point::RowLocked);
-    let done = timeout(hold, write(secondary, table, key, row)).await;
-    let done = done.unwrap_or_else(|_| {
-        Err(StoreError::TimedOut {
-            store: secondary.side().to_string(),
-            after: hold,
+impl Repair<'_> {
+    /// Makes the secondary's row of `key` like the primary's. The primary's row stays locked while it is written, so that no write of a client
+    /// can come between (DESIGN 5). Idempotent; when dropped half way the secondary has its old row or the primary's.
+    ///
+    /// # Errors
+    /// The store's own. After any error the row has to be counted as different still.
+    pub async fn one(&self, key: &Key) -> StoreResult<Repaired> {
+        let mut pause = PAUSE;
+        for _ in 0..ATTEMPTS {
+            if let Some(done) = self.attempt(key).await? {
+                return Ok(done);
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        Err(StoreError::Unexpected {
+            store: self.primary.side().to_string(),
+            what: format!(
+                "a row of \"{}\" came and went {ATTEMPTS} times while it was being repaired",
+                self.table.old.name
+            ),
         })
-    })?;
-    crash::at(Point::RowWritten);
-    // Should the lock's connection have broken meanwhile, a write may have come between: an error, and the key stays dirty.
-    locked.release().await?;
-    Ok(Some(done))
-}
-
-/// Under the primary's lock.
-async fn write(
-    secondary: &dyn Store,
-    table: &TableMap,
-    key: &Key,
-    row: crossfade_store::Row,
-) -> StoreResult<Repaired> {
-    if same_types(table) {
-        // Locked, not only read: a transaction that is committed in the primary and not yet in the secondary holds this lock, and the row
-        // it leaves is the one that counts.
-        let there = secondary.lock_row(table, key).await?;
-        let equal = there.row() == Some(&row);
-        there.release().await?;
-        if equal {
-            return Ok(Repaired::AlreadyEqual);
-        }
     }
-    secondary.apply(table, &[Change::Upsert(row)]).await?;
-    Ok(Repaired::Upserted)
-}
 
-/// The primary has no row, and what is not there cannot be locked: delete, then look whether one came meanwhile.
-async fn delete(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    key: &Key,
-) -> StoreResult<Option<Repaired>> {
-    let keys = std::slice::from_ref(key);
-    let had = is_there(secondary, table, keys).await?;
-    // Also where nothing is seen: the delete waits for an insert that is staged (`Secondary::stage`).
-    secondary
-        .apply(table, &[Change::Delete(key.clone())])
-        .await?;
-    crash::at(Point::RowDeleted);
-    let back = is_there(primary, table, keys).await? || is_there(secondary, table, keys).await?;
-    Ok(match (back, had) {
-        (true, _) => None,
-        (false, true) => Some(Repaired::Deleted),
-        (false, false) => Some(Repaired::AlreadyEqual),
-    })
+    /// `None` when both sides have to be looked at again.
+    async fn attempt(&self, key: &Key) -> StoreResult<Option<Repaired>> {
+        let locked = self.primary.lock_row(self.table, key).await?;
+        let Some(row) = locked.row().cloned() else {
+            locked.release().await?;
+            return self.delete(key).await;
+        };
+        crash::at(Point::RowLocked);
+        let done = timeout(self.hold, self.write(key, row)).await;
+        let done = done.unwrap_or_else(|_| {
+            Err(StoreError::TimedOut {
+                store: self.secondary.side().to_string(),
+                after: self.hold,
+            })
+        })?;
+        crash::at(Point::RowWritten);
+        // Should the lock's connection have broken meanwhile, a write may have come between: an error, and the key stays dirty.
+        locked.release().await?;
+        Ok(Some(done))
+    }
+
+    /// Under the primary's lock.
+    async fn write(&self, key: &Key, row: Row) -> StoreResult<Repaired> {
+        if same_types(self.table) {
+            // Locked, not only read: a transaction that is committed in the primary and not yet in the secondary holds this lock, and the row
+            // it leaves is the one that counts.
+            let there = self.secondary.lock_row(self.table, key).await?;
+            let equal = there.row() == Some(&row);
+            there.release().await?;
+            if equal {
+                return Ok(Repaired::AlreadyEqual);
+            }
+        }
+        self.secondary
+            .apply(self.table, &[Change::Upsert(row)])
+            .await?;
+        Ok(Repaired::Upserted)
+    }
+
+    /// The primary has no row, and what is not there cannot be locked: delete, then look whether one came meanwhile.
+    async fn delete(&self, key: &Key) -> StoreResult<Option<Repaired>> {
+        let (secondary, table) = (self.secondary, self.table);
+        let keys = std::slice::from_ref(key);
+        let had = is_there(secondary, table, keys).await?;
+        // Also where nothing is seen: the delete waits for an insert that is staged (`Secondary::stage`).
+        secondary
+            .apply(table, &[Change::Delete(key.clone())])
+            .await?;
+        crash::at(Point::RowDeleted);
+        if self.ledger.staged(secondary, table, keys)[0] {
+            return Ok(None);
+        }
+        let back =
+            is_there(self.primary, table, keys).await? || is_there(secondary, table, keys).await?;
+        Ok(match (back, had) {
+            (true, _) => None,
+            (false, true) => Some(Repaired::Deleted),
+            (false, false) => Some(Repaired::AlreadyEqual),
+        })
+    }
 }
 
 async fn is_there(store: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<bool> {
@@ -138,81 +141,6 @@ fn same_types(table: &TableMap) -> bool {
         .all(|column| column.old.type_name == column.new.type_name)
 }
 
-/// Repairs many keys: all of them in one write where nobody writes them meanwhile, the others one by one. The keys must be dirty in
-/// the journal until the outcome is known: after a crash between the write and the second look an older row may stand in the secondary.
-///
-/// Sound without locks: whatever a client commits in the secondary before this write, it has committed in the primary before
-/// the second look, which then differs from the first.
-///
-/// # Errors
-/// The outcome of each key, in the order of `keys`.
-pub(crate) async fn repair_keys(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    keys: &[Key],
-    hold: Duration,
-) -> Vec<StoreResult<Repaired>> {
-    let swept = if keys.len() > 1 {
-        sweep(primary, secondary, table, keys, Manner::InPlace)
-            .await
-            .unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    let mut outcomes = Vec::with_capacity(keys.len());
-    for (index, key) in keys.iter().enumerate() {
-        match swept.get(index).copied().flatten() {
-            Some(done) => outcomes.push(Ok(done)),
-            None => outcomes.push(repair_key(primary, secondary, table, key, hold).await),
-        }
-        if let Some(Err(error)) = outcomes.last()
-            && error.outcome_unknown()
-        {
-            // The store is gone; asking it for every further key would only take time.
-            let error = error.to_string();
-            let store = secondary.side();
-            outcomes.extend(keys[index + 1..].iter().map(|_| {
-                Err(StoreError::Unreachable {
-                    store: store.to_string(),
-                    reason: error.clone(),
-                })
-            }));
-            break;
-        }
-    }
-    exchange(primary, secondary, table, keys, &mut outcomes).await;
-    outcomes
-}
-
-/// Rows that hold each other's unique values (two that were swapped, say) can be written only when all of them are out of the way. Not where
-/// other tables point to them: a delete would act on those.
-async fn exchange(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    keys: &[Key],
-    outcomes: &mut [StoreResult<Repaired>],
-) {
-    // `unique_violation`
-    let clashes = |outcome: &StoreResult<Repaired>| matches!(outcome, Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "23505");
-    let at: Vec<usize> = (0..outcomes.len())
-        .filter(|&index| clashes(&outcomes[index]))
-        .collect();
-    let free = table.on(secondary.side()).referenced_by.is_empty();
-    if at.len() < 2 || !free {
-        return;
-    }
-    let keys: Vec<Key> = at.iter().map(|&index| keys[index].clone()).collect();
-    // What it does not mend keeps the error that it had.
-    let swept = sweep(primary, secondary, table, &keys, Manner::Anew).await;
-    for (index, done) in std::iter::zip(at, swept.unwrap_or_default()) {
-        if let Some(done) = done {
-            outcomes[index] = Ok(done);
-        }
-    }
-}
-
 /// How a sweep writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
@@ -222,38 +150,97 @@ enum Manner {
     Anew,
 }
 
-/// One write for all keys; `None` for those that changed meanwhile.
-async fn sweep(
-    primary: &dyn Store,
-    secondary: &dyn Store,
-    table: &TableMap,
-    keys: &[Key],
-    manner: Manner,
-) -> StoreResult<Vec<Option<Repaired>>> {
-    let before = primary.fetch(table, keys, Form::Own).await?;
-    crash::at(Point::SweepRead);
-    // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
-    let change = |index: usize| match &before[index] {
-        Some(row) => Change::Upsert(row.clone()),
-        None => Change::Delete(keys[index].clone()),
-    };
-    let mut changes: Vec<Change> = match manner {
-        Manner::InPlace => Vec::new(),
-        Manner::Anew => order
-            .iter()
-            .map(|&index| Change::Delete(keys[index].clone()))
-            .collect(),
-    };
-    changes.extend(order.into_iter().map(change));
-    secondary.apply(table, &changes).await?;
-    crash::at(Point::SweepWritten);
-    let after = primary.fetch(table, keys, Form::Own).await?;
-    let outcome = |(before, after): (&Option<_>, &Option<_>)| match (before == after, before) {
-        (false, _) => None,
-        (true, Some(_)) => Some(Repaired::Upserted),
-        (true, None) => Some(Repaired::Deleted),
-    };
-    Ok(std::iter::zip(&before, &after).map(outcome).collect())
+impl Repair<'_> {
+    /// Repairs many keys: all of them in one write where nobody writes them meanwhile, the others one by one. The keys must be dirty in
+    /// the journal until the outcome is known: after a crash between the write and the second look an older row may stand in the secondary.
+    ///
+    /// Sound without locks: whatever a client commits in the secondary before this write, it has committed in the primary before
+    /// the second look, which then differs from the first.
+    ///
+    /// # Errors
+    /// The outcome of each key, in the order of `keys`.
+    pub(crate) async fn many(&self, keys: &[Key]) -> Vec<StoreResult<Repaired>> {
+        let swept = if keys.len() > 1 {
+            self.sweep(keys, Manner::InPlace).await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            match swept.get(index).copied().flatten() {
+                Some(done) => outcomes.push(Ok(done)),
+                None => outcomes.push(self.one(key).await),
+            }
+            if let Some(Err(error)) = outcomes.last()
+                && error.outcome_unknown()
+            {
+                // The store is gone; asking it for every further key would only take time.
+                let error = error.to_string();
+                let store = self.secondary.side();
+                outcomes.extend(keys[index + 1..].iter().map(|_| {
+                    Err(StoreError::Unreachable {
+                        store: store.to_string(),
+                        reason: error.clone(),
+                    })
+                }));
+                break;
+            }
+        }
+        self.exchange(keys, &mut outcomes).await;
+        outcomes
+    }
+
+    /// Rows that hold each other's unique values (two that were swapped, say) can be written only when all of them are out of the way. Not where
+    /// other tables point to them: a delete would act on those.
+    async fn exchange(&self, keys: &[Key], outcomes: &mut [StoreResult<Repaired>]) {
+        // `unique_violation`
+        let clashes = |outcome: &StoreResult<Repaired>| matches!(outcome, Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "23505");
+        let at: Vec<usize> = (0..outcomes.len())
+            .filter(|&index| clashes(&outcomes[index]))
+            .collect();
+        let relation = self.table.on(self.secondary.side());
+        if at.len() < 2 || !relation.referenced_by.is_empty() {
+            return;
+        }
+        let keys: Vec<Key> = at.iter().map(|&index| keys[index].clone()).collect();
+        // What it does not mend keeps the error that it had.
+        let swept = self.sweep(&keys, Manner::Anew).await;
+        for (index, done) in std::iter::zip(at, swept.unwrap_or_default()) {
+            if let Some(done) = done {
+                outcomes[index] = Ok(done);
+            }
+        }
+    }
+
+    /// One write for all keys; `None` for those that changed meanwhile.
+    async fn sweep(&self, keys: &[Key], manner: Manner) -> StoreResult<Vec<Option<Repaired>>> {
+        let before = self.primary.fetch(self.table, keys, Form::Own).await?;
+        crash::at(Point::SweepRead);
+        // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
+        let change = |index: usize| match &before[index] {
+            Some(row) => Change::Upsert(row.clone()),
+            None => Change::Delete(keys[index].clone()),
+        };
+        let mut changes: Vec<Change> = match manner {
+            Manner::InPlace => Vec::new(),
+            Manner::Anew => order
+                .iter()
+                .map(|&index| Change::Delete(keys[index].clone()))
+                .collect(),
+        };
+        changes.extend(order.into_iter().map(change));
+        self.secondary.apply(self.table, &changes).await?;
+        crash::at(Point::SweepWritten);
+        // Asked before the second look: who begins later writes behind what was written here.
+        let staged = self.ledger.staged(self.secondary, self.table, keys);
+        let after = self.primary.fetch(self.table, keys, Form::Own).await?;
+        let outcome = |index: usize| match &before[index] {
+            _ if staged[index] || before[index] != after[index] => None,
+            Some(_) => Some(Repaired::Upserted),
+            None => Some(Repaired::Deleted),
+        };
+        Ok((0..keys.len()).map(outcome).collect())
+    }
 }

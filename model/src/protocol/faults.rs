@@ -39,11 +39,11 @@ pub struct Faults {
     pub bypass_is_forgotten: bool,
     /// Trap 43: a key whose commit was never answered is repaired at once.
     pub does_not_settle: bool,
-    /// As it stands: where the secondary writes at once, neither repair nor backfill asks whether an intent on the key is open.
+    /// Trap 8: where the secondary writes at once, neither repair nor backfill asks whether an intent on the key is open.
     pub ignores_open_intents: bool,
     /// As it stands: where the secondary writes at once, a batch that was given up may still arrive.
     pub given_up_batches_land: bool,
-    /// As it stands: a repair that finds nothing to write takes what it sees for durable.
+    /// docs/decision/02: a repair that finds nothing to write takes what it sees for durable.
     pub trusts_unflushed_rows: bool,
     /// As it stands: phase 3 is effective although a statement of phase 2, whose client is gone, still runs in the primary.
     pub forgets_the_abandoned: bool,

@@ -120,19 +120,21 @@ async fn from_primary(
         How::Absent
     };
     let done = insert(run, how, keys, rows).await?;
+    // Asked before the second look: who begins later writes over what was inserted.
+    let staged = run.engine.ledger.staged(run.target(), run.map(), keys);
     let now = look_again(run, within, keys)
         .await
         .during("looking again at copied rows", run.map())?;
-    let moved = std::iter::zip(rows, &now).map(|(then, now)| now.as_ref() != Some(then));
-    let mut suspects: Vec<Key> = std::iter::zip(keys, moved)
-        .filter(|(_, moved)| *moved)
-        .map(|(key, _)| key.clone())
+    let moved = |at: usize| staged[at] || now[at].as_ref() != Some(&rows[at]);
+    let mut suspects: Vec<Key> = (0..keys.len())
+        .filter(|&at| moved(at))
+        .map(|at| keys[at].clone())
         .collect();
     suspects.extend(
         done.refused
             .into_iter()
             .map(|refused| refused.key)
-            .filter(|key| !now_moved(key, keys, rows, &now)),
+            .filter(|key| !keys.iter().position(|other| other == key).is_some_and(moved)),
     );
     fix(run, &suspects).await?;
     Ok(Copied {
@@ -164,13 +166,6 @@ async fn look_again(run: &Run, within: &KeyRange, keys: &[Key]) -> StoreResult<V
         .filter_map(|row| Some((run.map().key_of(&row)?, row)))
         .collect();
     Ok(keys.iter().map(|key| found.remove(key)).collect())
-}
-
-/// Whether a refused key is among the moved ones already.
-fn now_moved(key: &Key, keys: &[Key], rows: &[Row], now: &[Option<Row>]) -> bool {
-    keys.iter()
-        .position(|other| other == key)
-        .is_some_and(|at| now[at].as_ref() != Some(&rows[at]))
 }
 
 /// The target is right wherever it has a row or the journal knows the key.
@@ -209,15 +204,17 @@ async fn sweep(run: &Run, mut range: KeyRange) -> Result<(), Error> {
         };
         range.after = Some(last.clone());
         let _pin = run.job.pin().await?;
+        let staged = run.engine.ledger.staged(run.target(), run.map(), &keys);
         let source = run
             .source()
             .fetch(run.map(), &keys, Form::Own)
             .await
             .during("looking for rows that are gone", run.map())?;
-        let gone = std::iter::zip(&keys, &source)
-            .filter(|(_, row)| row.is_none())
-            .map(|(key, _)| key.clone());
-        fix(run, &gone.collect::<Vec<_>>()).await?;
+        let gone: Vec<Key> = std::iter::zip(&keys, std::iter::zip(&source, staged))
+            .filter(|(_, (row, staged))| row.is_none() || *staged)
+            .map(|(key, _)| key.clone())
+            .collect();
+        fix(run, &gone).await?;
         if u32::try_from(keys.len()).is_ok_and(|found| found < limit) {
             return Ok(());
         }

@@ -43,6 +43,11 @@ impl Ledger for Journal {
         self.in_doubt(&table.old.name.to_string(), &parts)
     }
 
+    fn intends(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
+        let parts: Vec<_> = keys.iter().map(|key| key.0.as_slice()).collect();
+        self.is_intended(&table.old.name.to_string(), &parts)
+    }
+
     fn clean(&self, dirty: &Dirty) {
         // Marked again since, or cleaned by somebody else: both are as well.
         let _ = Journal::clean(

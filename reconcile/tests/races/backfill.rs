@@ -316,3 +316,26 @@ async fn trap_18_one_job_at_a_time_over_a_table() {
     assert!(complete.await.unwrap());
     assert_eq!(world.new.get(&key(1)), None, "a deleted row is back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn trap_08_a_delete_that_is_staged_where_nothing_is_locked_is_waited_for() {
+    let world = World::new(Phase::DualWrite);
+    world.new.keep_what_is_staged();
+    world.fill(Side::Old, 0..3);
+    // Written in the secondary ahead of the copied row, committed in the primary behind the second look.
+    let client = world.client();
+    let (done, committed) = tokio::sync::oneshot::channel();
+    world.new.before(Op::Insert, move || async move {
+        let staged = client.stage_delete(1).await;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            staged.commit();
+            let _ = done.send(());
+        });
+    });
+    world.backfill(Direction::Forward).await.unwrap();
+    committed.await.unwrap();
+    world.engine().repair(None, false).await.unwrap();
+    assert!(world.new.get(&key(1)).is_none(), "it was deleted");
+    world.assert_equal();
+}

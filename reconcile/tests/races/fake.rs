@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -39,6 +39,8 @@ struct Rows {
     tombstones: HashSet<Key>,
     locks: HashMap<Key, Arc<KeyLock<()>>>,
     refuses: HashSet<Vec<u8>>,
+    /// What a crash leaves of rows whose commit was acknowledged and not flushed.
+    unflushed: BTreeMap<Key, Option<Row>>,
     /// Numbers of transactions that are under way.
     open: BTreeSet<i64>,
     next: i64,
@@ -46,11 +48,14 @@ struct Rows {
 
 /// The store.
 pub(crate) struct MemStore {
+    this: Weak<MemStore>,
     side: Side,
     fate: Arc<Fate>,
     inner: Arc<Mutex<Rows>>,
     hooks: Mutex<HashMap<(Op, bool), Vec<Hook>>>,
     down: AtomicBool,
+    /// Has no transactions: what is staged is written.
+    keeps: AtomicBool,
     ping_ms: AtomicU64,
     pub writes: AtomicUsize,
     pub applies: AtomicUsize,
@@ -58,12 +63,14 @@ pub(crate) struct MemStore {
 
 impl MemStore {
     pub(crate) fn new(side: Side, fate: &Arc<Fate>) -> Arc<MemStore> {
-        Arc::new(MemStore {
+        Arc::new_cyclic(|this| MemStore {
+            this: this.clone(),
             side,
             fate: Arc::clone(fate),
             inner: Arc::default(),
             hooks: Mutex::default(),
             down: AtomicBool::new(false),
+            keeps: AtomicBool::new(false),
             ping_ms: AtomicU64::new(0),
             writes: AtomicUsize::new(0),
             applies: AtomicUsize::new(0),
@@ -107,6 +114,11 @@ impl MemStore {
         self.down.store(down, Ordering::SeqCst);
     }
 
+    /// From now on it is a store without transactions.
+    pub(crate) fn keep_what_is_staged(&self) {
+        self.keeps.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn set_ping(&self, latency: Duration) {
         self.ping_ms.store(
             u64::try_from(latency.as_millis()).unwrap(),
@@ -141,6 +153,28 @@ impl MemStore {
 
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.inner.lock().unwrap().rows.values().cloned().collect()
+    }
+
+    /// A commit that is acknowledged and not on the disk.
+    pub(crate) fn put_unflushed(&self, row: Row) {
+        let mut inner = self.inner.lock().unwrap();
+        let before = inner.rows.insert(key_of(&row), row.clone());
+        inner.unflushed.insert(key_of(&row), before);
+    }
+
+    fn flush(&self) {
+        self.inner.lock().unwrap().unflushed.clear();
+    }
+
+    /// Comes back without what was not flushed.
+    pub(crate) fn crash(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        for (key, before) in std::mem::take(&mut inner.unflushed) {
+            match before {
+                Some(row) => inner.rows.insert(key, row),
+                None => inner.rows.remove(&key),
+            };
+        }
     }
 
     /// Begins a transaction that has written something that nobody sees yet.

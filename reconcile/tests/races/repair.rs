@@ -2,7 +2,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use crossfade_journal::Reason;
 use crossfade_phase::{Phase, Side};
-use crossfade_reconcile::{Error, Repaired, repair_key};
+use crossfade_reconcile::{Error, Repair, Repaired};
 
 use crate::{
     fake::Op,
@@ -14,9 +14,14 @@ const HOLD: Duration = Duration::from_secs(1);
 async fn repair(world: &World, primary: Side, n: u32) -> Repaired {
     let (from, to) = (world.on(primary), world.on(primary.other()));
     let table = &world.engine().mapping().tables[T.0];
-    repair_key(&**from, &**to, table, &key(n), HOLD)
-        .await
-        .unwrap()
+    let repair = Repair {
+        primary: &**from,
+        secondary: &**to,
+        table,
+        ledger: world.journal(),
+        hold: HOLD,
+    };
+    repair.one(&key(n)).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,4 +217,67 @@ async fn in_phases_6_and_7_dirty_keys_wait_for_the_way_back() {
         assert_eq!(report.upserted, 1);
         assert_eq!(world.old.get(&key(1)), world.new.get(&key(1)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_08_a_batch_that_is_staged_where_nothing_is_locked_is_waited_for() {
+    for several in [false, true] {
+        let world = World::new(Phase::DualWrite);
+        world.new.keep_what_is_staged();
+        // Beside it, so that both are swept.
+        let keys = if several { 1..=2 } else { 1..=1 };
+        for n in keys {
+            world.mark(Side::New, n).await;
+        }
+        // A client's row is written where nothing holds it, and then deleted by the repair, which knows of no such row.
+        let client = world.client();
+        let (done, committed) = tokio::sync::oneshot::channel();
+        world.new.before(Op::Apply, move || async move {
+            let staged = client.stage(1, "back", 2).await;
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                staged.commit();
+                let _ = done.send(());
+            });
+        });
+        world.engine().repair(None, false).await.unwrap();
+        committed.await.unwrap();
+        world.engine().repair(None, false).await.unwrap();
+        assert!(!world.is_dirty(1));
+        assert_eq!(world.new.get(&key(1)), Some(row(1, "back", 2)));
+        world.assert_equal();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_found_alike_survives_a_crash_of_the_secondary() {
+    let world = World::new(Phase::DualWrite);
+    world.old.put(row(1, "new", 2));
+    // Its commit was acknowledged too late to be heard.
+    world.new.put_unflushed(row(1, "new", 2));
+    world.mark(Side::New, 1).await;
+    let report = world.engine().repair(None, false).await.unwrap();
+    assert_eq!((report.already_equal, report.left_dirty), (1, 0));
+    world.new.crash();
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_not_clean_before_the_secondary_has_flushed() {
+    let world = World::new(Phase::DualWrite);
+    world.old.put(row(1, "new", 2));
+    world.new.put_unflushed(row(1, "new", 2));
+    world.mark(Side::New, 1).await;
+    // It is gone when it shall flush.
+    let new = world.new.clone();
+    world
+        .new
+        .after(Op::Lock, move || async move { new.set_down(true) });
+    let report = world.engine().repair(None, false).await.unwrap();
+    assert_eq!(report.left_dirty, 1);
+    assert!(world.is_dirty(1));
+    world.new.crash();
+    world.new.set_down(false);
+    world.engine().repair(None, false).await.unwrap();
+    world.assert_equal();
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use crossfade_config::QualifiedName;
-use crossfade_journal::{Journal, KeyRef, OpenError, Options, Reason};
+use crossfade_journal::{Intent, Journal, KeyRef, OpenError, Options, Reason};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{
     BackfillReport, Direction, Engine, Error, Gates, OnProgress, Progress, Settings, Stores,
@@ -17,6 +17,7 @@ use crossfade_reconcile::{
 use crossfade_store::{Column, ColumnMap, Key, Mapping, Relation, Row, TableId, TableMap};
 use crossfade_toggle::{Epoch, Move, Proof, Reason as Because, Snapshot, Toggle};
 use tempfile::TempDir;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::fake::{Fate, MemStore, key_of};
 
@@ -362,5 +363,53 @@ impl Client {
         change(secondary);
         drop(staged);
         intent.done();
+    }
+}
+
+/// A client's transaction that the secondary has, and the primary has not committed.
+pub(crate) struct Staged {
+    primary: Arc<MemStore>,
+    key: Key,
+    row: Option<Row>,
+    intent: Intent,
+    _held: OwnedMutexGuard<()>,
+}
+
+impl Client {
+    /// As far as the primary's commit, where the secondary has no transactions: the intent first, then the row, which nothing locks.
+    pub(crate) async fn stage(&self, n: u32, note: &str, version: u32) -> Staged {
+        self.stage_image(key(n), Some(row(n, note, version))).await
+    }
+
+    pub(crate) async fn stage_delete(&self, n: u32) -> Staged {
+        self.stage_image(key(n), None).await
+    }
+
+    async fn stage_image(&self, key: Key, row: Option<Row>) -> Staged {
+        let held = self.old.lock(&key).await;
+        let intend = self.journal.intend(Side::New, &[key_ref(&key)]);
+        let intent = intend.await.unwrap();
+        put_image(&self.new, &key, row.as_ref());
+        Staged {
+            primary: Arc::clone(&self.old),
+            key,
+            row,
+            intent,
+            _held: held,
+        }
+    }
+}
+
+impl Staged {
+    pub(crate) fn commit(self) {
+        put_image(&self.primary, &self.key, self.row.as_ref());
+        self.intent.done();
+    }
+}
+
+fn put_image(store: &MemStore, key: &Key, row: Option<&Row>) {
+    match row {
+        Some(row) => store.put(row.clone()),
+        None => store.remove(key),
     }
 }

@@ -1,6 +1,7 @@
 //! What guards, merged reads, metrics and reports look at.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -104,32 +105,45 @@ impl Journal {
     /// without anything being wrong. Looks through all running intents: for suspicious keys, not for every one.
     #[must_use]
     pub fn in_doubt<P: AsRef<[u8]>>(&self, table: &str, keys: &[&[P]]) -> Vec<bool> {
-        let shared = &self.inner.shared;
-        let Some(table) = shared.registry.table(table) else {
+        let Some(table) = self.inner.shared.registry.table(table) else {
             return vec![false; keys.len()];
         };
-        let packed: Vec<Vec<u8>> = keys.iter().map(|key| pack(key)).collect();
-        let mut open: std::collections::HashSet<Vec<u8>> = std::collections::HashSet::new();
-        {
-            // Under the lock that settling takes: an intent is here, or its keys are dirty by the time that they are looked up.
-            let core = shared.lock_core();
-            for intent in core.open.running() {
-                let keys = crate::codec::Keys {
-                    count: intent.count,
-                    section: &intent.section,
-                };
-                // Encoded by this process or read back under a checksum: what can be read is looked at.
-                let _ = keys.each(|number, key| {
-                    if number == table.number {
-                        open.insert(key.to_vec());
-                    }
-                });
-            }
-        }
-        packed
-            .iter()
-            .map(|key| open.contains(key) || table.get(key).is_some())
+        // First the intents: one that is settled since has made its keys dirty by the time that they are looked up.
+        let open = self.running_over(&table);
+        keys.iter()
+            .map(|key| pack(key))
+            .map(|key| open.contains(&key) || table.get(&key).is_some())
             .collect()
+    }
+
+    /// For each of these keys of a table whether an intent without a verdict names it: a transaction over it may not have ended. As dear as
+    /// [`Journal::in_doubt`].
+    #[must_use]
+    pub fn is_intended<P: AsRef<[u8]>>(&self, table: &str, keys: &[&[P]]) -> Vec<bool> {
+        let Some(table) = self.inner.shared.registry.table(table) else {
+            return vec![false; keys.len()];
+        };
+        let open = self.running_over(&table);
+        keys.iter().map(|key| open.contains(&pack(key))).collect()
+    }
+
+    /// Keys of a table that running intents name, packed. Of one moment.
+    fn running_over(&self, table: &Table) -> HashSet<Vec<u8>> {
+        let mut named = HashSet::new();
+        let core = self.inner.shared.lock_core();
+        for intent in core.open.running() {
+            let keys = crate::codec::Keys {
+                count: intent.count,
+                section: &intent.section,
+            };
+            // Encoded by this process or read back under a checksum: what can be read is looked at.
+            let _ = keys.each(|number, key| {
+                if number == table.number {
+                    named.insert(key.to_vec());
+                }
+            });
+        }
+        named
     }
 
     /// Up to `limit` dirty keys of a table, in a fixed order, after `after`: for merged reads that hide them and for reports.

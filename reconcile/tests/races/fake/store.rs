@@ -33,6 +33,20 @@ impl LockedRow for Held {
     }
 }
 
+struct MemLife(Arc<MemStore>);
+
+impl Life for MemLife {
+    fn flush(&mut self) -> BoxFuture<'_, StoreResult<bool>> {
+        Box::pin(async {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            self.0.flush();
+            Ok(true)
+        })
+    }
+}
+
 impl Store for MemStore {
     fn side(&self) -> Side {
         self.side
@@ -229,13 +243,19 @@ impl Store for MemStore {
     }
 
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {
-        let store = self.side.to_string();
         Box::pin(async {
-            Err(StoreError::Unexpected {
-                store,
-                what: "tests confirm nothing".into(),
-            })
+            if self.down.load(Ordering::SeqCst) {
+                return Err(StoreError::Unreachable {
+                    store: self.side.to_string(),
+                    reason: "connection refused".into(),
+                });
+            }
+            Ok(Box::new(MemLife(self.this.upgrade().unwrap())) as Box<dyn Life>)
         })
+    }
+
+    fn takes_back(&self) -> Option<bool> {
+        Some(!self.keeps.load(Ordering::SeqCst))
     }
 
     fn secondary(&self, _mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

@@ -36,7 +36,9 @@ pub(crate) use facts::{Facts, Override};
 pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
-use crate::{failure::Failure, jobs::Jobs, metrics::OwnMetrics, reads::CompleteTables};
+use crate::{
+    failure::Failure, flip::stragglers, jobs::Jobs, metrics::OwnMetrics, reads::CompleteTables,
+};
 use catalogs::Catalogs;
 
 /// See the module.
@@ -100,7 +102,7 @@ impl App {
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         let catalogs = Catalogs::open(&config.state_dir)?;
         starting::check_tables(&config, &journal, &catalogs)?;
-        let toggles = starting::toggles(&config, &journal)?;
+        let (toggles, holds) = starting::toggles(&config, &journal)?;
         assign_tables(&config, &journal);
         let stores = stores(&config);
         let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
@@ -145,7 +147,11 @@ impl App {
             shared: OnceLock::new(),
             catalogs,
         };
-        Ok(Arc::new(app))
+        let app = Arc::new(app);
+        for (name, hold) in holds {
+            stragglers::at_start(&app, &app.toggles[&name], hold).await;
+        }
+        Ok(app)
     }
 
     /// The mapping in force.

@@ -5,6 +5,7 @@ mod evidence;
 mod preflight;
 mod record;
 mod sequences;
+pub(crate) mod stragglers;
 mod supervisor;
 
 pub(crate) use attempt::{Outcome, attempt, is_passing, settled};

@@ -1,8 +1,9 @@
 //! Cancel requests: which server connections stand behind the key that a client holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -14,10 +15,68 @@ use crate::shared::Shared;
 /// Process id and secret, as `BackendKeyData` carries them.
 pub(crate) type CancelKey = Bytes;
 
+/// How long a server connection is remembered that was given up. Its backend reads what was sent before as soon as it gets to it.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 /// The keys that clients hold, and what they stand for.
 #[derive(Debug, Default)]
 pub(crate) struct Cancels {
     sessions: Mutex<HashMap<CancelKey, Arc<Mutex<Targets>>>>,
+    given_up: Mutex<GivenUp>,
+}
+
+/// Server connections that sessions have let go of.
+#[derive(Debug, Default)]
+struct GivenUp {
+    count: u64,
+    last: VecDeque<(Instant, Side, i32)>,
+}
+
+/// Backends of one store, by their process ids.
+#[derive(Debug, Default)]
+pub struct Backends {
+    /// Of sessions that go on: whatever they are at, their pins tell.
+    pub live: HashSet<i32>,
+    /// Of connections that were given up a while ago at the most.
+    pub given_up: HashSet<i32>,
+}
+
+impl Cancels {
+    pub(crate) fn backends(&self, side: Side) -> Backends {
+        let sessions = lock(&self.sessions);
+        let targets = sessions.values().flat_map(|targets| lock(targets).clone());
+        let live = targets.filter(|(of, _)| *of == side);
+        let live = live.filter_map(|(_, key)| pid(&key)).collect();
+        let given_up = lock(&self.given_up);
+        let given_up = given_up.last.iter().filter(|(_, of, _)| *of == side);
+        Backends {
+            live,
+            given_up: given_up.map(|(_, _, pid)| *pid).collect(),
+        }
+    }
+
+    /// How many server connections were given up so far.
+    pub(crate) fn given_up(&self) -> u64 {
+        lock(&self.given_up).count
+    }
+
+    fn give_up(&self, targets: Targets) {
+        let mut given_up = lock(&self.given_up);
+        given_up.count += 1;
+        let old = |(since, ..): &(Instant, Side, i32)| since.elapsed() > REMEMBERED;
+        while given_up.last.front().is_some_and(old) {
+            given_up.last.pop_front();
+        }
+        let now = Instant::now();
+        let gone = targets
+            .into_iter()
+            .filter_map(|(side, key)| Some((now, side, pid(&key)?)));
+        given_up.last.extend(gone);
+    }
+}
+
+fn pid(key: &[u8]) -> Option<i32> {
+    key.first_chunk().map(|pid| i32::from_be_bytes(*pid))
 }
 
 /// The server connections of one session: side and key of each.
@@ -46,14 +105,21 @@ impl CancelEntry {
     /// Sets the session's connection to one side.
     pub(crate) fn set(&self, side: Side, key: Option<CancelKey>) {
         let mut targets = lock(&self.targets);
-        targets.retain(|(known, _)| *known != side);
+        let before = targets
+            .extract_if(.., |(known, _)| *known == side)
+            .collect();
         targets.extend(key.map(|key| (side, key)));
+        drop(targets);
+        self.shared.cancels.give_up(before);
     }
 }
 
 impl Drop for CancelEntry {
     fn drop(&mut self) {
-        lock(&self.shared.cancels.sessions).remove(&self.key);
+        let cancels = &self.shared.cancels;
+        let mut sessions = lock(&cancels.sessions);
+        sessions.remove(&self.key);
+        cancels.give_up(lock(&self.targets).clone());
     }
 }
 

@@ -17,7 +17,7 @@ use crossfade_toggle::Toggle;
 use tokio::sync::Notify;
 
 use crate::{
-    cancel::Cancels,
+    cancel::{Backends, Cancels},
     metrics::Metrics,
     route::Lookup,
     secondary::Secondaries,
@@ -262,6 +262,18 @@ impl Shared {
 
     pub(crate) fn stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The backends that sessions have, and had, at the store of `side`.
+    #[must_use]
+    pub fn backends(&self, side: Side) -> Backends {
+        self.cancels.backends(side)
+    }
+
+    /// How many server connections sessions have given up so far. One that is given up counts before its session's pins are gone.
+    #[must_use]
+    pub fn backends_given_up(&self) -> u64 {
+        self.cancels.given_up()
     }
 
     /// Clients connected now.

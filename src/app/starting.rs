@@ -2,24 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crossfade_config::Config;
+use crossfade_config::{Config, TableConfig, ToggleConfig};
 use crossfade_journal::{Journal, Why};
 use crossfade_phase::Phase;
-use crossfade_toggle::{Epoch, Snapshot, Start, Toggle, start};
+use crossfade_toggle::{Epoch, Gate, Hold, Snapshot, Start, Toggle, start};
 
 use super::catalogs::Catalogs;
 use crate::failure::Failure;
+
+/// Toggles by name, and what keeps the phases of some from being effective.
+pub(super) type Toggles = (BTreeMap<String, Arc<Toggle>>, BTreeMap<String, Hold>);
 
 /// The toggles of the file in their durable phases; a toggle that was never there gets its first one.
 ///
 /// # Errors
 /// When a toggle may not serve; every one of them is named.
-pub(super) fn toggles(
-    config: &Config,
-    journal: &Journal,
-) -> Result<BTreeMap<String, Arc<Toggle>>, Failure> {
+pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<Toggles, Failure> {
     let state = journal.state();
-    let mut toggles = BTreeMap::new();
+    let (mut toggles, mut holds) = (BTreeMap::new(), BTreeMap::new());
     let mut refused = gone_from_the_file(config, journal);
     for (name, wish) in &config.toggles {
         let start = start(state.phase(name), wish.phase);
@@ -42,20 +42,35 @@ pub(super) fn toggles(
         let epoch = state
             .toggle(name)
             .map_or(Epoch::FIRST, |toggle| Epoch::new(toggle.epoch));
-        toggles.insert(
-            name.clone(),
-            Arc::new(Toggle::new(
-                name.clone(),
-                Snapshot { epoch, phase },
-                wish.phase,
-            )),
-        );
+        let at = Snapshot { epoch, phase };
+        let gate = if may_be_overlapped(wish, journal, phase) {
+            let before = Snapshot {
+                epoch: Epoch::new(epoch.number().saturating_sub(1)),
+                phase: Phase::UseOld,
+            };
+            let (gate, hold) = Gate::held(before, at, "what the last process left running");
+            holds.insert(name.clone(), hold);
+            gate
+        } else {
+            Gate::new(at)
+        };
+        let toggle = Toggle::at(name.clone(), gate, wish.phase);
+        toggles.insert(name.clone(), Arc::new(toggle));
     }
     if refused.is_empty() {
-        Ok(toggles)
+        Ok((toggles, holds))
     } else {
         Err(Failure::usage(refused.join("\n")))
     }
+}
+
+/// Whether the last process may have ended before phase 3 was effective: once a table was verified there, it was.
+fn may_be_overlapped(toggle: &ToggleConfig, journal: &Journal, phase: Phase) -> bool {
+    let doubted = |table: &TableConfig| {
+        let known = journal.state().table(&table.old.to_string());
+        known.bypassed.is_some()
+    };
+    phase == Phase::DualWrite && toggle.tables.iter().any(doubted)
 }
 
 /// Toggles that are on record in a phase that needs them, and that the file no longer has (trap 39): to serve without them would send the writes of
@@ -141,7 +156,7 @@ mod tests {
     }
 
     fn phases(config: &Config, journal: &Journal) -> Vec<Phase> {
-        let toggles = toggles(config, journal).unwrap();
+        let (toggles, _) = toggles(config, journal).unwrap();
         toggles
             .values()
             .map(|toggle| toggle.gate().current().phase)

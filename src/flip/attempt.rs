@@ -16,7 +16,7 @@ use crossfade_toggle::{
 
 pub(crate) use publish::settled;
 
-use super::{gather, refusal_text};
+use super::{gather, refusal_text, stragglers::Stragglers};
 use crate::app::{App, Need};
 use inside::inside_barrier;
 use publish::{empty_tables, publish, trust_empty};
@@ -80,6 +80,7 @@ async fn try_move(
     if let Some(why) = too_long_open(toggle, step, drain_timeout) {
         return Err(Outcome::Refused { why, passing: true });
     }
+    let stragglers = Stragglers::before(app, toggle, step).await;
     let began = Instant::now();
     let ready = toggle
         .gate()
@@ -92,6 +93,9 @@ async fn try_move(
         inside_barrier(app, toggle, ready.proof(), evidence, left).await?;
     }
     let outcome = publish(app, toggle, ready, mapping);
+    if let (Outcome::Moved, Some(stragglers)) = (&outcome, stragglers) {
+        stragglers.settle(app, toggle);
+    }
     if matches!(outcome, Outcome::Moved) && toggle.gate().is_effective() {
         trust_empty(app, &empty);
     }

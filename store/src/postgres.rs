@@ -2,6 +2,7 @@
 
 mod adapter;
 mod aliases;
+mod backends;
 mod catalog;
 pub mod conn;
 mod findings;

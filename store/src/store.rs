@@ -1,6 +1,6 @@
 //! What a store can do.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
@@ -135,6 +135,20 @@ pub trait Store: Send + Sync + 'static {
     /// take effect until then, and not after (trap 43).
     fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>>;
 
+    /// The backends of clients in the store's database, the asking one left out: which of them are in a transaction, whether it has written something or not.
+    ///
+    /// # Errors
+    /// When the store does not answer, or is of a kind that is never the store the application comes from.
+    fn backends(&self) -> BoxFuture<'_, StoreResult<Vec<Backend>>> {
+        let store = self.side().to_string();
+        Box::pin(async move {
+            Err(StoreError::Unexpected {
+                store,
+                what: "it does not say which transactions are open".to_owned(),
+            })
+        })
+    }
+
     /// For each carried column that a sequence feeds (by its old name): a value that every value handed out or stored
     /// so far is at most.
     fn sequence_positions<'a>(
@@ -164,6 +178,15 @@ pub trait Store: Send + Sync + 'static {
     /// told. A store without transactions has written it: when the primary rolls back, those keys are dirty.
     fn takes_back(&self) -> Option<bool> {
         Some(true)
+    }
+
+    /// Whether everything that was written here before the call, by this process or one before it, and was given up without an answer has taken effect or never
+    /// will. In a store with transactions it never does: those end with their connection, and until then they hold their locks.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    fn given_up_has_ended(&self) -> BoxFuture<'_, StoreResult<bool>> {
+        Box::pin(async { Ok(true) })
     }
 
     /// Opens a connection for the secondary part of transactions.
@@ -236,6 +259,19 @@ pub trait LockedRow: Send {
 /// A point in a store's history, in the store's own counting ([`Store::horizon`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Horizon(pub i64);
+
+/// A server's end of a client's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// The server's process.
+    pub pid: i32,
+    /// The transaction that is open there. No other one of the server's life has its name.
+    pub transaction: Option<String>,
+    /// User and application, for reports.
+    pub who: String,
+    /// How long the transaction has been open, where the account may know.
+    pub open_for: Option<Duration>,
+}
 
 /// How a name reaches a mapped table.
 #[derive(Debug, Clone, PartialEq, Eq)]

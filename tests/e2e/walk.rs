@@ -4,4 +4,5 @@ mod back;
 mod barrier;
 mod guards;
 mod restart;
+mod stragglers;
 mod whole;

@@ -20,12 +20,14 @@
 //! and the clients go on without an error: the cost of a cycle is bounded and the flip says who held it.
 
 mod flip;
+mod hold;
 mod holders;
 mod permit;
 mod shared;
 mod slot;
 
 pub use flip::{FlipError, Flipped, Ready};
+pub use hold::Hold;
 pub use holders::Holder;
 pub use permit::Permit;
 pub use slot::{Closed, Entry, Outdated, Slot};
@@ -107,7 +109,7 @@ impl Gate {
     pub async fn effective(&self) -> Snapshot {
         loop {
             let current = self.current();
-            self.0.drained_before(current.epoch).await;
+            self.0.drained_before(current.epoch, |_| true).await;
             if self.0.settle() == current {
                 return current;
             }

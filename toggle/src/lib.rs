@@ -20,7 +20,9 @@ mod toggle;
 pub use crossfade_phase::{Phase, Side};
 pub use epoch::{Epoch, Snapshot};
 pub use evidence::{Comparison, Evidence, JournalFacts, StoreAnswer, TableFacts};
-pub use gate::{Closed, Entry, FlipError, Flipped, Gate, Holder, Outdated, Permit, Ready, Slot};
+pub use gate::{
+    Closed, Entry, FlipError, Flipped, Gate, Hold, Holder, Outdated, Permit, Ready, Slot,
+};
 pub use guard::{Unmet, guard};
 pub use moves::{IllegalMove, Move};
 pub use proof::{Basis, EmptyReason, Proof, Reason, Refusal};

@@ -17,9 +17,14 @@ pub struct Toggle {
 impl Toggle {
     /// A toggle that serves in `at` ([`crate::Start::phase`], with the durable epoch) and is wanted in `wanted`.
     pub fn new(name: impl Into<String>, at: Snapshot, wanted: Phase) -> Toggle {
+        Toggle::at(name, Gate::new(at), wanted)
+    }
+
+    /// A toggle with a gate that may be held ([`Gate::held`]).
+    pub fn at(name: impl Into<String>, gate: Gate, wanted: Phase) -> Toggle {
         Toggle {
             name: name.into(),
-            gate: Gate::new(at),
+            gate,
             wanted: AtomicU8::new(wanted.number()),
         }
     }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crossfade_toggle::{
-    Basis, Epoch, FlipError, Flipped, Gate, Move, Outdated, Phase, Proof, Reason, Slot, Snapshot,
+    Basis, Epoch, FlipError, Flipped, Gate, Hold, Move, Outdated, Phase, Proof, Reason, Slot,
+    Snapshot,
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -432,4 +433,43 @@ async fn an_idle_transaction_shows_before_it_holds_anything_up() {
         None,
         "a stamp ends with its transaction"
     );
+}
+
+#[tokio::test]
+async fn trap_43_an_epoch_is_not_effective_while_it_is_held() {
+    let gate = gate_in(2);
+    let mut session = gate.slot("session");
+    session.try_pin().unwrap();
+    let hold: Hold = gate.hold("a statement whose client is gone").unwrap();
+    flip(&gate, 2, 3, AMPLE).await.unwrap();
+    assert!(!hold.is_last());
+    assert!(timeout(SHORT, hold.last()).await.is_err());
+    session.unpin();
+    timeout(AMPLE, hold.last()).await.unwrap();
+    assert!(hold.is_last() && !gate.is_effective());
+    assert_eq!(gate.effective_phase(), phase(2));
+    // Reports name it, and what needs the phase to be effective does not go on.
+    hold.relabel("pid 42");
+    assert_eq!(&*gate.holders()[0].label, "pid 42");
+    assert!(matches!(
+        flip(&gate, 3, 4, AMPLE).await,
+        Err(FlipError::NotEffective { .. })
+    ));
+    assert!(timeout(SHORT, gate.effective()).await.is_err());
+    drop(hold);
+    timeout(AMPLE, gate.effective()).await.unwrap();
+    flip(&gate, 3, 4, AMPLE).await.unwrap();
+}
+
+#[tokio::test]
+async fn trap_43_a_gate_that_starts_held_is_where_it_was_before() {
+    let before = Snapshot::first(phase(2));
+    let at = before.next(phase(3));
+    let (gate, hold) = Gate::held(before, at, "what was left running");
+    assert_eq!((gate.current(), gate.effective_snapshot()), (at, before));
+    let mut session = gate.slot("session");
+    assert_eq!(session.try_pin().unwrap(), at);
+    assert!(hold.is_last() && !gate.is_effective());
+    drop(hold);
+    assert!(gate.is_effective());
 }

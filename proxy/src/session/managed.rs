@@ -61,6 +61,8 @@ pub(crate) struct Managed {
     pub(crate) client: Client,
     pub(crate) backends: Backends,
     pub(crate) relay: RelayState,
+    /// Before the pins, so that it is gone when they are: who sees no pins left sees every backend that was given up.
+    pub(super) cancel: Option<CancelEntry>,
     pub(crate) pins: Pins,
     /// Counts the session's statements, where they are counted.
     pub(crate) tally: Option<Box<Tally>>,
@@ -80,7 +82,6 @@ pub(crate) struct Managed {
     pub(super) parameters: Vec<(String, String)>,
     /// `ParameterStatus` values as the client knows them.
     pub(crate) status: Vec<(String, String)>,
-    pub(super) cancel: Option<CancelEntry>,
     /// Where statements go that name no table.
     pub(crate) home: Side,
     /// How the session worked last, for the way into another mode.

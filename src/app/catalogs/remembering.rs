@@ -11,8 +11,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
-    Relation, Row, Secondary, Store, StoreResult, TableMap,
+    Alias, Backend, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow,
+    Mapping, Relation, Row, Secondary, Store, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 
@@ -181,6 +181,10 @@ impl Store for Remembering {
         self.store.has_passed(horizon)
     }
 
+    fn backends(&self) -> BoxFuture<'_, StoreResult<Vec<Backend>>> {
+        self.store.backends()
+    }
+
     fn sequence_positions<'a>(
         &'a self,
         table: &'a TableMap,
@@ -198,6 +202,10 @@ impl Store for Remembering {
 
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {
         self.store.life()
+    }
+
+    fn given_up_has_ended(&self) -> BoxFuture<'_, StoreResult<bool>> {
+        self.store.given_up_has_ended()
     }
 
     fn takes_back(&self) -> Option<bool> {

@@ -88,7 +88,7 @@ pub(super) async fn empty_tables(app: &App, mapping: &Mapping, toggle: &str) -> 
     empty
 }
 
-/// Trap 38: a table that was empty in the new store when phase 3 became effective at once, with no transaction of phase 2 left to write past it, holds no row that
+/// Trap 38: a table that was empty in the new store when phase 3 became effective at once, with no statement of phase 2 left to write past it, holds no row that
 /// could be stale: what comes into it from then on comes as an image.
 pub(super) fn trust_empty(app: &App, tables: &[String]) {
     for table in tables {

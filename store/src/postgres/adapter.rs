@@ -7,12 +7,12 @@ use crossfade_phase::Side;
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    aliases, catalog, conn::Endpoint, findings, horizon, life::PostgresLife, lock, pool::Pool,
-    read, secondary, sequences, write,
+    aliases, backends, catalog, conn::Endpoint, findings, horizon, life::PostgresLife, lock,
+    pool::Pool, read, secondary, sequences, write,
 };
 use crate::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
-    Relation, Row, Secondary, Store, StoreResult, TableMap,
+    Alias, Backend, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow,
+    Mapping, Relation, Row, Secondary, Store, StoreResult, TableMap,
 };
 
 /// Longest wait for a question to the catalog, a ping, a sequence, a row.
@@ -176,6 +176,10 @@ impl Store for PostgresStore {
 
     fn has_passed(&self, horizon: Horizon) -> BoxFuture<'_, StoreResult<bool>> {
         horizon::has_passed(self, horizon).boxed()
+    }
+
+    fn backends(&self) -> BoxFuture<'_, StoreResult<Vec<Backend>>> {
+        backends::backends(self).boxed()
     }
 
     fn sequence_positions<'a>(

@@ -119,7 +119,7 @@ impl Ready {
         self.closed = true;
         gate.set(Word::closed(self.current));
         let limit = self.current.epoch.next();
-        if timeout(drain_timeout, gate.drained_before(limit))
+        if timeout(drain_timeout, gate.drained_before(limit, |_| true))
             .await
             .is_err()
         {

@@ -55,11 +55,15 @@ struct Slots {
 
 impl Shared {
     pub(super) fn new(at: Snapshot) -> Shared {
-        let word = Word::open(at).0;
+        Shared::following(at, at)
+    }
+
+    /// `at` is published, and `effective` the last epoch that is known to have been effective.
+    pub(super) fn following(effective: Snapshot, at: Snapshot) -> Shared {
         let now = Instant::now();
         Shared {
-            word: Line(AtomicU64::new(word)),
-            effective: AtomicU64::new(word),
+            word: Line(AtomicU64::new(Word::open(at).0)),
+            effective: AtomicU64::new(Word::open(effective).0),
             slots: Mutex::default(),
             changed: Mutex::new(now),
             opened: Notify::new(),
@@ -116,11 +120,12 @@ impl Shared {
             .collect()
     }
 
-    /// Waits until no slot is pinned to an epoch before `limit`. The gate's word must already keep new pins from that:
+    /// Waits until no slot that `counts` is pinned to an epoch before `limit`. The gate's word must already keep new pins from that:
     /// then a slot that was seen without one never gets one again, and only those seen with one are looked at again.
     /// (A session that is just backing out may show such a pin for a moment; it is never handed out.) Cancel-safe.
-    pub(super) async fn drained_before(&self, limit: Epoch) {
+    pub(super) async fn drained_before(&self, limit: Epoch, counts: impl Fn(&SlotState) -> bool) {
         let mut left = self.pinned_before(limit);
+        left.retain(|slot| counts(slot));
         let mut pause = FIRST_LOOK;
         while !left.is_empty() {
             let released = self.released.notified();

@@ -73,6 +73,26 @@ impl Slot {
         Slot { gate, state, id }
     }
 
+    /// A slot that holds a pin from the beginning, on an epoch that may be over.
+    pub(super) fn pinned(gate: Arc<Shared>, label: Arc<str>, to: Snapshot) -> Slot {
+        let slot = Slot::register(gate, label);
+        slot.state
+            .pins
+            .0
+            .word
+            .store(Word::open(to).0, Ordering::SeqCst);
+        slot
+    }
+
+    pub(super) fn gate(&self) -> &Shared {
+        &self.gate
+    }
+
+    /// Whether this is the slot's state.
+    pub(super) fn is(&self, state: &SlotState) -> bool {
+        std::ptr::eq(&*self.state, state)
+    }
+
     /// Changes what reports call the session, once more is known of it.
     pub fn relabel(&self, label: impl Into<Arc<str>>) {
         *lock(&self.state.label) = label.into();

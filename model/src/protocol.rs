@@ -7,6 +7,7 @@
 //! | [`Action::Commit`] | the primary's COMMIT, then `Prepared::conclude` |
 //! | [`Action::Conclude`] | the secondary's COMMIT, behind the session (docs/decision/14), then `Intent::committed` or `dirty` |
 //! | [`Action::Vanished`] | a COMMIT whose connection is gone takes effect, or never will |
+//! | [`Action::LandsLate`] | the server comes to the end of a connection that was given up: `store/src/mongo/given_up.rs` |
 //! | [`Action::Crash`] | kill -9, and a start with the same `state_dir`: `mark_open` in `reconcile/journal/src/replay.rs` |
 //! | [`Action::Take`], [`Action::Repair`] | `drain_unit`, `repair_marked`, `repair_key`, `sweep` in `reconcile/src` |
 //! | [`Action::Copy`] | a chunk of one row: `reconcile/src/backfill/chunk.rs` |
@@ -83,7 +84,7 @@ impl Model for Protocol {
             Action::Vanished(client, commits) => {
                 mishap::vanished(self, &mut state, client, commits)
             }
-            Action::LandsLate(client) => mishap::lands_late(&mut state, client),
+            Action::LandsLate(client, lands) => mishap::lands_late(&mut state, client, lands),
             Action::Crash(proxy) => mishap::crash(self, &mut state, proxy),
             Action::Confirm => mishap::confirm(self, &mut state),
             Action::PrimaryDies => mishap::primary_dies(self, &mut state),

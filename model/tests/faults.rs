@@ -199,6 +199,13 @@ fn trap_08_the_look_for_intents_where_nothing_is_locked() {
 }
 
 #[test]
+fn trap_16_the_wait_for_batches_that_were_given_up_where_nothing_is_taken_back() {
+    is_found(without_transactions(), |faults| {
+        faults.repairs_before_the_late = true;
+    });
+}
+
+#[test]
 fn the_flush_before_a_key_is_clean() {
     let bounds = Bounds {
         writes: 1,
@@ -207,6 +214,18 @@ fn the_flush_before_a_key_is_clean() {
         ..Bounds::default()
     };
     is_found(bounds, |faults| faults.trusts_unflushed_rows = true);
+}
+
+#[test]
+fn trap_43_the_wait_for_statements_of_phase_2_whose_clients_are_gone() {
+    let bounds = Bounds {
+        writes: 1,
+        flips: 1,
+        phase: Phase::UseOld,
+        last_phase: Phase::DualWrite,
+        ..Bounds::default()
+    };
+    is_found(bounds, |faults| faults.forgets_the_abandoned = true);
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Engine {
                 ..BackfillReport::default()
             });
         }
+        self.nothing_given_up(map).await?;
         let found = self.ledger.checkpoint(map, direction);
         let resumed = found.is_some();
         let checkpoint = found.map_or_else(

@@ -9,6 +9,7 @@ use crossfade_toggle::Snapshot;
 
 use crate::{
     Direction, Error, Standing,
+    error::During as _,
     flush::Flushing,
     gates::Gates,
     ledger::{Dirty, Ledger},
@@ -183,6 +184,15 @@ impl Engine {
             order.push(left.remove(free.unwrap_or(0)).id);
         }
         order
+    }
+
+    /// Waits until no row that an earlier job copied, and gave up, can arrive behind this one. Before a job reads.
+    pub(crate) async fn nothing_given_up(&self, table: &TableMap) -> Result<(), Error> {
+        for store in [&self.stores.old, &self.stores.new] {
+            let ended = Settling::given_up(&**store).await;
+            ended.during("waiting for writes that were given up", table)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn map(&self, table: TableId) -> &TableMap {

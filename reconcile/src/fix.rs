@@ -77,7 +77,22 @@ impl Engine {
             ledger: &*self.ledger,
             hold: self.settings.lock_hold,
         };
-        let repaired = self.flushing.around(&**to, repair.many(keys)).await;
+        let unsettled = || StoreError::Unsettled {
+            store: to.side().to_string(),
+        };
+        let repaired = match to.given_up_has_ended().await {
+            Ok(true) => self.flushing.around(&**to, repair.many(keys)).await,
+            Ok(false) => keys.iter().map(|_| Err(unsettled())).collect(),
+            Err(error) => {
+                let unreachable = |_: &Key| {
+                    Err(StoreError::Unreachable {
+                        store: to.side().to_string(),
+                        reason: error.to_string(),
+                    })
+                };
+                keys.iter().map(unreachable).collect()
+            }
+        };
         let outcome = |(mark, repaired): (&Option<Dirty>, _)| match (mark, &settled) {
             (Some(mark), Ok(settled)) if mark.unanswered && mark.generation > *settled => {
                 Err(StoreError::Unsettled {

@@ -10,13 +10,18 @@ use std::{
 };
 
 use crossfade_phase::Side;
-use crossfade_store::{Horizon, Store, StoreResult};
+use crossfade_store::{Horizon, Store, StoreError, StoreResult};
 use tokio::time::sleep;
 
 /// Looks before the key is put off; a transaction takes milliseconds, and a long one shall not hold up the other keys.
 const LOOKS: u32 = 5;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Looks before a job gives up on writes that were given up.
+const GIVEN_UP_LOOKS: u32 = 50;
+/// Between two of them.
+const GIVEN_UP_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is known of transactions that have ended, by primary. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +69,22 @@ impl Settling {
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// Waits until nothing that was given up can arrive in a store any more: a row that a job copied, say, and that was deleted since.
+    ///
+    /// # Errors
+    /// When that takes long, or the store does not answer.
+    pub(crate) async fn given_up(store: &dyn Store) -> StoreResult<()> {
+        for _ in 0..GIVEN_UP_LOOKS {
+            if store.given_up_has_ended().await? {
+                return Ok(());
+            }
+            sleep(GIVEN_UP_PAUSE).await;
+        }
+        Err(StoreError::Unsettled {
+            store: store.side().to_string(),
+        })
     }
 
     fn of<T>(&self, side: Side, look: impl FnOnce(&mut Known) -> T) -> T {

@@ -126,6 +126,7 @@ impl Engine {
         }
         let stands = move |phase| Scope::of(direction, phase, complete) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
+        self.nothing_given_up(map).await?;
         let estimated = self
             .stores
             .on(scope.source())

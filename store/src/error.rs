@@ -41,9 +41,9 @@ pub enum StoreError {
         /// What was wrong with it.
         what: String,
     },
-    /// A commit that the store never answered may still take effect there.
+    /// A commit or a write that the store never answered may still take effect there.
     #[error(
-        "a commit that store \"{store}\" never answered may still take effect: a transaction that was open then has not ended"
+        "a write that store \"{store}\" never answered may still take effect: the transaction or the connection that it came with has not ended"
     )]
     Unsettled {
         /// The store's URL without its password.

@@ -6,6 +6,7 @@ mod conn;
 mod document;
 mod engine;
 mod findings;
+mod given_up;
 mod horizon;
 mod left_behind;
 mod lock;

@@ -51,6 +51,12 @@ impl Mongod {
         server
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> std::net::SocketAddr {
+        self.port.addr()
+    }
+
     /// The URL of one of its databases, as in a configuration file.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

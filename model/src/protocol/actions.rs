@@ -28,8 +28,8 @@ pub enum Action {
     Conclude(usize, Outcome),
     /// A transaction whose connection is gone ends; it commits where `true`.
     Vanished(usize, bool),
-    /// A batch that was given up is written after all.
-    LandsLate(usize),
+    /// A batch that was given up is written after all, where `true`, or never will be.
+    LandsLate(usize, bool),
     /// A proxy is killed and starts again.
     Crash(usize),
     /// The secondary has flushed everything, and the journal knows.

@@ -73,7 +73,7 @@ fn goes_on(
         }
         if may_fail {
             actions.push(Action::StageFails(client, false));
-            if model.writes_at_once() && model.faults.given_up_batches_land {
+            if model.writes_at_once() && state.late[client].is_none() {
                 actions.push(Action::StageFails(client, true));
             }
         }

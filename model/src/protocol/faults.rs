@@ -1,8 +1,6 @@
 //! Cures that can be taken out.
 
 /// What is taken out of the protocol. By default nothing is.
-///
-/// Those named *as it stands* are no seeded faults: the code, as the model was written, has them.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     /// Trap 1: the batch is staged when the primary has committed and its row locks are gone.
@@ -41,10 +39,10 @@ pub struct Faults {
     pub does_not_settle: bool,
     /// Trap 8: where the secondary writes at once, neither repair nor backfill asks whether an intent on the key is open.
     pub ignores_open_intents: bool,
-    /// As it stands: where the secondary writes at once, a batch that was given up may still arrive.
-    pub given_up_batches_land: bool,
+    /// Trap 16: where the secondary writes at once, a key is repaired while a batch that was given up may still arrive.
+    pub repairs_before_the_late: bool,
     /// docs/decision/02: a repair that finds nothing to write takes what it sees for durable.
     pub trusts_unflushed_rows: bool,
-    /// As it stands: phase 3 is effective although a statement of phase 2, whose client is gone, still runs in the primary.
+    /// Trap 43: phase 3 is effective although a statement of phase 2, whose client is gone, still runs in the primary.
     pub forgets_the_abandoned: bool,
 }

@@ -12,7 +12,8 @@ pub(super) fn actions(model: &Protocol, state: &State, actions: &mut Vec<Action>
             actions.push(Action::Vanished(client, false));
         }
         if state.late[client].is_some() {
-            actions.push(Action::LandsLate(client));
+            actions.push(Action::LandsLate(client, true));
+            actions.push(Action::LandsLate(client, false));
         }
     }
     let asynchronous = model.bounds.secondary == Kind::Asynchronous;
@@ -60,8 +61,9 @@ pub(super) fn vanished(model: &Protocol, state: &mut State, client: usize, commi
     }
 }
 
-pub(super) fn lands_late(state: &mut State, client: usize) {
-    if let Some((key, row)) = state.late[client].take() {
+pub(super) fn lands_late(state: &mut State, client: usize, lands: bool) {
+    let late = state.late[client].take();
+    if let Some((key, row)) = late.filter(|_| lands) {
         let cell = state.cell_mut(Side::New, key);
         (cell.row, cell.flushed) = (row, row);
     }

@@ -36,6 +36,11 @@ fn takes(model: &Protocol, state: &State, proxy: usize, actions: &mut Vec<Action
         };
         // Until every transaction has ended that was open at the mark.
         let settled = !unanswered || !may_be_open(model, state, proxy, key, gate.phase.primary());
+        // Until what was given up has arrived, or never will.
+        let late = state.late.iter().any(Option::is_some);
+        if late && !model.faults.repairs_before_the_late {
+            continue;
+        }
         if settled || model.faults.does_not_settle {
             let sweeps = false;
             actions.push(Action::Take { proxy, key, sweeps });

@@ -134,7 +134,12 @@ async fn from_primary(
         done.refused
             .into_iter()
             .map(|refused| refused.key)
-            .filter(|key| !keys.iter().position(|other| other == key).is_some_and(moved)),
+            .filter(|key| {
+                !keys
+                    .iter()
+                    .position(|other| other == key)
+                    .is_some_and(moved)
+            }),
     );
     fix(run, &suspects).await?;
     Ok(Copied {

@@ -1,5 +1,6 @@
 //! The way back from documents: MongoDB is the primary and the source, PostgreSQL the secondary.
 
+mod given_up;
 mod live;
 mod locks;
 mod types;
@@ -47,7 +48,13 @@ impl Documents {
     async fn new(schema: &str, tables: &str) -> Documents {
         let databases = Databases::create_with(schema, "").await;
         let server = Mongod::start().await;
-        let (old, new) = (databases.old.own().url(), server.url("shop"));
+        let new = server.url("shop");
+        Documents::on(databases, server, &new, tables).await
+    }
+
+    /// On a server that is reached at `new`.
+    async fn on(databases: Databases, server: Mongod, new: &str, tables: &str) -> Documents {
+        let old = databases.old.own().url();
         let text = format!(
             "listen = \"127.0.0.1:6432\"\nstate_dir = \"state\"\n[old]\nurl = \"{old}?sslmode=disable\"\n[new]\nurl = \"{new}\"\n\
              [toggle.shop]\nphase = \"use-old\"\n{tables}\n"

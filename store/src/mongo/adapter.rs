@@ -33,8 +33,13 @@ impl MongoStore {
     /// Describes the store; connects when it is first used.
     #[must_use]
     pub fn new(config: StoreConfig, side: Side) -> MongoStore {
+        let purpose = config.url.database.clone();
+        MongoStore::with(config, side, purpose)
+    }
+
+    fn with(config: StoreConfig, side: Side, purpose: String) -> MongoStore {
         MongoStore {
-            conn: Arc::new(Conn::new(config)),
+            conn: Arc::new(Conn::new(config, purpose)),
             side,
         }
     }
@@ -46,7 +51,8 @@ impl MongoStore {
             pool_size: SESSIONS,
             ..config
         };
-        MongoStore::new(config, side)
+        let purpose = format!("{}/sessions", config.url.database);
+        MongoStore::with(config, side, purpose)
     }
 
     pub(super) fn shape(&self, table: &TableMap) -> Shape {
@@ -176,6 +182,10 @@ impl Store for MongoStore {
     fn takes_back(&self) -> Option<bool> {
         let known = self.conn.known_deployment();
         known.map(|deployment| deployment == Deployment::Transactions)
+    }
+
+    fn given_up_has_ended(&self) -> BoxFuture<'_, StoreResult<bool>> {
+        self.conn.given_up_has_ended().boxed()
     }
 
     fn secondary(&self, mapping: Arc<Mapping>) -> BoxFuture<'_, StoreResult<Box<dyn Secondary>>> {

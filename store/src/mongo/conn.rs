@@ -4,7 +4,7 @@ mod errors;
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use crossfade_config::{StoreConfig, TlsMode};
@@ -20,7 +20,10 @@ use tokio::{net::TcpStream, sync::OnceCell, time::timeout};
 
 pub(super) use errors::WriteError;
 
-use super::left_behind::{self, LeftBehind};
+use super::{
+    given_up::GivenUp,
+    left_behind::{self, LeftBehind},
+};
 use crate::{StoreError, StoreResult};
 
 /// Server error: a document with this unique value is there.
@@ -43,20 +46,42 @@ pub(super) enum Deployment {
 #[derive(Debug)]
 pub(super) struct Conn {
     config: StoreConfig,
-    client: OnceCell<(Client, Deployment)>,
-    /// How its connections are called.
-    pub(super) app_name: String,
+    /// What its clients are for, as their names say.
+    purpose: String,
+    present: Mutex<Arc<Present>>,
+    /// As the first client found it.
+    deployment: OnceLock<Deployment>,
+    pub(super) given_up: GivenUp,
     pub(super) left_behind: LeftBehind,
     /// Collections that are there.
     there: Mutex<HashSet<String>>,
 }
 
+/// The client in use.
+#[derive(Debug)]
+struct Present {
+    client: OnceCell<Client>,
+    /// How its connections are called.
+    app_name: String,
+}
+
+impl Present {
+    fn new(purpose: &str) -> Arc<Present> {
+        Arc::new(Present {
+            client: OnceCell::new(),
+            app_name: left_behind::app_name(purpose),
+        })
+    }
+}
+
 impl Conn {
-    pub(super) fn new(config: StoreConfig) -> Conn {
+    pub(super) fn new(config: StoreConfig, purpose: String) -> Conn {
         Conn {
             config,
-            client: OnceCell::new(),
-            app_name: left_behind::app_name(),
+            present: Mutex::new(Present::new(&purpose)),
+            purpose,
+            deployment: OnceLock::new(),
+            given_up: GivenUp::default(),
             left_behind: LeftBehind::default(),
             there: Mutex::default(),
         }
@@ -72,12 +97,33 @@ impl Conn {
         (&self.config.url.user, &self.config.url.database)
     }
 
-    async fn client(&self) -> StoreResult<&(Client, Deployment)> {
-        self.client
+    fn present(&self) -> MutexGuard<'_, Arc<Present>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the connections of the client in use are called.
+    pub(super) fn present_name(&self) -> String {
+        self.present().app_name.clone()
+    }
+
+    /// Whether a client of this purpose is called so, in this process or another.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        left_behind::has_purpose(name, &self.purpose)
+    }
+
+    /// From now on another client is used. The connections of the one so far are closed when its last call has ended.
+    pub(super) fn replace_client(&self) {
+        *self.present() = Present::new(&self.purpose);
+    }
+
+    async fn client(&self) -> StoreResult<(Client, Deployment)> {
+        let present = self.present().clone();
+        let client = present
+            .client
             .get_or_try_init(|| async {
                 self.knock().await?;
-                let client =
-                    Client::with_options(self.options()?).map_err(|error| self.error(&error))?;
+                let options = self.options(&present.app_name)?;
+                let client = Client::with_options(options).map_err(|error| self.error(&error))?;
                 // Whether there are transactions is known once a server has answered.
                 let hello = client
                     .database("admin")
@@ -91,9 +137,16 @@ impl Conn {
                 } else {
                     Deployment::Standalone
                 };
-                Ok((client, deployment))
+                // Whatever is there by now: nobody counts on it to change.
+                self.deployment.get_or_init(|| deployment);
+                Ok::<_, StoreError>(client)
             })
-            .await
+            .await?
+            .clone();
+        let known = self.deployment.get().copied();
+        // Set before any client is.
+        let deployment = known.unwrap_or(Deployment::Standalone);
+        Ok((client, deployment))
     }
 
     /// The driver looks for a server until `connect_timeout` is over; that nobody listens is known at once.
@@ -146,8 +199,8 @@ impl Conn {
     }
 
     /// The client, if a server has answered.
-    pub(super) fn connected(&self) -> Option<&Client> {
-        self.client.get().map(|(client, _)| client)
+    pub(super) fn connected(&self) -> Option<Client> {
+        self.present().client.get().cloned()
     }
 
     /// Whose operations `$currentOp` is asked for. Without an account everybody's; with one its own, which it may see without further rights.
@@ -157,7 +210,7 @@ impl Conn {
 
     /// What has answered; `None` as long as none has.
     pub(super) fn known_deployment(&self) -> Option<Deployment> {
-        self.client.get().map(|(_, deployment)| *deployment)
+        self.deployment.get().copied()
     }
 
     /// # Errors
@@ -176,7 +229,7 @@ impl Conn {
             .map_err(|error| self.error(&error))
     }
 
-    fn options(&self) -> StoreResult<ClientOptions> {
+    fn options(&self, app_name: &str) -> StoreResult<ClientOptions> {
         let url = &self.config.url;
         let param = |name: &str| url.params.get(name);
         let mut options = ClientOptions::default();
@@ -184,7 +237,7 @@ impl Conn {
             host: url.host.clone(),
             port: Some(url.port),
         }];
-        options.app_name = Some(self.app_name.clone());
+        options.app_name = Some(app_name.to_owned());
         options.repl_set_name = param("replicaSet").cloned();
         // One host and no name of a set: that host, whatever it says of others.
         options.direct_connection = match param("directConnection") {
@@ -224,6 +277,14 @@ impl Conn {
         Ok(options)
     }
 
+    /// Whether the server has said what became of a write.
+    pub(super) fn is_answer<T>(&self, outcome: &Result<T, mongodb::error::Error>) -> bool {
+        outcome
+            .as_ref()
+            .err()
+            .is_none_or(|error| !self.error(error).outcome_unknown())
+    }
+
     /// Runs a command that writes, and turns what its answer refuses into an error.
     ///
     /// # Errors
@@ -237,7 +298,14 @@ impl Conn {
         let call = database.run_raw_command(command);
         let answer = match session {
             Some(session) => call.session(session).await,
-            None => call.await,
+            None => {
+                let mut under_way = self.under_way();
+                let answer = call.await;
+                if self.is_answer(&answer) {
+                    under_way.answered();
+                }
+                answer
+            }
         };
         let answer = answer.map_err(|error| self.write_error(&error))?;
         let first = answer

@@ -24,9 +24,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Attempts at a document from which on somebody may have left a transaction behind that has written it.
 const PATIENCE: u32 = 5;
 
-/// A name that no other process has.
-pub(super) fn app_name() -> String {
-    format!("{APP_NAME}{}", ObjectId::new())
+/// A name that no other client has. Behind it stands `purpose`: clients of one purpose follow each other.
+pub(super) fn app_name(purpose: &str) -> String {
+    format!("{APP_NAME}{} {purpose}", ObjectId::new())
+}
+
+/// Whether a client of this purpose is called so.
+pub(super) fn has_purpose(name: &str, purpose: &str) -> bool {
+    let name = name.strip_prefix(APP_NAME);
+    name.and_then(|name| name.split_once(' '))
+        .is_some_and(|(_, found)| found == purpose)
 }
 
 /// When they were last looked for.
@@ -74,7 +81,7 @@ impl Conn {
             doc! { "$project": { "type": 1, "appName": 1, "lsid.id": 1, "transaction.timeOpenMicros": 1 } },
         ];
         let mut found = admin.aggregate(pipeline).await?;
-        let (mut idle, mut alive) = (Vec::new(), HashSet::from([self.app_name.clone()]));
+        let (mut idle, mut alive) = (Vec::new(), HashSet::from([self.present_name()]));
         while found.advance().await? {
             let operation = found.deserialize_current()?;
             match operation.get_str("type") {

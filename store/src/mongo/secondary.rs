@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mongodb::{ClientSession, Database};
+use mongodb::ClientSession;
 
 use super::{
     MongoStore,
@@ -34,7 +34,6 @@ enum State {
 /// See the module.
 pub(super) struct MongoSecondary {
     store: MongoStore,
-    database: Database,
     deployment: Deployment,
     session: Option<ClientSession>,
     shapes: BTreeMap<TableId, Shape>,
@@ -61,7 +60,6 @@ impl MongoSecondary {
             .map(|table| (table.id, store.shape(table)))
             .collect();
         Ok(MongoSecondary {
-            database: store.conn.database().await?,
             deployment,
             session,
             shapes,
@@ -125,8 +123,18 @@ impl MongoSecondary {
                 .await
                 .map_err(|error| self.store.conn.write_error(&error))?;
         }
+        // By the client that is in use now.
+        let database = self
+            .store
+            .conn
+            .database()
+            .await
+            .map_err(|error| WriteError {
+                transient: false,
+                error,
+            })?;
         commands
-            .run(&self.store, &self.database, self.session.as_mut())
+            .run(&self.store, &database, self.session.as_mut())
             .await
     }
 

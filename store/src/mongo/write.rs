@@ -229,8 +229,13 @@ pub(super) async fn insert_absent(
     let count = documents.len() as u64;
     let database = store.conn.database().await?;
     let collection = database.collection::<RawDocumentBuf>(shape.collection());
+    let mut under_way = store.conn.under_way();
     // Unordered: the server goes on behind a key that is there.
-    let Err(error) = collection.insert_many(documents).ordered(false).await else {
+    let inserted = collection.insert_many(documents).ordered(false).await;
+    if store.conn.is_answer(&inserted) {
+        under_way.answered();
+    }
+    let Err(error) = inserted else {
         return Ok(count);
     };
     let ErrorKind::InsertMany(many) = error.kind.as_ref() else {

@@ -6,6 +6,7 @@ mod histories;
 #[cfg(debug_assertions)]
 pub(crate) mod points;
 mod secondary;
+mod sick;
 
 use crossfade_tests::{ConfigBuilder, Database, Postgres, Proxy, SHOP, SHOP_TABLES, Stores};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crossfade_crash::Point;
 use crossfade_tests::{
     Mongod,
     history::{Broken, HISTORY, HISTORY_SEED, HISTORY_TABLES, History},
@@ -40,4 +41,39 @@ async fn trap_03_killed_at_every_point_with_transactions() {
 #[tokio::test]
 async fn trap_03_killed_at_every_point_without_transactions() {
     killed_at_every_point(Mongod::standalone().await).await;
+}
+
+#[tokio::test]
+async fn trap_03_killed_at_points_of_the_sandwich_whose_primary_holds_documents() {
+    let schema = format!("{HISTORY}{HISTORY_SEED}");
+    let mut documents = Documents::of(Mongod::start().await, &schema, HISTORY_TABLES).await;
+    documents.complete();
+    documents.walk(&["dual-read"]).await;
+    let points = [
+        Point::PrimaryExecuted,
+        Point::IntentDurable,
+        Point::CommitSent,
+        Point::PrimaryCommitted,
+        Point::BeforeSecondaryCommit,
+        Point::SecondaryCommitted,
+    ];
+    for (point, run) in points.into_iter().zip(1..) {
+        documents.walk(&["new-primary"]).await;
+        let nth = 5 + run * 7 % 20;
+        documents
+            .proxy
+            .arm(&format!("{}:{nth}", point.name()))
+            .await;
+        let endpoint = documents.proxy.endpoint(documents.old());
+        let clients = History::start(&endpoint, run, 4, Broken::End).await;
+        let reached = documents.proxy.crashed(Duration::from_secs(10)).await;
+        assert!(reached, "{point:?} was not reached");
+        let findings = clients.stop().await;
+        documents.proxy.restart().await;
+        documents.proxy.drained().await;
+        // Nothing is dirty: the old store has all that the documents have.
+        documents.walk(&["dual-read"]).await;
+        findings.check(documents.old()).await;
+        documents.verify();
+    }
 }

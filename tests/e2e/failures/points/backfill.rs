@@ -78,3 +78,45 @@ async fn trap_08_killed_at_every_point_of_a_backfill() {
         scene.shop.stores.assert_equal(&["archive"]).await;
     }
 }
+
+/// The points of a chunk on the way back, where the new store is the primary and the old one is not written.
+const REVERSE: &[Point] = &[
+    Point::ChunkRead,
+    Point::ChunkInserted,
+    Point::ChunkChecked,
+    Point::Checkpointed,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_08_killed_at_every_point_of_a_reverse_backfill() {
+    let mut scene = Scene::of(shop().await);
+    let proxy = &mut scene.shop.proxy;
+    proxy.cli(&["backfill"]).expect(0);
+    proxy.cli(&["verify"]).expect(0);
+    proxy
+        .walk(&["dual-read", "new-primary", "new-writes"])
+        .await;
+    for (&point, seed) in REVERSE.iter().zip(0..) {
+        let lost = format!("DELETE FROM archive WHERE id % 4 = {seed}");
+        scene.shop.stores.old.run(&lost).await;
+        scene.arm(point, 3).await;
+        let endpoint = scene.shop.proxy.endpoint(&scene.shop.stores.old);
+        let churn = tokio::spawn(churn(endpoint, seed));
+        let clients = scene.clients().await;
+        let reverse = ["backfill", "--reverse", "--table", "archive"];
+        let proxy = &scene.shop.proxy;
+        let _ = tokio::task::block_in_place(|| proxy.cli(&reverse));
+        let findings = scene.crashed(point, clients).await;
+        churn.await.unwrap();
+        scene.shop.proxy.restart().await;
+        scene.holds(&findings).await;
+        let proxy = &scene.shop.proxy;
+        proxy.cli(&["backfill", "--reverse"]).expect(0);
+        // Rows that were changed in the new store alone.
+        let _ = proxy.cli(&["verify", "--reverse", "--repair"]);
+        proxy.cli(&["repair", "--reverse"]).expect(0);
+        proxy.cli(&["verify", "--reverse"]).expect(0);
+        scene.shop.stores.assert_equal(&["archive"]).await;
+        scene.shop.stores.assert_equal(&super::TABLES).await;
+    }
+}

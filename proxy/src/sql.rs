@@ -30,7 +30,7 @@ pub use facts::{
 };
 pub use lexer::{Lexer, Token, TokenKind};
 pub use names::{Glance, NameSet};
-pub use rewrite::{Refusal, Rewritten, Target};
+pub use rewrite::{Parts, Refusal, Rewritten, Target, Written};
 pub use text::constant;
 
 use cache::Cache;

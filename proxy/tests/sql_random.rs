@@ -144,6 +144,10 @@ fn write() -> impl Strategy<Value = String> {
         "DELETE FROM {r} WHERE {1} OR {2} RETURNING *",
         "DELETE FROM {r} USING items i WHERE i.sku = {s}code AND {1} RETURNING {t}, i.line",
         "WITH c AS (SELECT a, b FROM staging) DELETE FROM {r} WHERE {s}code IN (SELECT b FROM c) OR {1} RETURNING {n}",
+        "WITH w AS (DELETE FROM {r} WHERE {1} RETURNING *) SELECT count(*), sum(total), min(label) FROM w",
+        "WITH w AS (UPDATE {r} SET {set} WHERE {1} RETURNING {n} AS n, {s}code) INSERT INTO items SELECT 900 + row_number() OVER (ORDER BY code), 1, code FROM w RETURNING *",
+        "WITH w AS (DELETE FROM items i WHERE i.line = 2 RETURNING i.*) UPDATE {r} SET {set} FROM w WHERE w.order_id = {s}id AND {1} RETURNING w.sku, {n}",
+        "WITH w (k) AS (UPDATE {r} SET {set} WHERE {1} RETURNING {t}), v AS (DELETE FROM items WHERE line = 3) SELECT k FROM w ORDER BY k",
     ];
     let existing = (pick(SHAPES), pick(SETTERS), parts(), name())
         .prop_map(|(shape, set, parts, name)| fill((&shape.replace("{set}", set), parts, name)));
@@ -185,20 +189,25 @@ fn unordered(output: &str) -> Vec<&str> {
 /// Statements tried; the variable `CROSSFADE_RANDOM_STATEMENTS` sets another number.
 const STATEMENTS: u32 = 100;
 
-#[test]
-fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
-    let server = server();
+/// Statements tried, and how.
+fn config() -> ProptestConfig {
     let cases = std::env::var("CROSSFADE_RANDOM_STATEMENTS")
         .ok()
         .and_then(|number| number.parse().ok())
         .unwrap_or(STATEMENTS);
-    let config = ProptestConfig {
+    ProptestConfig {
         cases,
         failure_persistence: None,
         ..ProptestConfig::default()
-    };
+    }
+}
+
+#[test]
+fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
+    let server = server();
+    let cases = config().cases;
     let answered = Cell::new(0);
-    let outcome = TestRunner::new(config).run(&prop_oneof![select(), write()], |text| {
+    let outcome = TestRunner::new(config()).run(&prop_oneof![select(), write()], |text| {
         // A refusal is not wrong, and what is refused is tested by name.
         let Ok(rewritten) = rewrite(&text, Target::New) else {
             return Ok(());
@@ -219,5 +228,52 @@ fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
         answered.get() > cases / 2,
         "only {} of {cases} statements were answered at all",
         answered.get()
+    );
+}
+
+/// What a statement leaves behind.
+fn left(output: &str) -> Option<&str> {
+    output.split_once("\nstate\n").map(|(_, state)| state)
+}
+
+#[test]
+fn trap_10_what_is_captured_changes_the_same_rows() {
+    let server = server();
+    let captured = Cell::new(0);
+    let outcome = TestRunner::new(config()).run(&write(), |text| {
+        let plain = match rewrite(&text, Target::New) {
+            Ok(rewritten) => String::from_utf8_lossy(&rewritten.sql).into_owned(),
+            Err(_) => return Ok(()),
+        };
+        for (plain, target, side) in [
+            (&text, Target::OldCapture, 0),
+            (&plain, Target::NewCapture, 1),
+        ] {
+            let Ok(rewritten) = rewrite(&text, target) else {
+                continue;
+            };
+            let rewritten = String::from_utf8_lossy(&rewritten.sql).into_owned();
+            let (expected, seen) = (
+                outcome(&server, plain, side, false),
+                outcome(&server, &rewritten, side, false),
+            );
+            captured.set(captured.get() + u32::from(!expected.contains("ERROR")));
+            prop_assert_eq!(
+                left(&expected),
+                left(&seen),
+                "{}\n{}\n{}",
+                text,
+                rewritten,
+                seen
+            );
+        }
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    assert!(
+        captured.get() > config().cases / 2,
+        "hardly any was captured"
     );
 }

@@ -12,3 +12,4 @@ mod prepared;
 mod races;
 mod transactions;
 mod types;
+mod with;

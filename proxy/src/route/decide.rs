@@ -17,8 +17,8 @@ pub(crate) struct Decision {
     pub(crate) side: Side,
     /// What the text is rewritten for; `None` leaves it as it is.
     pub(crate) target: Option<Target>,
-    /// The table whose images its answer carries.
-    pub(crate) capture: Option<TableId>,
+    /// Its answer carries images.
+    pub(crate) captures: bool,
     pub(crate) returns_rows: bool,
     pub(crate) effect: Option<Effect>,
     pub(crate) session_state: bool,
@@ -37,7 +37,7 @@ impl Decision {
         Decision {
             side,
             target: None,
-            capture: None,
+            captures: false,
             returns_rows: true,
             effect: None,
             session_state: false,
@@ -192,10 +192,10 @@ fn on_old(
     if phase.secondary().is_none() {
         return Ok(Decision::pass(Side::Old));
     }
-    if let Some((table, returns_rows)) = captured(router, statement)? {
+    if let Some(returns_rows) = captured(router, statement)? {
         return Ok(Decision {
             target: Some(Target::OldCapture),
-            capture: Some(table),
+            captures: true,
             returns_rows,
             ..Decision::pass(Side::Old)
         });
@@ -253,9 +253,9 @@ fn on_new(
         .iter()
         .all(|table| router.mapping.tables[table.0].is_identity());
     Ok(match capture {
-        Some((table, returns_rows)) => Decision {
+        Some(returns_rows) => Decision {
             target: Some(Target::NewCapture),
-            capture: Some(table),
+            captures: true,
             returns_rows,
             ..Decision::pass(Side::New)
         },
@@ -280,11 +280,8 @@ fn incomplete(router: &Router, statement: &StatementFacts, table: &TableMap) -> 
         ))
 }
 
-/// The table whose images a write has to carry, and whether the client asked for rows. `None` for what writes no mapped table.
-fn captured(
-    router: &Router,
-    statement: &StatementFacts,
-) -> Result<Option<(TableId, bool)>, ClientError> {
+/// For a write whose images have to be carried, whether the client asked for rows. `None` for what writes no mapped table.
+fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>, ClientError> {
     if let Some(alias) = statement
         .aliases
         .iter()
@@ -310,43 +307,73 @@ fn captured(
         let what = format!("a write through \"{}\"", alias.name);
         return Err(router.refusal(statement, &what, "write the mapped table itself"));
     }
-    let (table, returning) = match &statement.kind {
-        Kind::Insert(facts) => (facts.table, facts.returning),
-        Kind::Update(facts) => (facts.table, facts.returning),
-        Kind::Delete(facts) => (facts.table, facts.returning),
-        other => return Err(router.refusal(statement, uncaptured(other), HINT_CAPTURE)),
+    let returns = match &statement.kind {
+        kind @ (Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)) => kind.returns(),
+        Kind::Select(SelectFacts { into: false, .. }) | Kind::Values => true,
+        other => {
+            let (what, hint) = uncaptured(other);
+            return Err(router.refusal(statement, what, hint));
+        }
     };
-    match table {
-        Some(table) if moves_what_others_point_to(router, statement, table) => Err(router.refusal(
+    if statement.rows_written().next().is_none() {
+        return Err(router.refusal(statement, "a write that cannot be followed", HINT_CAPTURE));
+    }
+    if statement
+        .rows_written()
+        .any(|(table, kind)| moves_what_others_point_to(router, kind, table))
+    {
+        return Err(router.refusal(
             statement,
             "a change of a key that other tables point to",
             "insert the row under its new key, turn the rows that point to it, and delete the old one",
-        )),
-        Some(table) => Ok(Some((table, returning))),
-        None => Err(router.refusal(statement, "a write that cannot be followed", HINT_CAPTURE)),
+        ));
     }
+    Ok(Some(returns))
 }
 
 /// The other store gets a changed key as a delete and an upsert, so its foreign keys act as for a delete, where those of the primary act as for an
 /// update (trap 10).
-fn moves_what_others_point_to(router: &Router, statement: &StatementFacts, table: TableId) -> bool {
+fn moves_what_others_point_to(router: &Router, kind: &Kind, table: TableId) -> bool {
     let map = &router.mapping.tables[table.0];
     let referenced = !map.old.referenced_by.is_empty() || !map.new.referenced_by.is_empty();
-    matches!(&statement.kind, Kind::Update(facts) if facts.sets_key) && referenced
+    matches!(kind, Kind::Update(facts) if facts.sets_key) && referenced
 }
 
-fn uncaptured(kind: &Kind) -> &'static str {
+/// What a write is that gives no images, and what to do instead.
+fn uncaptured(kind: &Kind) -> (&'static str, &'static str) {
     match kind {
-        Kind::Merge => "MERGE",
-        Kind::Copy(_) => "COPY FROM",
-        Kind::Truncate { .. } => "TRUNCATE",
-        Kind::Ddl(_) | Kind::CreateAs => "a change of the table's definition",
-        Kind::Prepare { .. } => "PREPARE of a write",
-        Kind::Explain { .. } => "EXPLAIN ANALYZE of a write",
-        Kind::Lock => "LOCK TABLE",
-        Kind::Maintenance => "a maintenance command",
-        Kind::Select(SelectFacts { into: true, .. }) => "SELECT INTO",
-        _ => "a write that is not a plain INSERT, UPDATE or DELETE",
+        Kind::Merge => (
+            "MERGE",
+            "write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT in one transaction; or run it in a phase that writes one store (use-old, new-only)",
+        ),
+        Kind::Copy(_) => ("COPY FROM", HINT_CAPTURE),
+        Kind::Truncate { .. } => ("TRUNCATE", HINT_CAPTURE),
+        Kind::CreateAs => (
+            "CREATE TABLE AS that writes a mapped table",
+            "make the new table first, and write the rows by a statement of its own",
+        ),
+        Kind::Ddl(_) => (
+            "a change of the table's definition",
+            "make it in both stores, in a phase that writes one store (use-old, new-only)",
+        ),
+        Kind::Prepare { .. } => (
+            "PREPARE of a write",
+            "use the extended protocol, or send the statement itself",
+        ),
+        Kind::Explain { .. } => (
+            "EXPLAIN ANALYZE of a write",
+            "use EXPLAIN without ANALYZE, or run it in a phase that writes one store (use-old, new-only)",
+        ),
+        Kind::Lock => (
+            "LOCK TABLE",
+            "lock rows by SELECT … FOR UPDATE, or take an advisory lock",
+        ),
+        Kind::Maintenance => ("a maintenance command", "run it on the servers themselves"),
+        Kind::Select(SelectFacts { into: true, .. }) => ("SELECT INTO", HINT_CAPTURE),
+        _ => (
+            "a write that is not a plain INSERT, UPDATE or DELETE",
+            HINT_CAPTURE,
+        ),
     }
 }
 

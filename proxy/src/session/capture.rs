@@ -5,43 +5,99 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_store::{Change, Key, Mapping, Row, TableId};
 
+use crate::sql::{Parts, Written};
+
 /// What the appended columns of a captured write are: the carried columns of the row (as it is now, or, deleted, as it was), then the key it
-/// had before where an UPDATE sets the key (trap 9).
+/// had before where an UPDATE sets the key (trap 9). Behind that, where WITH queries write, whose image the row is and that image.
 #[derive(Debug)]
 pub(crate) struct Capture {
     /// The mapping by which the text was written.
     pub(crate) mapping: Arc<Mapping>,
-    /// The table written.
-    pub(crate) table: TableId,
-    /// The rows are gone.
-    pub(crate) deletes: bool,
-    /// Key columns behind the image.
-    pub(crate) old_keys: usize,
+    /// What the statement writes by itself.
+    pub(crate) own: Option<Written>,
+    /// What its WITH queries write.
+    pub(crate) parts: Option<Parts>,
+}
+
+/// What one row of the answer stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Captured {
+    /// The row is the statement's own: what is not appended is the client's.
+    pub(crate) own: bool,
+    /// Rows that were changed.
+    pub(crate) changes: Vec<(TableId, Key, Change)>,
 }
 
 impl Capture {
     /// Columns appended.
     pub(crate) fn width(&self) -> usize {
-        self.mapping.tables[self.table.0].columns.len() + self.old_keys
+        let parts = self.parts.as_ref().map_or(0, |parts| {
+            let widest = parts.written.iter().map(|written| self.columns(written));
+            parts.filler + 1 + widest.max().unwrap_or(0)
+        });
+        self.own_width() + parts
     }
 
-    /// The changes that one row of the answer stands for. `None` when a key is NULL, which no key allows.
-    pub(crate) fn changes(&self, mut values: Vec<Option<Bytes>>) -> Option<Vec<(Key, Change)>> {
-        let map = &self.mapping.tables[self.table.0];
-        let old_key = values.split_off(map.columns.len().min(values.len()));
-        let row = Row(values);
-        let key = map.key_of(&row)?;
-        if self.deletes {
-            return Some(vec![(key.clone(), Change::Delete(key))]);
-        }
-        let mut changes = Vec::with_capacity(2);
-        if self.old_keys > 0 {
-            let old = old_key.into_iter().collect::<Option<Vec<_>>>().map(Key)?;
-            if old != key {
-                changes.push((old.clone(), Change::Delete(old)));
+    fn own_width(&self) -> usize {
+        self.own.as_ref().map_or(0, |written| self.columns(written))
+    }
+
+    fn columns(&self, written: &Written) -> usize {
+        self.mapping.tables[written.table.0].columns.len() + written.old_keys
+    }
+
+    /// The completion of the client's statement, of which `rows` rows came; `None` where it is the server's.
+    pub(crate) fn tag(&self, rows: usize) -> Option<String> {
+        let parts = self.parts.as_ref()?;
+        Some(format!("{} {rows}\0", parts.tag))
+    }
+
+    /// What one row of the answer stands for. `None` when it is none of this capture's, or a key is NULL, which no key allows.
+    pub(crate) fn read(&self, mut values: Vec<Option<Bytes>>) -> Option<Captured> {
+        if let Some(parts) = &self.parts {
+            let mut behind = values.split_off(self.own_width().min(values.len()));
+            if behind.len() <= parts.filler {
+                return None;
+            }
+            let mut behind = behind.split_off(parts.filler).into_iter();
+            if let Some(number) = behind.next()? {
+                let number: usize = std::str::from_utf8(&number).ok()?.parse().ok()?;
+                let written = parts.written.get(number)?;
+                return Some(Captured {
+                    own: false,
+                    changes: self.changes(written, behind.collect())?,
+                });
             }
         }
-        changes.push((key, Change::Upsert(row)));
+        let changes = match &self.own {
+            Some(written) => self.changes(written, values)?,
+            None => Vec::new(),
+        };
+        Some(Captured { own: true, changes })
+    }
+
+    fn changes(
+        &self,
+        written: &Written,
+        mut values: Vec<Option<Bytes>>,
+    ) -> Option<Vec<(TableId, Key, Change)>> {
+        let map = &self.mapping.tables[written.table.0];
+        let mut old_key = values.split_off(map.columns.len().min(values.len()));
+        old_key.truncate(written.old_keys);
+        let row = Row(values);
+        let key = map.key_of(&row)?;
+        let table = written.table;
+        if written.deletes {
+            return Some(vec![(table, key.clone(), Change::Delete(key))]);
+        }
+        let mut changes = Vec::with_capacity(2);
+        if written.old_keys > 0 {
+            let old = old_key.into_iter().collect::<Option<Vec<_>>>().map(Key)?;
+            if old != key {
+                changes.push((table, old.clone(), Change::Delete(old)));
+            }
+        }
+        changes.push((table, key, Change::Upsert(row)));
         Some(changes)
     }
 }

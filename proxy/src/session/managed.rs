@@ -96,6 +96,8 @@ pub(crate) struct Managed {
         crossfade_store::Key,
         crossfade_store::Change,
     )>,
+    /// Rows of its own that the captured statement under way has answered with.
+    pub(super) own_rows: usize,
     /// An error came, or a COMMIT was answered with ROLLBACK, since the last `ReadyForQuery`.
     pub(super) batch_failed: bool,
     /// The same of what the last `ReadyForQuery` ended.
@@ -165,6 +167,7 @@ impl Managed {
             prepared: Prepared::default(),
             transaction: Transaction::default(),
             upserts: Vec::new(),
+            own_rows: 0,
             batch_failed: false,
             failed: false,
             copying: None,

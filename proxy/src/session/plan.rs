@@ -9,7 +9,7 @@ use super::{Capture, Effect, managed::Managed};
 use crate::{
     errors::ClientError,
     route::{Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
-    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target},
+    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target, Written},
     wire::frontend::Bind,
 };
 
@@ -174,7 +174,7 @@ impl Managed {
             deallocates: decision.deallocates,
             ..Plan::pass(decision.side)
         };
-        let captures = decision.capture.is_some();
+        let captures = decision.captures;
         if captures || decision.target.is_some() {
             self.check_encoding(sql, statement, captures)?;
         }
@@ -218,12 +218,15 @@ impl Managed {
         }
         plan.variant = Variant::For(target);
         plan.sql = Some(rewritten.sql.into());
-        plan.capture = decision.capture.map(|table| {
+        plan.capture = captures.then(|| {
             Arc::new(Capture {
                 mapping: self.mapping.clone(),
-                table,
-                deletes: matches!(statement.kind, Kind::Delete(_)),
-                old_keys: rewritten.old_keys,
+                own: statement.kind.written().map(|table| Written {
+                    table,
+                    deletes: matches!(statement.kind, Kind::Delete(_)),
+                    old_keys: rewritten.old_keys,
+                }),
+                parts: rewritten.parts,
             })
         });
         Ok(plan)

@@ -158,6 +158,7 @@ impl Managed {
             Some("FATAL" | "PANIC")
         );
         self.upserts.clear();
+        self.own_rows = 0;
         let copying = self.copying == Some(side);
         let backend = self.backend(side)?;
         let whole_query = matches!(
@@ -341,8 +342,14 @@ impl Managed {
             return Ok(());
         };
         let portion = execute.portion.as_ref().map(|(portal, _)| portal.clone());
-        let row = backend::split_row(frame.body(), capture.width())?;
-        if show {
+        let mut row = backend::split_row(frame.body(), capture.width())?;
+        let captured = capture
+            .read(std::mem::take(&mut row.appended))
+            .ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
+        if captured.own {
+            self.own_rows += 1;
+        }
+        if show && captured.own {
             match portion {
                 None => backend::kept_row(&mut self.client.out, &row),
                 Some(portal) => {
@@ -354,18 +361,13 @@ impl Managed {
                 }
             }
         }
-        let changes = capture
-            .changes(row.appended)
-            .ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
         let most = self.shared.config.load().writes.max_transaction_bytes;
-        for (key, change) in changes {
+        for (table, key, change) in captured.changes {
             match change {
                 crossfade_store::Change::Delete(_) => {
-                    self.transaction.push(capture.table, key, change, most)
+                    self.transaction.push(table, key, change, most)
                 }
-                crossfade_store::Change::Upsert(_) => {
-                    self.upserts.push((capture.table, key, change))
-                }
+                crossfade_store::Change::Upsert(_) => self.upserts.push((table, key, change)),
             }
         }
         Ok(())
@@ -385,18 +387,28 @@ impl Managed {
             show_complete,
             effect,
             portion,
+            capture,
             ..
         } = execute;
+        let rows = std::mem::take(&mut self.own_rows);
+        let whole = match capture.and_then(|capture| capture.tag(rows)) {
+            Some(tag) if frame.kind == b'C' => {
+                let mut message = bytes::BytesMut::new();
+                backend::with_body(&mut message, b'C', tag.as_bytes());
+                message.freeze()
+            }
+            _ => frame.whole.clone(),
+        };
         if let Some(effect) = effect
             && frame.kind == b'C'
         {
             self.apply(&effect, &frame.body());
         }
         match portion {
-            Some((portal, rows)) => self.hand_out(&portal, rows, Some(frame.whole)),
+            Some((portal, rows)) => self.hand_out(&portal, rows, Some(whole)),
             None if show_complete => {
                 self.completion_at = Some(self.client.out.len());
-                self.show(&frame);
+                self.client.out.extend_from_slice(&whole);
             }
             None => {}
         }
@@ -433,7 +445,16 @@ impl Managed {
         if rows != 0 && now == rows {
             backend::empty(&mut self.client.out, b's');
         } else if let Some(completion) = &portal.completion {
-            self.client.out.extend_from_slice(completion);
+            // As the server does it: a SELECT's completion counts the rows of this message, any other's all that were written.
+            if completion
+                .get(crate::wire::HEADER..)
+                .is_some_and(|tag| tag.starts_with(b"SELECT "))
+            {
+                let tag = format!("SELECT {now}\0");
+                backend::with_body(&mut self.client.out, b'C', tag.as_bytes());
+            } else {
+                self.client.out.extend_from_slice(completion);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod collect;
 mod dml;
 mod kind;
+mod parts;
 mod pins;
 mod resolve;
 
@@ -85,6 +86,7 @@ fn tokens_of(location: i32, length: i32, script: &Script, starts: &[usize]) -> R
 fn statement(tree: Node, context: &Context<'_>) -> StatementFacts {
     let uses = collect::collect(&tree, context);
     let kind = kind::kind(&tree, context, &uses);
+    let parts = parts::parts(&tree, context, &uses);
     StatementFacts {
         tokens: context.range.clone(),
         kind,
@@ -97,6 +99,7 @@ fn statement(tree: Node, context: &Context<'_>) -> StatementFacts {
         params: uses.params,
         relations: uses.relations,
         tree,
+        parts,
         plans: Plans::default(),
     }
 }

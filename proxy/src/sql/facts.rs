@@ -65,7 +65,22 @@ pub struct StatementFacts {
     /// Mapped tables by the token of their name.
     pub(super) relations: BTreeMap<usize, TableId>,
     pub(super) tree: Node,
+    /// WITH queries that write, in order.
+    pub(super) parts: Vec<Part>,
     pub(super) plans: Plans,
+}
+
+/// A WITH query that writes, which PostgreSQL allows at the top of a statement only.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its name.
+    pub(super) name: String,
+    /// Its tokens from the name to the bracket before the statement, that one included.
+    pub(super) head: Range<usize>,
+    /// The bracket behind the statement.
+    pub(super) close: usize,
+    /// The statement by itself. Of what it touches only the table that it writes is told.
+    pub(super) statement: StatementFacts,
 }
 
 /// Things that bind a statement to one store or one moment.
@@ -155,6 +170,14 @@ impl StatementFacts {
     pub fn writes_mapped(&self) -> bool {
         self.mapped.iter().any(|found| found.role == Role::Write)
             || self.aliases.iter().any(|found| found.role == Role::Write)
+    }
+
+    /// The mapped tables that it writes by INSERT, UPDATE or DELETE, each with the statement that does so: its WITH queries' first.
+    pub fn rows_written(&self) -> impl Iterator<Item = (TableId, &Kind)> {
+        let parts = self.parts.iter().map(|part| &part.statement.kind);
+        parts
+            .chain([&self.kind])
+            .filter_map(|kind| Some((kind.written()?, kind)))
     }
 
     /// The mapped tables touched, each once, those behind views and the like among them.

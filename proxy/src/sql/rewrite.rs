@@ -16,11 +16,12 @@ mod shape;
 mod splice;
 mod update;
 mod walk;
+mod with;
 
 use std::sync::{Arc, OnceLock};
 
 use crossfade_phase::Side;
-use crossfade_store::Mapping;
+use crossfade_store::{Mapping, TableId};
 
 use super::{
     facts::{Facts, Kind, StatementFacts},
@@ -71,6 +72,31 @@ pub struct Rewritten {
     /// [`Target::KeyRead`] the version, if the table has one.
     pub images: usize,
     /// Columns behind the image: the key that the row had before, in key order. Only where an UPDATE sets the key (trap 9).
+    pub old_keys: usize,
+    /// What else is behind that where WITH queries write.
+    pub parts: Option<Parts>,
+}
+
+/// The images of WITH queries that write. They come in rows of their own, in which the first column behind those of the statement's own rows holds a
+/// number and what follows an image (with the key before, if any); in the statement's own rows it is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// By that number.
+    pub written: Vec<Written>,
+    /// Columns behind the client's own that say nothing.
+    pub filler: usize,
+    /// What the completion says of the statement, in place of `SELECT` and the number of all rows.
+    pub tag: &'static str,
+}
+
+/// What the image of a row is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The table.
+    pub table: TableId,
+    /// The row is gone.
+    pub deletes: bool,
+    /// Key columns behind the image.
     pub old_keys: usize,
 }
 
@@ -137,6 +163,7 @@ pub(super) fn rewrite(
         sql: plan.apply(text, &tokens, statement),
         images: plan.images,
         old_keys: plan.old_keys,
+        parts: plan.parts.clone(),
     })
 }
 
@@ -153,20 +180,17 @@ fn plan(
     }
     let mut walk = walk::Rewriter::new(&facts.script, statement, mapping);
     match target {
-        Target::OldCapture => capture::on_old(&mut walk)?,
-        Target::New => read_or_write(&mut walk, false)?,
-        Target::NewCapture => read_or_write(&mut walk, true)?,
+        Target::OldCapture => with::capture(&mut walk, Side::Old)?,
+        Target::New => write_or_read(&mut walk, false)?,
+        Target::NewCapture => with::capture(&mut walk, Side::New)?,
         Target::KeyRead(side) => read::key_read(&mut walk, side)?,
     }
     Ok(walk.plan)
 }
 
 /// Rewrites for the new store.
-fn read_or_write(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Refusal> {
+fn write_or_read(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Refusal> {
     let statement = walk.statement;
-    if capture {
-        capture::check(walk)?;
-    }
     read::check(walk)?;
     match &statement.kind {
         Kind::Insert(facts) => insert::insert(walk, facts, capture),

@@ -20,7 +20,7 @@ fn comparable(frames: Vec<Frame>) -> Vec<String> {
 }
 
 /// Runs statements in a transaction that is rolled back, directly and through the proxy, and compares the answers.
-async fn same(shop: &Shop, statements: &[&str]) {
+pub(super) async fn same(shop: &Shop, statements: &[&str]) {
     let mut direct = shop.stores.old.direct().wire().await;
     let mut through = shop.proxy.wire(&shop.stores.old).await;
     for sql in statements {

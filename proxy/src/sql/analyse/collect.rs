@@ -50,7 +50,7 @@ const UNSTABLE_FUNCTIONS: [&str; 30] = [
 ];
 
 /// Statements that write rows of a table.
-const WRITES: [&str; 4] = ["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"];
+pub(super) const WRITES: [&str; 4] = ["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"];
 
 /// What a walk found.
 #[derive(Debug, Default)]

@@ -1,5 +1,7 @@
 //! Kinds of statement.
 
+use crossfade_store::TableId;
+
 use super::{
     CopyFacts, CursorFetch, DeleteFacts, InsertFacts, Isolation, SelectFacts, SetFacts, SetTarget,
     UpdateFacts,
@@ -150,6 +152,28 @@ pub enum DiscardTarget {
 }
 
 impl Kind {
+    /// The mapped table that an INSERT, UPDATE or DELETE writes.
+    #[must_use]
+    pub fn written(&self) -> Option<TableId> {
+        match self {
+            Kind::Insert(facts) => facts.table,
+            Kind::Update(facts) => facts.table,
+            Kind::Delete(facts) => facts.table,
+            _ => None,
+        }
+    }
+
+    /// Whether an INSERT, UPDATE or DELETE answers with rows.
+    #[must_use]
+    pub fn returns(&self) -> bool {
+        match self {
+            Kind::Insert(facts) => facts.returning,
+            Kind::Update(facts) => facts.returning,
+            Kind::Delete(facts) => facts.returning,
+            _ => false,
+        }
+    }
+
     /// The statement that runs when this one does: itself, or what EXPLAIN ANALYZE and DECLARE run.
     #[must_use]
     pub fn running(&self) -> &Kind {

@@ -18,7 +18,6 @@ const OLD_KEYS: &str = "crossfade_old";
 /// Captures on the old store: the client's text stays as it is but for the RETURNING.
 pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
     let statement = walk.statement;
-    check(walk)?;
     match &statement.kind {
         Kind::Insert(facts) => {
             let Some(table) = facts.table else {
@@ -54,7 +53,7 @@ pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
 
 fn not_captured(kind: &Kind) -> Refusal {
     let what = match kind {
-        Kind::Merge => "MERGE: write it as INSERT … ON CONFLICT, or as UPDATE and INSERT",
+        Kind::Merge => "MERGE: write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT",
         Kind::Copy(_) => "COPY FROM: use INSERT",
         Kind::Truncate { .. } => "TRUNCATE: use DELETE",
         Kind::Ddl(_) => {
@@ -64,9 +63,6 @@ fn not_captured(kind: &Kind) -> Refusal {
         Kind::Do { .. } => "DO: send its statements themselves",
         Kind::Prepare { .. } => {
             "PREPARE of a write: use the extended protocol, or send the statement itself"
-        }
-        Kind::Select(_) | Kind::Values => {
-            "a function or a WITH query that writes: write it as a statement of its own"
         }
         _ => "this kind of statement",
     };
@@ -95,7 +91,9 @@ pub(super) fn check(walk: &Rewriter<'_>) -> Result<(), Refusal> {
         )));
     }
     match &statement.kind {
-        Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) => hidden_writes(walk),
+        Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) | Kind::Select(_) | Kind::Values => {
+            hidden_writes(walk)
+        }
         Kind::Explain { analyze: false, .. } => Ok(()),
         kind @ Kind::Do { names_mapped: true } => Err(not_captured(kind)),
         kind if statement.writes_mapped() => Err(not_captured(kind)),
@@ -103,25 +101,28 @@ pub(super) fn check(walk: &Rewriter<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses a WITH query that writes a mapped table: its images do not come back.
+/// Refuses a MERGE in a WITH query, and a write in a place where none is known to be.
 fn hidden_writes(walk: &Rewriter<'_>) -> Result<(), Refusal> {
     let statement = walk.statement;
+    let seen: Vec<usize> = std::iter::once(statement)
+        .chain(statement.parts.iter().map(|part| &part.statement))
+        .filter(|statement| statement.kind.written().is_some())
+        .filter_map(|statement| Some(statement.tree.node("relation")?.location()))
+        .collect();
     let mut hidden = None;
-    statement.tree.each_child(&mut |child| {
-        child.walk(&mut |node| {
-            if matches!(
-                node.kind,
-                "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt"
-            ) {
-                hidden = hidden.or(node
-                    .node("relation")
-                    .and_then(|relation| statement.relations.get(&relation.location()).copied()));
-            }
-        });
+    statement.tree.walk(&mut |node| {
+        if matches!(
+            node.kind,
+            "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt"
+        ) && let Some(relation) = node.node("relation")
+            && !seen.contains(&relation.location())
+        {
+            hidden = hidden.or(statement.relations.get(&relation.location()).copied());
+        }
     });
     match hidden {
         Some(table) => Err(Refusal::unsupported(format!(
-            "a WITH query writes table \"{}\", which cannot be captured; write it as a statement of its own",
+            "a WITH query writes table \"{}\" in a way that cannot be captured; write it as a statement of its own",
             walk.map(table).old.name
         ))),
         None => Ok(()),
@@ -135,7 +136,7 @@ pub(super) fn key_in_conflict(walk: &Rewriter<'_>, table: TableId) -> Refusal {
     ))
 }
 
-/// Puts the image, and behind it `keys`, at the end of the statement.
+/// Puts the image, and behind it `keys`, at the end of the statement; in a WITH query before what the client asked for.
 pub(super) fn append(
     walk: &mut Rewriter<'_>,
     table: TableId,
@@ -144,20 +145,30 @@ pub(super) fn append(
     keys: Vec<Vec<Piece>>,
 ) {
     let images = image_list(walk.map(table), side, &quote_ident(qualifier), Form::Own);
-    let start = if walk.statement.tree.has("returning_clause") {
-        ", "
-    } else {
-        " RETURNING "
-    };
-    let mut pieces = vec![Piece::Text(format!("{start}{}", images.join(", ")))];
     walk.plan.images = images.len();
     walk.plan.old_keys = keys.len();
+    let mut pieces = vec![Piece::Text(images.join(", "))];
     for key in keys {
         pieces.push(", ".into());
         pieces.extend(key);
     }
-    let last = walk.last();
-    walk.plan.after(last, pieces);
+    let first = returning::first(walk);
+    let at = match first {
+        Some(first) if walk.images_first => {
+            pieces.insert(0, " ".into());
+            pieces.push(",".into());
+            first - 1
+        }
+        Some(_) => {
+            pieces.insert(0, ", ".into());
+            walk.last()
+        }
+        None => {
+            pieces.insert(0, " RETURNING ".into());
+            walk.last()
+        }
+    };
+    walk.plan.after(at, pieces);
 }
 
 /// The key as it was, of the rows that an UPDATE of the key changes (trap 9): one expression a key column.

@@ -69,6 +69,56 @@ fn range(walk: &Rewriter<'_>, item: &Node) -> What {
     cte.map_or(What::Opaque, |columns| What::Known(columns.clone()))
 }
 
+/// The columns of a WITH query.
+pub(super) fn of_cte(walk: &Rewriter<'_>, cte: &Node) -> Option<Vec<String>> {
+    let named = cte.names("aliascolnames");
+    if named.is_empty() {
+        return cte.node("ctequery").and_then(|query| of_query(walk, query));
+    }
+    Some(named.into_iter().map(str::to_owned).collect())
+}
+
+/// The columns of a RETURNING, not one more or less; `None` where that is not certain.
+pub(super) fn returned(walk: &Rewriter<'_>, write: &Node) -> Option<Vec<String>> {
+    let clause = write.node("returning_clause")?;
+    let mut relations = vec![self::relation(walk, write.node("relation")?)];
+    let others = if write.has("from_clause") {
+        "from_clause"
+    } else {
+        "using_clause"
+    };
+    relations.extend(walk.relations_of(write.list(others)));
+    let joins = write.nodes(others).any(|item| item.contains(&["JoinExpr"]));
+    for item in clause.nodes("exprs") {
+        let value = item.node("val")?;
+        // `(a).*` is as many columns as its type has.
+        if value.kind == "AIndirection" && value.contains(&["AStar"]) {
+            return None;
+        }
+        let fields = if value.kind == "ColumnRef" {
+            value.names("fields")
+        } else {
+            Vec::new()
+        };
+        if fields.last() != Some(&"*") {
+            continue;
+        }
+        let named = fields.len().checked_sub(2).map(|place| fields[place]);
+        let mut meant = relations
+            .iter()
+            .filter(|relation| named.is_none_or(|name| name == relation.name))
+            .peekable();
+        // A join may merge columns, `old.*` names no relation at all, and of what is no table only the names of columns are known for certain.
+        if named.is_none() && joins
+            || meant.peek().is_none()
+            || meant.any(|relation| !matches!(relation.what, What::Read(_)))
+        {
+            return None;
+        }
+    }
+    items(walk, clause.nodes("exprs"), Some(relations))
+}
+
 /// The columns of a query's result.
 pub(super) fn of_query(walk: &Rewriter<'_>, query: &Node) -> Option<Vec<String>> {
     match query.kind {

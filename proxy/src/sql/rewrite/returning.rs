@@ -30,6 +30,12 @@ fn items<'a>(walk: &Rewriter<'a>, tree: &'a Node) -> Vec<(Range<usize>, &'a Node
     std::iter::zip(walk.script.split(first..range.end), clause.nodes("exprs")).collect()
 }
 
+/// The first token of the first item.
+pub(super) fn first(walk: &Rewriter<'_>) -> Option<usize> {
+    let items = items(walk, &walk.statement.tree);
+    items.first().map(|(tokens, _)| tokens.start)
+}
+
 /// The columns named, renamed; results keep the names and types that the client expects. `joined`: the statement joins a relation that
 /// the client does not know of, so that a bare star must be spelled out.
 pub(super) fn rename<'a>(

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Parts;
 use crate::sql::{facts::StatementFacts, lexer::Token};
 
 /// A piece of inserted text.
@@ -50,6 +51,8 @@ pub(super) struct Plan {
     pub(super) images: usize,
     /// Columns of the old key behind the image.
     pub(super) old_keys: usize,
+    /// What WITH queries write.
+    pub(super) parts: Option<Parts>,
 }
 
 impl Plan {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
+use crossfade_phase::Side;
 use crossfade_store::{Mapping, TableId, TableMap, postgres::sql::quote_ident};
 
 mod column;
@@ -12,6 +13,7 @@ use super::{
     scope::{Scopes, What},
     shape::{self, Shape},
     splice::{Piece, Plan},
+    with,
 };
 use crate::sql::{
     facts::StatementFacts,
@@ -39,7 +41,11 @@ pub(super) struct Rewriter<'a> {
     /// A WHERE for the sub-select that stands for the one table of a lookup by key: it lets the new column's index be used.
     pub(super) hint: Vec<Piece>,
     /// CTEs in sight, with their columns where they can be told.
-    ctes: Vec<(String, Option<Vec<String>>)>,
+    pub(super) ctes: Vec<(String, Option<Vec<String>>)>,
+    /// The store whose images WITH queries give back as they write.
+    pub(super) captures: Option<Side>,
+    /// Images stand before what the client asked for: that may be more columns than are known, if the table has just got another.
+    pub(super) images_first: bool,
     /// Whole rows that may stand, by their token.
     rows: BTreeSet<usize>,
 }
@@ -58,6 +64,8 @@ impl<'a> Rewriter<'a> {
             scopes: Vec::new(),
             hint: Vec::new(),
             ctes: Vec::new(),
+            captures: None,
+            images_first: false,
             rows: BTreeSet::new(),
         }
     }
@@ -171,15 +179,17 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         };
         for cte in with.nodes("ctes") {
-            let named = cte.names("aliascolnames");
-            let columns = if named.is_empty() {
-                cte.node("ctequery")
-                    .and_then(|query| columns::of_query(self, query))
-            } else {
-                Some(named.into_iter().map(str::to_owned).collect())
-            };
+            let columns = columns::of_cte(self, cte);
             let name = cte.text("ctename").to_owned();
-            if with.flag("recursive") {
+            let part = self
+                .statement
+                .parts
+                .iter()
+                .find(|part| part.head.start == cte.location());
+            if let Some(part) = part {
+                with::part(self, part)?;
+                self.ctes.push((name, columns));
+            } else if with.flag("recursive") {
                 self.ctes.push((name, columns));
                 self.walk(cte)?;
             } else {

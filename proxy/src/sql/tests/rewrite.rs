@@ -132,16 +132,36 @@ fn trap_10_what_cannot_be_captured_is_refused() {
             target,
             &[
                 (
-                    "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d",
-                    "WITH query",
+                    "WITH d AS (DELETE FROM orders) SELECT * FROM d",
+                    "does not have a RETURNING",
                 ),
                 (
-                    "WITH d AS (DELETE FROM items RETURNING *) DELETE FROM orders",
-                    "WITH query",
+                    "WITH d AS (DELETE FROM items USING unknown RETURNING *) SELECT 1",
+                    "name them",
                 ),
                 (
-                    "WITH d AS (DELETE FROM items RETURNING *) INSERT INTO archive SELECT * FROM d",
-                    "WITH query",
+                    "WITH d AS (DELETE FROM items USING orders JOIN items i ON true RETURNING *) SELECT 1",
+                    "name them",
+                ),
+                (
+                    "WITH d AS (UPDATE items SET sku = 'x' RETURNING old.*) SELECT 1",
+                    "name them",
+                ),
+                (
+                    "WITH d AS (UPDATE items SET sku = 'x' RETURNING (f(sku)).*) SELECT 1",
+                    "name them",
+                ),
+                (
+                    "WITH d AS (DELETE FROM items) SELECT FROM orders",
+                    "before this kind of statement",
+                ),
+                (
+                    "WITH d AS (MERGE INTO orders USING items ON true WHEN MATCHED THEN DELETE RETURNING 1) SELECT 1",
+                    "cannot be captured",
+                ),
+                (
+                    "(WITH d AS (DELETE FROM items RETURNING 1) SELECT * FROM d)",
+                    "told apart",
                 ),
                 (
                     "MERGE INTO orders USING items ON true WHEN MATCHED THEN DELETE",
@@ -169,6 +189,33 @@ fn trap_10_what_cannot_be_captured_is_refused() {
             ],
         );
     }
+}
+
+#[test]
+fn trap_10_with_queries_that_write_give_their_images_back() {
+    expect(
+        Target::OldCapture,
+        &[
+            (
+                "WITH d AS (DELETE FROM orders WHERE id = 1 RETURNING *) SELECT count(*) FROM d -- c",
+                r#"WITH crossfade_w0 (i1, i2, i3, c1, c2, c3) AS (DELETE FROM orders WHERE id = 1 RETURNING {order image}, *), d AS (SELECT c1 AS "id", c2 AS "total", c3 AS "state" FROM crossfade_w0) , crossfade_main AS (SELECT count(*) FROM d) SELECT crossfade_main.*, crossfade_images.* FROM crossfade_main FULL JOIN (SELECT '0'::pg_catalog.text AS crossfade_w, i1, i2, i3 FROM crossfade_w0) AS crossfade_images ON false -- c"#,
+            ),
+            (
+                "WITH x AS (SELECT 1), d (a) AS MATERIALIZED (UPDATE orders SET id = 2 WHERE id = 1 RETURNING state || 'x'), e AS (DELETE FROM orders) INSERT INTO archive SELECT a FROM d",
+                r#"WITH x AS (SELECT 1), crossfade_w0 (i1, i2, i3, i4, c1) AS (UPDATE orders SET id = 2 WHERE id = 1 RETURNING {order image}, CAST(CAST(1 AS pg_catalog.int8) AS pg_catalog.text), state || 'x'), d (a) AS MATERIALIZED (SELECT c1 AS "?column?" FROM crossfade_w0), crossfade_w1 (i1, i2, i3) AS (DELETE FROM orders RETURNING {order image}) , crossfade_main AS (INSERT INTO archive SELECT a FROM d RETURNING 1) SELECT crossfade_main.*, crossfade_images.* FROM crossfade_main FULL JOIN (SELECT '0'::pg_catalog.text AS crossfade_w, i1, i2, i3, i4 FROM crossfade_w0 UNION ALL SELECT '1'::pg_catalog.text AS crossfade_w, i1, i2, i3, NULL::pg_catalog.text AS i4 FROM crossfade_w1) AS crossfade_images ON false"#,
+            ),
+        ],
+    );
+    let told = rewrite(
+        "WITH d AS (DELETE FROM orders RETURNING id) UPDATE orders SET id = 5 WHERE id = 4 RETURNING id",
+        Target::OldCapture,
+    )
+    .unwrap();
+    assert_eq!((told.images, told.old_keys), (3, 1));
+    let parts = told.parts.unwrap();
+    assert_eq!((parts.filler, parts.tag), (0, "UPDATE"));
+    assert_eq!(parts.written.len(), 1);
+    assert!(parts.written[0].deletes);
 }
 
 #[test]
@@ -455,10 +502,6 @@ fn what_would_not_mean_the_same_is_refused() {
                 "cannot be sent",
             ),
             ("CREATE TABLE x (a int REFERENCES items)", "cannot be sent"),
-            (
-                "WITH d AS (DELETE FROM sales RETURNING 1) SELECT * FROM d",
-                "WITH query",
-            ),
             (
                 "INSERT INTO sales (code) VALUES ('a') ON CONFLICT ON CONSTRAINT other DO NOTHING",
                 "constraint",

@@ -95,22 +95,49 @@ fn acting(
     );
     let same =
         twin.is_some_and(|twin| twin.on_delete == key.on_delete && twin.on_update == key.on_update);
-    if parent.is_some() && same {
-        if side == Side::Old {
-            report.note(&key.name, format!("{action} changes rows that no statement names; the new store has the same, and follows"), "nothing");
-        }
-    } else if side == Side::Old {
-        report.blocks_unless(
+    match (parent, side) {
+        (Some(parent), Side::Old) if same => report.note(
+            &key.name,
+            format!(
+                "{action} changes rows that no statement names; the new store has the same, and follows{}",
+                refused(key, parent)
+            ),
+            "nothing; but where a row is deleted and put in again while the new store is away, or in one transaction, its former children stay there: \
+             `crossfade verify --repair` of this table finds them",
+        ),
+        (Some(_), Side::New) if same => {}
+        (_, Side::Old) if report.table.new.shapeless => report.blocks_unless(
+            &key.name,
+            format!(
+                "{action} changes rows here when {} changes, and in phases 3 and 4 the documents hear nothing of it (from 5 on SQL on documents follows \
+                 ON DELETE CASCADE, and refuses the others)",
+                key.parent
+            ),
+            "MongoDB has no such constraints: let the application write these rows itself, and drop the actions",
+        ),
+        (_, Side::Old) => report.blocks_unless(
             &key.name,
             format!("{action} changes rows here when {} changes, and the new store hears nothing of it", key.parent),
             format!("map {} as well and create the same constraint in the new store, or drop its actions", key.parent),
-        );
-    } else {
-        report.blocks_unless(
+        ),
+        (_, Side::New) => report.blocks_unless(
             &key.name,
             format!("{action} changes rows here when {} changes, and the old store's rows stay as they are", key.parent),
             "let it have the actions of the old store's constraint until phase 8",
-        );
+        ),
+    }
+}
+
+/// What is said of a key that others point to and that changes.
+fn refused(key: &ForeignKey, parent: &TableMap) -> &'static str {
+    let moves = parent
+        .key
+        .iter()
+        .any(|&index| key.parent_columns.contains(&parent.columns[index].old.name));
+    if moves && key.on_update != FkAction::Refuse {
+        "; an UPDATE of the key it points to is refused while both stores are written"
+    } else {
+        ""
     }
 }
 

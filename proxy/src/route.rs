@@ -3,6 +3,7 @@
 //! This is the one place that decides; what comes later never looks at the SQL again. A statement that no rule here lets through is
 //! refused before anything ran: never does one reach one store in silence.
 
+mod bulk;
 mod decide;
 mod query;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Mapping, TableId, WriteOrder};
 
+pub(crate) use bulk::{Bulk, Context, CopyIn, Emptied, STAGE, Truncate, bulk, hindered};
 pub(crate) use decide::decide;
 pub(crate) use query::{elsewhere, harmless};
 
@@ -45,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) sql: Option<bytes::Bytes>,
     /// Its answer carries images.
     pub(crate) capture: Option<Arc<Capture>>,
+    /// What is sent around it.
+    pub(crate) bulk: Option<Arc<Bulk>>,
     /// The client asked for rows.
     pub(crate) returns_rows: bool,
     /// What it does to the transaction.
@@ -99,6 +103,7 @@ impl Plan {
             variant: Variant::Original,
             sql: None,
             capture: None,
+            bulk: None,
             returns_rows: true,
             effect: None,
             session_state: false,
@@ -127,6 +132,7 @@ impl Plan {
             && self.variant == Variant::Original
             && self.sql.is_none()
             && self.capture.is_none()
+            && self.bulk.is_none()
             && self.deallocates.is_none()
     }
 }
@@ -349,7 +355,7 @@ impl Router {
     }
 
     /// `schema.table (phase name)` for messages.
-    fn describe(&self, table: TableId) -> String {
+    pub(crate) fn describe(&self, table: TableId) -> String {
         format!(
             "table \"{}\" in phase {}",
             self.mapping.tables[table.0].old.name,

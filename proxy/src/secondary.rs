@@ -1,5 +1,6 @@
 //! Writes into the secondary: what sessions commit at about the same time goes there as one group (docs/decision/15).
 
+mod ahead;
 mod breaker;
 mod group;
 mod lane;
@@ -15,6 +16,7 @@ use crossfade_phase::Side;
 use crossfade_store::{Change, Mapping, Store, StoreError, TableId, WriteOrder};
 use tokio::sync::{Semaphore, oneshot};
 
+pub(crate) use ahead::Ahead;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
 
@@ -24,6 +26,8 @@ use lane::Lane;
 
 /// Rows from which a transaction gets a connection of its own: the others would wait for it.
 const LARGE: usize = 64;
+/// Changes that a store should take within `secondary_timeout`.
+pub(crate) const PORTION_ROWS: usize = 8192;
 /// How long every transaction is on its own after one has taken a whole group down.
 const APART: Duration = Duration::from_secs(1);
 
@@ -68,6 +72,8 @@ pub struct Pool {
     /// By thread: a connection lives on the reactor of the thread that opened it, and using it from another one costs a wake-up across threads for every answer.
     lanes: Vec<Lane>,
     permits: Arc<Semaphore>,
+    /// Of those permits, how many large transactions may have, which keep them for long.
+    large: Arc<Semaphore>,
     breaker: Breaker,
     /// The intents of a group go to the disk together.
     journal: Arc<Journal>,
@@ -144,6 +150,7 @@ impl Pool {
             store,
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             permits: Arc::new(Semaphore::new(size)),
+            large: Arc::new(Semaphore::new(size / 2)),
             breaker: Breaker::new(breaker),
             journal,
             apart_until: Mutex::default(),
@@ -180,11 +187,16 @@ impl Pool {
             lane::join(self, worker, request);
         }
         let staged = answered.await.unwrap_or(Err(StageError::Stopping));
-        match &staged {
+        self.note(&staged);
+        staged
+    }
+
+    /// Tells the breaker how the store did.
+    fn note<T>(&self, outcome: &Result<T, StageError>) {
+        match outcome {
             Err(error) if !error.is_refusal() => self.breaker.failed(),
             _answered => self.breaker.succeeded(),
         }
-        staged
     }
 
     fn lane(&self, worker: usize) -> &Lane {

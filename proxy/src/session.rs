@@ -2,9 +2,11 @@
 
 mod across;
 mod backend;
+mod bulk;
 mod capture;
 mod client;
 mod commit;
+mod early;
 mod extended;
 mod guard;
 mod handover;

@@ -139,6 +139,25 @@ impl Analyzer {
         rewrite::rewrite(text, conforming, facts, index, &self.in_sql, target)
     }
 
+    /// The COPY FROM that is statement `index` of `text`, into the relation `name` (as SQL writes it) instead.
+    ///
+    /// # Errors
+    ///
+    /// A refusal where the client's text cannot be changed.
+    pub fn stage(
+        &self,
+        text: &[u8],
+        conforming: bool,
+        facts: &Facts,
+        index: usize,
+        name: &str,
+    ) -> Result<Vec<u8>, Refusal> {
+        let statement = facts.statements.get(index);
+        let statement =
+            statement.ok_or_else(|| Refusal::unsupported("there is no such statement"))?;
+        rewrite::stage(text, conforming, facts, statement, name)
+    }
+
     /// The text of each statement of `text`, with the comments around it and without semicolons.
     #[must_use]
     pub fn split<'t>(&self, text: &'t [u8], conforming: bool, facts: &Facts) -> Vec<&'t [u8]> {

@@ -220,6 +220,17 @@ pub trait Secondary: Send {
     /// it would stay for ever (trap 1): it takes a lock on the key itself.
     fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>>;
 
+    /// Sends rows ahead of their transaction's batch, as often as there are more: the transaction stays open, and [`Secondary::stage`] ends it with the rest,
+    /// which may be nothing. Upserts only, one a key in each call; of two calls the later one wins.
+    ///
+    /// What `stage` promises of its keys holds for these when `stage` has answered, and not before: until then the primary's transaction is open and
+    /// holds their rows, so that no other one can have changed them and come here. A transaction that takes its time would otherwise keep everybody waiting
+    /// who deletes a row.
+    fn stage_ahead<'a>(
+        &'a mut self,
+        rows: &'a [(TableId, Change)],
+    ) -> BoxFuture<'a, StoreResult<()>>;
+
     /// Commits what was staged. An error of kind [`StoreError::Unreachable`] means that the outcome is unknown.
     fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>>;
 

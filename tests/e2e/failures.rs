@@ -11,7 +11,7 @@ mod sick;
 use crossfade_tests::{ConfigBuilder, Database, Postgres, Proxy, SHOP, SHOP_TABLES, Stores};
 
 /// What the environment says, where a test can be had longer or otherwise.
-fn number(variable: &str, default: u64) -> u64 {
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 

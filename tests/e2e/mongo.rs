@@ -1,5 +1,6 @@
 //! MongoDB as the new store.
 
+mod bulk;
 mod drivers;
 mod failures;
 mod phases;
@@ -44,13 +45,20 @@ impl Documents {
 
     /// A schema of one's own in phase 3, with nothing copied yet.
     async fn of(server: Mongod, schema: &str, tables: &str) -> Documents {
+        Documents::with(server, schema, tables, "").await
+    }
+
+    /// As [`Documents::of`], with lines for the section `[writes]`.
+    async fn with(server: Mongod, schema: &str, tables: &str, writes: &str) -> Documents {
         let stores = Stores::create("").await;
         stores.old.run(schema).await;
         let config = ConfigBuilder::new(stores.old.own(), stores.old.own())
             .new_url(&server.url(DATABASE))
             .section("[flips]\nmismatch_window = \"0s\"")
             .section("[users]\nfile = \"users.txt\"")
-            .section("[writes]\nsecondary_timeout = \"500ms\"\nbreaker_retry = \"200ms\"")
+            .section(&format!(
+                "[writes]\nsecondary_timeout = \"500ms\"\nbreaker_retry = \"200ms\"\n{writes}"
+            ))
             .toggle("shop", "use-old", tables);
         let mut proxy = Proxy::start(config).await;
         proxy.flip("dual-write").await;

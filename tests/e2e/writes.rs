@@ -3,13 +3,16 @@
 mod answers;
 mod batches;
 mod capture;
+mod copy;
 mod groups;
 mod images;
 mod keys;
+mod large;
 mod mapping;
 mod names;
 mod prepared;
 mod races;
 mod transactions;
+mod truncate;
 mod types;
 mod with;

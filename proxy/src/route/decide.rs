@@ -8,7 +8,7 @@ use crate::{
     errors::ClientError,
     session::Effect,
     shared::Completeness,
-    sql::{AliasKind, DiscardTarget, Kind, Role, SelectFacts, StatementFacts, Target},
+    sql::{AliasKind, AliasUse, DiscardTarget, Kind, Role, SelectFacts, StatementFacts, Target},
 };
 
 /// What is to be done with a statement; the text is made from it.
@@ -19,6 +19,8 @@ pub(crate) struct Decision {
     pub(crate) target: Option<Target>,
     /// Its answer carries images.
     pub(crate) captures: bool,
+    /// It fills or empties whole tables, and needs something around it to be captured.
+    pub(crate) bulk: bool,
     pub(crate) returns_rows: bool,
     pub(crate) effect: Option<Effect>,
     pub(crate) session_state: bool,
@@ -38,6 +40,7 @@ impl Decision {
             side,
             target: None,
             captures: false,
+            bulk: false,
             returns_rows: true,
             effect: None,
             session_state: false,
@@ -192,6 +195,12 @@ fn on_old(
     if phase.secondary().is_none() {
         return Ok(Decision::pass(Side::Old));
     }
+    if is_bulk(router, statement, Side::Old)? {
+        return Ok(Decision {
+            bulk: true,
+            ..Decision::pass(Side::Old)
+        });
+    }
     if let Some(returns_rows) = captured(router, statement)? {
         return Ok(Decision {
             target: Some(Target::OldCapture),
@@ -244,6 +253,12 @@ fn on_new(
             };
         }
     }
+    if phase.secondary().is_some() && is_bulk(router, statement, Side::New)? {
+        return Ok(Decision {
+            bulk: true,
+            ..Decision::pass(Side::New)
+        });
+    }
     let capture = if phase.secondary().is_some() {
         captured(router, statement)?
     } else {
@@ -280,16 +295,63 @@ fn incomplete(router: &Router, statement: &StatementFacts, table: &TableMap) -> 
         ))
 }
 
-/// For a write whose images have to be carried, whether the client asked for rows. `None` for what writes no mapped table.
-fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>, ClientError> {
-    if let Some(alias) = statement
+/// A function that is known to write mapped rows writes them unseen.
+fn check_functions(router: &Router, statement: &StatementFacts) -> Result<(), ClientError> {
+    let writes = |alias: &&AliasUse| alias.kind == AliasKind::WritingFunction;
+    statement
         .aliases
         .iter()
-        .find(|alias| alias.kind == AliasKind::WritingFunction)
-    {
-        let what = format!("a call of function \"{}\", which may write,", alias.name);
-        return Err(router.refusal(statement, &what, HINT_CAPTURE));
+        .find(writes)
+        .map_or(Ok(()), |alias| {
+            let what = format!("a call of function \"{}\", which may write,", alias.name);
+            Err(router.refusal(statement, &what, HINT_CAPTURE))
+        })
+}
+
+/// Nobody knows which rows of a mapped table a write through another name concerns.
+fn check_aliases(router: &Router, statement: &StatementFacts) -> Result<(), ClientError> {
+    let written = |alias: &&AliasUse| alias.role == Role::Write;
+    statement
+        .aliases
+        .iter()
+        .find(written)
+        .map_or(Ok(()), |alias| {
+            let what = format!("a write through \"{}\"", alias.name);
+            Err(router.refusal(statement, &what, "write the mapped table itself"))
+        })
+}
+
+/// Whether a statement is COPY FROM or TRUNCATE of a mapped table on the server of `side`, which are captured in their own way.
+fn is_bulk(router: &Router, statement: &StatementFacts, side: Side) -> Result<bool, ClientError> {
+    let what = match &statement.kind {
+        Kind::Copy(facts) if facts.from => "COPY FROM",
+        Kind::Truncate { .. } => "TRUNCATE",
+        _ => return Ok(false),
+    };
+    check_functions(router, statement)?;
+    check_aliases(router, statement)?;
+    let documents = |table: &TableId| router.mapping.tables[table.0].on(side).shapeless;
+    if statement.tables().iter().any(documents) {
+        let hint = if what == "TRUNCATE" {
+            "use DELETE"
+        } else {
+            "use INSERT"
+        };
+        return Err(router.refusal(statement, what, hint));
     }
+    match &statement.kind {
+        Kind::Copy(facts) if !facts.streamed && side == Side::New => Err(router.refusal(
+            statement,
+            "COPY FROM a file or program of the old store's server",
+            "use COPY FROM STDIN",
+        )),
+        _ => Ok(true),
+    }
+}
+
+/// For a write whose images have to be carried, whether the client asked for rows. `None` for what writes no mapped table.
+fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>, ClientError> {
+    check_functions(router, statement)?;
     if matches!(statement.kind, Kind::Ddl(_)) && statement.touches_mapped() {
         let what = "a definition that names a mapped table";
         let hint = "what writes or reads through it would not be seen: make it in a phase that writes one store (use-old, new-only)";
@@ -299,14 +361,7 @@ fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>,
     if explained || !statement.writes_mapped() {
         return Ok(None);
     }
-    if let Some(alias) = statement
-        .aliases
-        .iter()
-        .find(|alias| alias.role == Role::Write)
-    {
-        let what = format!("a write through \"{}\"", alias.name);
-        return Err(router.refusal(statement, &what, "write the mapped table itself"));
-    }
+    check_aliases(router, statement)?;
     let returns = match &statement.kind {
         kind @ (Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)) => kind.returns(),
         Kind::Select(SelectFacts { into: false, .. }) | Kind::Values => true,
@@ -346,8 +401,6 @@ fn uncaptured(kind: &Kind) -> (&'static str, &'static str) {
             "MERGE",
             "write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT in one transaction; or run it in a phase that writes one store (use-old, new-only)",
         ),
-        Kind::Copy(_) => ("COPY FROM", HINT_CAPTURE),
-        Kind::Truncate { .. } => ("TRUNCATE", HINT_CAPTURE),
         Kind::CreateAs => (
             "CREATE TABLE AS that writes a mapped table",
             "make the new table first, and write the rows by a statement of its own",

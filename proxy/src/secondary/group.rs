@@ -67,7 +67,7 @@ impl Request {
 }
 
 /// What a member's primary did.
-enum Vote {
+pub(super) enum Vote {
     Committed(Concluded),
     RolledBack,
 }
@@ -85,6 +85,10 @@ impl fmt::Debug for Staged {
 }
 
 impl Staged {
+    pub(super) fn new(votes: mpsc::UnboundedSender<Vote>) -> Staged {
+        Staged { votes }
+    }
+
     /// The primary has committed. `concluded` is called when it is known whether the secondary has, too.
     pub fn commit(self, concluded: Concluded) {
         if let Err(mpsc::error::SendError(Vote::Committed(concluded))) =
@@ -187,11 +191,7 @@ async fn see_through(
     match count(&mut idle.patience, votes, within).await {
         Some(members) => {
             crash::at(Point::GroupCommitted);
-            idle.owed = Some(Owed {
-                since: Instant::now(),
-                within,
-                members,
-            });
+            idle.owed = Some(Owed::new(members, within));
         }
         None => {
             if several {
@@ -223,14 +223,7 @@ async fn connection(
             return Ok((idle, permit));
         }
         let secondary = pool.store.secondary(mapping.clone()).await?;
-        let idle = Idle {
-            secondary,
-            mapping: mapping.clone(),
-            patience: Patience::default(),
-            courtesy: Patience::default(),
-            owed: None,
-        };
-        Ok((idle, permit))
+        Ok((Idle::new(secondary, mapping.clone()), permit))
     };
     tokio::time::timeout(within, connect)
         .await
@@ -305,7 +298,7 @@ fn announce(requests: Vec<Request>) -> (usize, mpsc::UnboundedReceiver<Vote>) {
     let members = requests.len();
     for request in requests {
         let votes = votes.clone();
-        drop(request.answer.send(Ok(Staged { votes })));
+        drop(request.answer.send(Ok(Staged::new(votes))));
     }
     (members, inbox)
 }
@@ -313,7 +306,7 @@ fn announce(requests: Vec<Request>) -> (usize, mpsc::UnboundedReceiver<Vote>) {
 /// Waits for every member's vote; `None` when one has not committed. Those that have are told so.
 ///
 /// A primary may take its time to commit, but members whose primary has committed do not wait for the others' longer than `within`.
-async fn count(
+pub(super) async fn count(
     patience: &mut Patience,
     (members, mut inbox): (usize, mpsc::UnboundedReceiver<Vote>),
     within: Duration,
@@ -345,7 +338,7 @@ async fn count(
 }
 
 /// Rolls a staged group back. A failure closes the connection, which rolls back as well.
-async fn take_back(idle: &mut Idle, within: Duration) {
+pub(super) async fn take_back(idle: &mut Idle, within: Duration) {
     let rollback = idle.secondary.rollback();
     if !matches!(idle.patience.within(within, rollback).await, Some(Ok(()))) {
         tracing::warn!("a staged batch was rolled back by closing its connection");

@@ -53,6 +53,30 @@ pub(super) struct Owed {
     pub(super) members: Vec<Concluded>,
 }
 
+impl Idle {
+    /// A connection that was opened for this mapping.
+    pub(super) fn new(secondary: Box<dyn Secondary>, mapping: Arc<Mapping>) -> Idle {
+        Idle {
+            secondary,
+            mapping,
+            patience: Patience::default(),
+            courtesy: Patience::default(),
+            owed: None,
+        }
+    }
+}
+
+impl Owed {
+    /// The commit of these, from now on.
+    pub(super) fn new(members: Vec<Concluded>, within: Duration) -> Owed {
+        Owed {
+            since: Instant::now(),
+            within,
+            members,
+        }
+    }
+}
+
 impl Lane {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -98,7 +98,7 @@ impl Managed {
     }
 
     async fn mark_dirty(
-        &self,
+        &mut self,
         secondary: Side,
         keys: &BTreeMap<TableId, Vec<Key>>,
     ) -> Result<(), ClientError> {

@@ -82,6 +82,8 @@ pub(crate) struct Execute {
     pub(crate) show_complete: bool,
     /// The row is one store's part of a lookup in both; so many columns at its end are its version.
     pub(crate) lookup: Option<usize>,
+    /// It inserts what was copied: to the client it is the COPY.
+    pub(crate) copied: bool,
     /// The rows are an answer to the session itself.
     pub(crate) own: bool,
     /// What its completion does to the transaction.

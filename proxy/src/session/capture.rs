@@ -43,7 +43,17 @@ impl Capture {
     }
 
     fn columns(&self, written: &Written) -> usize {
-        self.mapping.tables[written.table.0].columns.len() + written.old_keys
+        let map = &self.mapping.tables[written.table.0];
+        if written.only_keys {
+            map.key.len()
+        } else {
+            map.columns.len() + written.old_keys
+        }
+    }
+
+    /// Whether rows of one statement may be deletes beside upserts; then the deletes go first.
+    pub(crate) fn deletes_beside(&self) -> bool {
+        self.parts.is_some() || self.own.is_some_and(|written| written.old_keys > 0)
     }
 
     /// The completion of the client's statement, of which `rows` rows came; `None` where it is the server's.
@@ -81,6 +91,11 @@ impl Capture {
         written: &Written,
         mut values: Vec<Option<Bytes>>,
     ) -> Option<Vec<(TableId, Key, Change)>> {
+        if written.only_keys {
+            values.truncate(self.columns(written));
+            let key = Key(values.into_iter().collect::<Option<Vec<_>>>()?);
+            return Some(vec![(written.table, key.clone(), Change::Delete(key))]);
+        }
         let map = &self.mapping.tables[written.table.0];
         let mut old_key = values.split_off(map.columns.len().min(values.len()));
         old_key.truncate(written.old_keys);

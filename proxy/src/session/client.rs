@@ -13,11 +13,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use crate::{
     errors::ClientError,
     login::header,
-    wire::{HEADER, ProtocolError, frontend_limit},
+    wire::{HEADER, ProtocolError, backend, frontend_limit},
 };
 
 /// Output kept back at most before it goes to the client: large results stream.
 const FLUSH_AT: usize = 32 * 1024;
+
+/// Data of a copy that is passed on before the whole of its message has come.
+const COPY_PIECE: usize = 64 * 1024;
 
 /// Sync.
 const SYNC: &[u8] = b"S\0\0\0\x04";
@@ -32,10 +35,29 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// A message of this type with this body.
+    pub(crate) fn new(kind: u8, body: &[u8]) -> Frame {
+        let mut whole = BytesMut::with_capacity(HEADER + body.len());
+        backend::with_body(&mut whole, kind, body);
+        Frame {
+            kind,
+            whole: whole.freeze(),
+        }
+    }
+
     /// The body.
     pub(crate) fn body(&self) -> Bytes {
         self.whole.slice(HEADER..)
     }
+}
+
+/// What a client sends while a server takes its copy's data.
+#[derive(Debug)]
+pub(crate) enum CopyInput {
+    /// Data that has come of a message that has not come whole.
+    Piece(Bytes),
+    /// A message.
+    Message(Frame),
 }
 
 /// The client's connection, with what was read and not handled and what was answered and not sent.
@@ -44,6 +66,8 @@ pub(crate) struct Client {
     pub(crate) stream: Stream,
     pub(crate) inbound: BytesMut,
     pub(crate) out: BytesMut,
+    /// Bytes of a copy's data that belong to a message of which the beginning was handled.
+    copy_left: usize,
 }
 
 impl Client {
@@ -52,16 +76,23 @@ impl Client {
             stream,
             inbound: BytesMut::new(),
             out: BytesMut::new(),
+            copy_left: 0,
         }
     }
 
     /// Whether a whole message may be there.
     pub(crate) fn has_message(&self) -> bool {
-        matches!(header(&self.inbound), Ok(Some((_, length))) if self.inbound.len() >= HEADER + length)
+        self.copy_left == 0
+            && matches!(header(&self.inbound), Ok(Some((_, length))) if self.inbound.len() >= HEADER + length)
     }
 
     /// The next message, if the whole of it has come.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        // The server has ended the copy before its data.
+        self.pass_copy();
+        if self.copy_left > 0 {
+            return Ok(None);
+        }
         let Some((kind, length)) = header(&self.inbound)? else {
             return Ok(None);
         };
@@ -82,6 +113,37 @@ impl Client {
             kind,
             whole: self.inbound.split_to(HEADER + length).freeze(),
         }))
+    }
+
+    /// What has come of the message that is passed on in pieces.
+    fn pass_copy(&mut self) -> Bytes {
+        let here = self.copy_left.min(self.inbound.len());
+        self.copy_left -= here;
+        self.inbound.split_to(here).freeze()
+    }
+
+    /// The next message, or a piece of one: a client may put all of its data into a single message.
+    pub(crate) fn next_copy(&mut self) -> Result<Option<CopyInput>, ProtocolError> {
+        if self.copy_left == 0
+            && let Some((b'd', length)) = header(&self.inbound)?
+            && length < frontend_limit(b'd').unwrap_or(0) as usize
+            && self.inbound.len() < HEADER + length
+            && self.inbound.len() >= COPY_PIECE
+        {
+            self.inbound.advance(HEADER);
+            self.copy_left = length;
+        }
+        if self.copy_left > 0 {
+            let piece = self.pass_copy();
+            return Ok((!piece.is_empty()).then_some(CopyInput::Piece(piece)));
+        }
+        Ok(self.next()?.map(CopyInput::Message))
+    }
+
+    /// As [`Client::fill`], with room for much.
+    pub(crate) async fn fill_copy(&mut self) -> io::Result<bool> {
+        self.inbound.reserve(COPY_PIECE);
+        self.fill().await
     }
 
     /// Reads more. `false` at the end of the stream. Cancel-safe.

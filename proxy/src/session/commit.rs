@@ -15,11 +15,11 @@
 //! A secondary without transactions keeps whatever step 1 brought it, also half of it. There 2 comes before 1, and keys whose primary rolls back
 //! become dirty.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crossfade_config::OnSecondaryError;
 use crossfade_crash::{self as crash, Point};
-use crossfade_journal::{Intent, JournalError, KeyRef, Reason};
+use crossfade_journal::{Intend, Intent, JournalError, KeyRef, Reason};
 use crossfade_phase::Side;
 use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder};
 
@@ -46,7 +46,8 @@ struct Declared {
     mapping: Arc<Mapping>,
     secondary: Side,
     tables: Vec<TableId>,
-    intent: Intent,
+    /// One, or one for each portion of a large transaction.
+    intents: Vec<Intent>,
 }
 
 /// What became of the primary's commit.
@@ -73,7 +74,7 @@ pub(crate) async fn prepare(
     mapping: &Arc<Mapping>,
     order: &Arc<WriteOrder>,
     secondary: Side,
-    transaction: &Transaction,
+    transaction: &mut Transaction,
 ) -> Result<Prepared, ClientError> {
     crash::at(Point::PrimaryExecuted);
     let config = shared.config.load();
@@ -81,71 +82,47 @@ pub(crate) async fn prepare(
         config.writes.secondary_timeout,
         config.writes.on_secondary_error,
     );
+    let mut tables: BTreeSet<TableId> = BTreeSet::new();
+    let early = transaction.take_early();
     let folded = transaction.fold();
     let keys: Vec<(TableId, Key)> = folded.keys().cloned().collect();
-    let mut tables: Vec<TableId> = keys.iter().map(|(table, _)| *table).collect();
-    tables.dedup();
-    let names: Vec<String> = tables
-        .iter()
-        .map(|table| name_of(mapping, *table))
+    tables.extend(keys.iter().map(|(table, _)| *table));
+    let batch: Vec<(TableId, Change)> = folded
+        .into_iter()
+        .filter_map(|((table, _), change)| change.map(|change| (table, change)))
         .collect();
-    let named: Vec<KeyRef<'_, bytes::Bytes>> = keys
-        .iter()
-        .filter_map(|(table, key)| {
-            let name = tables.iter().position(|known| known == table)?;
-            Some(KeyRef {
-                toggle: &mapping.tables[table.0].toggle,
-                table: &names[name],
-                parts: &key.0,
-            })
-        })
-        .collect();
-    let intend = shared.journal.intend(secondary, &named);
-    crash::at(Point::IntentDeclared);
-    let pool = shared.secondaries.on(secondary);
-    let stage = async {
-        if transaction.is_keys_only() {
-            return Err(Reason::NotWritten);
-        }
-        let batch: Vec<(TableId, Change)> = folded
-            .into_iter()
-            .filter_map(|((table, _), change)| change.map(|change| (table, change)))
-            .collect();
-        let rows = batch.len();
-        let work = Work {
-            mapping: mapping.clone(),
-            order: order.clone(),
-            batch,
-            within,
-            // Nobody else's rollback may fail a client that asked for both or none.
-            alone: policy == OnSecondaryError::Fail,
-        };
-        pool.stage(worker, work)
-            .await
-            .map_err(|error| reason_of(names.first(), rows, &error))
+    let rest = Rest {
+        whole: !transaction.is_keys_only(),
+        keys,
+        batch,
     };
-    let (intent, staged) = if pool.takes_back() == Some(true) {
-        // The group has the intent written when it begins. Asked for only behind that, it is nearly always there, and its writer has nobody to wake.
-        let staged = stage.await;
-        match intend.await {
-            Ok(intent) => (intent, staged),
-            Err(error) => {
-                staged.into_iter().for_each(Staged::rollback);
-                return Err(journal_failed(&error));
-            }
+    let (intents, staged) = match early {
+        Some(mut early) => {
+            let staged = early.finish(rest).await?;
+            let (intents, earlier) = early.into_intents();
+            tables.extend(earlier);
+            (intents, staged)
         }
-    } else {
-        // What such a store is given it keeps, whatever becomes of this process and of the primary.
-        let intent = intend.await.map_err(|error| journal_failed(&error))?;
-        (intent, stage.await)
+        None => {
+            let work = |batch| Work {
+                mapping: mapping.clone(),
+                order: order.clone(),
+                batch,
+                within,
+                // Nobody else's rollback may fail a client that asked for both or none.
+                alone: policy == OnSecondaryError::Fail,
+            };
+            let (intent, staged) = at_once(shared, worker, secondary, rest, work).await?;
+            (vec![intent], staged)
+        }
     };
     crash::at(Point::IntentDurable);
     let declared = Declared {
         shared: shared.clone(),
         mapping: mapping.clone(),
         secondary,
-        tables,
-        intent,
+        tables: tables.into_iter().collect(),
+        intents,
     };
     match staged {
         Err(reason) if policy == OnSecondaryError::Fail && reason != Reason::NotWritten => {
@@ -154,6 +131,85 @@ pub(crate) async fn prepare(
         }
         staged => Ok(Prepared { declared, staged }),
     }
+}
+
+/// What of a transaction's changes has not left the session when it commits.
+pub(super) struct Rest {
+    /// Every key.
+    pub(super) keys: Vec<(TableId, Key)>,
+    /// The images of all of them, where `whole`.
+    pub(super) batch: Vec<(TableId, Change)>,
+    /// Whether there is an image for every key.
+    pub(super) whole: bool,
+}
+
+/// Steps 1 and 2 of a transaction that is staged in one go: its intent, durable, and what the secondary said.
+async fn at_once(
+    shared: &Arc<Shared>,
+    worker: usize,
+    secondary: Side,
+    rest: Rest,
+    work: impl FnOnce(Vec<(TableId, Change)>) -> Work,
+) -> Result<(Intent, Result<Staged, Reason>), ClientError> {
+    let Rest { keys, batch, whole } = rest;
+    let work = work(batch);
+    let mapping = work.mapping.clone();
+    let intend = declare(shared, &mapping, secondary, &keys);
+    crash::at(Point::IntentDeclared);
+    let pool = shared.secondaries.on(secondary);
+    let stage = async {
+        if !whole {
+            return Err(Reason::NotWritten);
+        }
+        let rows = work.batch.len();
+        let first = keys.first().map(|(table, _)| name_of(&mapping, *table));
+        pool.stage(worker, work)
+            .await
+            .map_err(|error| reason_of(first.as_deref(), rows, &error))
+    };
+    if pool.takes_back() == Some(true) {
+        // The group has the intent written when it begins. Asked for only behind that, it is nearly always there, and its writer has nobody to wake.
+        let staged = stage.await;
+        match intend.await {
+            Ok(intent) => Ok((intent, staged)),
+            Err(error) => {
+                staged.into_iter().for_each(Staged::rollback);
+                Err(journal_failed(&error))
+            }
+        }
+    } else {
+        // What such a store is given it keeps, whatever becomes of this process and of the primary.
+        let intent = intend.await.map_err(|error| journal_failed(&error))?;
+        Ok((intent, stage.await))
+    }
+}
+
+/// Declares what is about to be committed.
+pub(super) fn declare(
+    shared: &Shared,
+    mapping: &Mapping,
+    secondary: Side,
+    keys: &[(TableId, Key)],
+) -> Intend {
+    let mut tables: Vec<TableId> = keys.iter().map(|(table, _)| *table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let names: Vec<String> = tables
+        .iter()
+        .map(|table| name_of(mapping, *table))
+        .collect();
+    let named: Vec<KeyRef<'_, bytes::Bytes>> = keys
+        .iter()
+        .filter_map(|(table, key)| {
+            let name = tables.binary_search(table).ok()?;
+            Some(KeyRef {
+                toggle: &mapping.tables[table.0].toggle,
+                table: &names[name],
+                parts: &key.0,
+            })
+        })
+        .collect();
+    shared.journal.intend(secondary, &named)
 }
 
 /// What is left of a sandwich when the primary has answered. Resolves when the secondary has, too, or never will.
@@ -221,7 +277,7 @@ impl Declared {
             &self.tables,
         );
         crash::at(Point::SecondaryCommitted);
-        self.intent.committed();
+        self.intents.into_iter().for_each(Intent::committed);
         crash::at(Point::IntentClosed);
     }
 
@@ -231,7 +287,7 @@ impl Declared {
         if pool.takes_back() == Some(false) {
             self.give_up(Reason::NotTakenBack);
         } else {
-            self.intent.done();
+            self.intents.into_iter().for_each(Intent::done);
         }
     }
 
@@ -244,7 +300,9 @@ impl Declared {
         );
         // The keys are dirty in memory at once, and the intent is durable until that mark is: nobody has to wait for it. Should the journal fail
         // now, the next write is refused.
-        drop(self.intent.dirty(reason));
+        for intent in self.intents {
+            drop(intent.dirty(reason));
+        }
         crash::at(Point::GivenUp);
     }
 }
@@ -273,8 +331,8 @@ pub(super) fn count(metric: &IntCounterVec, mapping: &Mapping, tables: &[TableId
     }
 }
 
-fn reason_of(table: Option<&String>, rows: usize, error: &StageError) -> Reason {
-    let table = table.map_or("", String::as_str);
+pub(super) fn reason_of(table: Option<&str>, rows: usize, error: &StageError) -> Reason {
+    let table = table.unwrap_or("");
     let timed_out = match error {
         StageError::BreakerOpen => return Reason::BreakerOpen,
         StageError::TimedOut(_) => true,

@@ -12,6 +12,7 @@ use crossfade_phase::Side;
 use super::{
     End,
     backend::{Execute, Expect},
+    bulk::Step,
     client::Frame,
     commit::{self, Outcome},
     managed::Managed,
@@ -61,7 +62,7 @@ impl Managed {
     }
 
     /// A refusal within a batch.
-    fn refuse(&mut self, error: &ClientError) -> Result<(), End> {
+    pub(super) fn refuse(&mut self, error: &ClientError) -> Result<(), End> {
         self.note_refusal(error);
         self.refuse_in_batch(error)
     }
@@ -293,6 +294,10 @@ impl Managed {
         if plan.merge.is_some() {
             return self.execute_merged(side, &name, &plan).await;
         }
+        if let Some(bulk) = &plan.bulk {
+            self.note_statement(&plan);
+            return self.run_bulk(side, bulk, Step::Portal(&name)).await;
+        }
         let capture = plan.capture.clone();
         let captured = capture.is_some();
         let backend = self.backend(side)?;
@@ -310,10 +315,9 @@ impl Managed {
             show_rows: !captured || plan.returns_rows,
             show_complete: true,
             effect: plan.effect.clone(),
-            own: false,
-            lookup: None,
             portion: (captured && plan.returns_rows && rows > 0).then_some((name, rows)),
             capture,
+            ..Execute::default()
         }));
         self.note_statement(&plan);
         Ok(())

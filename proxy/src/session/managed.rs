@@ -102,6 +102,8 @@ pub(crate) struct Managed {
     pub(super) batch_failed: bool,
     /// The same of what the last `ReadyForQuery` ended.
     pub(super) failed: bool,
+    /// The table that errors are about where they name the temporary one of a COPY.
+    pub(super) stand_in: Option<Bytes>,
     /// Waits for a copy's data: the client's messages go to this server.
     pub(super) copying: Option<Side>,
     /// Where the last `CommandComplete` stands in the client's output.
@@ -170,6 +172,7 @@ impl Managed {
             own_rows: 0,
             batch_failed: false,
             failed: false,
+            stand_in: None,
             copying: None,
             completion_at: None,
             held_completion: BytesMut::new(),
@@ -401,6 +404,9 @@ impl Managed {
         &mut self,
         side: Side,
     ) -> Result<Option<commit::Prepared>, ClientError> {
+        if let Some(error) = self.transaction.refusal() {
+            return Err(error);
+        }
         if self.transaction.is_empty() {
             return Ok(None);
         }
@@ -417,14 +423,14 @@ impl Managed {
             &self.mapping,
             &order,
             secondary,
-            &self.transaction,
+            &mut self.transaction,
         )
         .await
         .map(Some)
     }
 
     /// The store that gets images, by the pinned phases.
-    fn secondary(&self) -> Option<Side> {
+    pub(super) fn secondary(&self) -> Option<Side> {
         self.pins
             .phases()
             .find_map(crossfade_phase::Phase::secondary)

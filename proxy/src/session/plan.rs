@@ -8,7 +8,7 @@ use crossfade_phase::Side;
 use super::{Capture, Effect, managed::Managed};
 use crate::{
     errors::ClientError,
-    route::{Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
+    route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
     sql::{Facts, Kind, PathId, Problem, StatementFacts, Target, Written},
     wire::frontend::Bind,
 };
@@ -174,6 +174,16 @@ impl Managed {
             deallocates: decision.deallocates,
             ..Plan::pass(decision.side)
         };
+        if decision.bulk {
+            let context = route::Context {
+                sql,
+                conforming: self.conforming(),
+                facts,
+                index,
+                path: self.path_id(),
+            };
+            return self.plan_bulk(&context, plan);
+        }
         let captures = decision.captures;
         if captures || decision.target.is_some() {
             self.check_encoding(sql, statement, captures)?;
@@ -224,6 +234,7 @@ impl Managed {
                 own: statement.kind.written().map(|table| Written {
                     table,
                     deletes: matches!(statement.kind, Kind::Delete(_)),
+                    only_keys: false,
                     old_keys: rewritten.old_keys,
                 }),
                 parts: rewritten.parts,

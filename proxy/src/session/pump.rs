@@ -105,6 +105,9 @@ impl Managed {
                 Received::Piece(bytes) => self.client.out.extend_from_slice(&bytes),
                 Received::Message(frame) => self.answer(side, frame)?,
             }
+            if self.transaction.is_full() {
+                self.send_ahead().await;
+            }
             self.client
                 .flush_if_large()
                 .await
@@ -117,7 +120,12 @@ impl Managed {
         self.client.flush().await.map_err(|_| End::ClientGone)
     }
 
-    fn answer(&mut self, side: Side, frame: Frame) -> Result<(), End> {
+    fn answer(&mut self, side: Side, mut frame: Frame) -> Result<(), End> {
+        if matches!(frame.kind, b'N' | b'E')
+            && let Some(body) = self.by_its_name(&frame.body())
+        {
+            frame = Frame::new(frame.kind, &body);
+        }
         match frame.kind {
             b'N' if self.quiet => {}
             b'N' | b'A' => self.show(&frame),
@@ -364,10 +372,11 @@ impl Managed {
         let most = self.shared.config.load().writes.max_transaction_bytes;
         for (table, key, change) in captured.changes {
             match change {
-                crossfade_store::Change::Delete(_) => {
-                    self.transaction.push(table, key, change, most)
+                // Where no key changes there is no delete to go behind, and large statements stream.
+                crossfade_store::Change::Upsert(_) if capture.deletes_beside() => {
+                    self.upserts.push((table, key, change))
                 }
-                crossfade_store::Change::Upsert(_) => self.upserts.push((table, key, change)),
+                _ => self.transaction.push(table, key, change, most),
             }
         }
         Ok(())
@@ -388,6 +397,7 @@ impl Managed {
             effect,
             portion,
             capture,
+            copied,
             ..
         } = execute;
         let rows = std::mem::take(&mut self.own_rows);
@@ -397,6 +407,7 @@ impl Managed {
                 backend::with_body(&mut message, b'C', tag.as_bytes());
                 message.freeze()
             }
+            _ if copied => as_copy(frame.clone()).whole,
             _ => frame.whole.clone(),
         };
         if let Some(effect) = effect
@@ -456,5 +467,13 @@ impl Managed {
                 self.client.out.extend_from_slice(completion);
             }
         }
+    }
+}
+
+/// `INSERT 0 n` as `COPY n`.
+fn as_copy(frame: Frame) -> Frame {
+    match frame.body().strip_prefix(b"INSERT 0 ") {
+        Some(rows) => Frame::new(frame.kind, &[b"COPY ", rows].concat()),
+        None => frame,
     }
 }

@@ -12,6 +12,7 @@ use crossfade_phase::Side;
 use super::{
     End,
     backend::{Execute, Expect},
+    bulk::Step,
     client::Frame,
     managed::Managed,
     transaction::Effect,
@@ -52,7 +53,11 @@ impl Managed {
         }
         match &pieces[..] {
             [] => self.pass(frame, None),
-            [only] if only.plan.sql.is_none() && only.plan.capture.is_none() => {
+            [only]
+                if only.plan.sql.is_none()
+                    && only.plan.capture.is_none()
+                    && only.plan.bulk.is_none() =>
+            {
                 self.pass_one(frame, only).await
             }
             many if many.iter().all(|piece| piece.plan.is_plain(self.home))
@@ -131,6 +136,12 @@ impl Managed {
                 if !self.commit_piece(side, piece).await? {
                     break;
                 }
+            } else if let Some(bulk) = &piece.plan.bulk {
+                let sql = piece.plan.sql.as_ref().unwrap_or(&piece.sql);
+                self.run_bulk(side, bulk, Step::Text(sql)).await?;
+                if self.skips() {
+                    break;
+                }
             } else {
                 self.send_piece(side, piece)?;
                 if let Some(merge) = &piece.plan.merge {
@@ -173,7 +184,7 @@ impl Managed {
                 lookup: plan.merge.as_ref().map(|merge| merge.images),
                 effect: plan.effect.clone(),
                 portion: None,
-                own: false,
+                ..Execute::default()
             }),
         ]);
         Ok(())

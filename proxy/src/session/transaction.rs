@@ -1,8 +1,12 @@
 //! What a transaction has changed so far: the images for the secondary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use crossfade_store::{Change, Key, TableId};
+
+use super::early::{AHEAD_ROWS, Early, PORTION_BYTES};
+use crate::errors::ClientError;
 
 /// What a completed statement does to the transaction it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,41 +34,153 @@ pub(crate) enum Effect {
 /// The changes of one transaction, explicit or implicit.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
-    /// In order of their making.
+    /// In order of their making, those that have gone ahead left out.
     changes: Vec<(TableId, Key, Option<Change>)>,
-    /// Bytes of the images held.
+    /// Bytes that `changes` take.
     bytes: usize,
-    savepoints: Vec<(String, usize)>,
+    /// They are too many to wait for the commit.
+    full: bool,
+    savepoints: Vec<Savepoint>,
     /// A BEGIN completed.
     pub(crate) in_block: bool,
     /// Images were given up for want of room; the keys are all there.
     keys_only: bool,
+    /// What has gone ahead.
+    early: Option<Box<Early>>,
+    /// Portions that have gone ahead.
+    portions: usize,
+    /// Keys of rows deleted before the last portion went. They wait for the commit.
+    deletes: BTreeSet<(TableId, Key)>,
+    /// Bytes that `deletes` take.
+    delete_bytes: usize,
+    /// Why it must not commit: the journal could not take its keys.
+    refused: Option<ClientError>,
+}
+
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    /// Changes held when it was made.
+    changes: usize,
+    bytes: usize,
+    /// Portions gone by then.
+    portions: usize,
+}
+
+/// What goes ahead at once.
+#[derive(Debug, Default)]
+pub(crate) struct Portion {
+    /// Upserts, one a key.
+    pub(crate) rows: Vec<(TableId, Change)>,
+    /// Keys without an image.
+    pub(crate) keys: Vec<(TableId, Key)>,
 }
 
 impl Transaction {
-    /// Notes a change. Past `most_bytes` only keys are kept: the rows are read again after the commit.
+    /// Notes a change. Past `most_bytes`, or [`AHEAD_ROWS`], it is [full](Transaction::is_full).
     pub(crate) fn push(&mut self, table: TableId, key: Key, change: Change, most_bytes: usize) {
-        if !self.keys_only {
-            self.bytes += size(&change);
-            if self.bytes > most_bytes {
-                self.keys_only = true;
-                self.changes
-                    .iter_mut()
-                    .for_each(|(_, _, change)| *change = None);
-            }
+        if self.refused.is_some() {
+            return;
         }
-        self.changes
-            .push((table, key, (!self.keys_only).then_some(change)));
+        let (key, change) = if self.keys_only {
+            (compact(&key), None)
+        } else {
+            (key, Some(change))
+        };
+        self.bytes += change.as_ref().map_or_else(|| key_size(&key), size);
+        let most = if self.portions > 0 {
+            most_bytes.min(PORTION_BYTES)
+        } else {
+            most_bytes
+        };
+        self.changes.push((table, key, change));
+        self.full = !self.keys_only && (self.bytes > most || self.changes.len() >= AHEAD_ROWS);
+    }
+
+    /// Whether it holds more than it may, and something has to go ahead.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Whether it changed any mapped row of a dual phase.
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
+            && self.deletes.is_empty()
+            && self.early.is_none()
+            && self.refused.is_none()
     }
 
     /// Whether the images were given up for want of room.
     pub(crate) fn is_keys_only(&self) -> bool {
         self.keys_only
+    }
+
+    /// Gives the images up; the keys stay.
+    pub(crate) fn keep_keys(&mut self) {
+        self.keys_only = true;
+        self.full = false;
+        for (_, key, change) in &mut self.changes {
+            *key = compact(key);
+            *change = None;
+        }
+    }
+
+    /// Gives everything up: it must not commit.
+    pub(crate) fn refuse(&mut self, error: ClientError) {
+        *self = Transaction {
+            in_block: self.in_block,
+            refused: Some(error),
+            ..Transaction::default()
+        };
+    }
+
+    /// Why it must not commit.
+    pub(crate) fn refusal(&self) -> Option<ClientError> {
+        self.refused.clone()
+    }
+
+    /// What has gone ahead, for as long as more goes, or to be committed.
+    pub(crate) fn take_early(&mut self) -> Option<Box<Early>> {
+        self.early.take()
+    }
+
+    /// Notes what has gone ahead.
+    pub(crate) fn set_early(&mut self, early: Box<Early>) {
+        self.early = Some(early);
+    }
+
+    /// Takes what can go ahead. Deletes stay until the commit, as far as `most_bytes` has room for them; without `images`, or past that, every key goes.
+    pub(crate) fn take_portion(&mut self, images: bool, most_bytes: usize) -> Portion {
+        let mut portion = Portion::default();
+        let changes = std::mem::take(&mut self.changes);
+        let last: BTreeMap<(TableId, Key), Option<Change>> = changes
+            .into_iter()
+            .map(|(table, key, change)| ((table, key), change))
+            .collect();
+        for ((table, key), change) in last {
+            match change {
+                Some(change @ Change::Upsert(_)) if images => {
+                    if self.deletes.remove(&(table, key.clone())) {
+                        self.delete_bytes -= key_size(&key);
+                    }
+                    portion.rows.push((table, change));
+                }
+                Some(Change::Delete(_)) if images => {
+                    // A slice of a message would keep all of it.
+                    if self.deletes.insert((table, compact(&key))) {
+                        self.delete_bytes += key_size(&key);
+                    }
+                }
+                _ => portion.keys.push((table, key)),
+            }
+        }
+        if !images || self.delete_bytes > most_bytes {
+            portion.keys.extend(std::mem::take(&mut self.deletes));
+            self.delete_bytes = 0;
+        }
+        (self.bytes, self.full) = (0, false);
+        self.portions += 1;
+        portion
     }
 
     /// Follows a completed statement. COMMIT and ROLLBACK leave nothing.
@@ -77,11 +193,16 @@ impl Transaction {
                     ..Transaction::default()
                 }
             }
-            Effect::Savepoint(name) => self.savepoints.push((name.clone(), self.changes.len())),
+            Effect::Savepoint(name) => self.savepoints.push(Savepoint {
+                name: name.clone(),
+                changes: self.changes.len(),
+                bytes: self.bytes,
+                portions: self.portions,
+            }),
             Effect::RollbackTo(name) => {
                 if let Some(at) = self.find(name) {
                     self.savepoints.truncate(at + 1);
-                    self.changes.truncate(self.savepoints[at].1);
+                    self.roll_back_to(at);
                 }
             }
             Effect::Release(name) => {
@@ -92,25 +213,71 @@ impl Transaction {
         }
     }
 
-    /// Names of savepoints may repeat; the last one counts.
-    fn find(&self, name: &str) -> Option<usize> {
-        self.savepoints.iter().rposition(|(known, _)| known == name)
+    fn roll_back_to(&mut self, savepoint: usize) {
+        let Savepoint {
+            changes,
+            bytes,
+            portions,
+            ..
+        } = self.savepoints[savepoint];
+        if portions == self.portions {
+            self.changes.truncate(changes);
+            self.bytes = bytes;
+        } else {
+            // What was done since has gone ahead, together with what was done before, and cannot be told from it there.
+            self.changes.clear();
+            self.bytes = 0;
+            self.early.iter_mut().for_each(|early| early.give_up());
+        }
+        self.full = false;
     }
 
-    /// The last change of each key, by table and key. `None` where only the key was kept.
-    pub(crate) fn fold(&self) -> BTreeMap<(TableId, Key), Option<Change>> {
-        self.changes
+    /// Names of savepoints may repeat; the last one counts.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.savepoints
             .iter()
-            .map(|(table, key, change)| ((*table, key.clone()), change.clone()))
-            .collect()
+            .rposition(|savepoint| savepoint.name == name)
+    }
+
+    /// Takes the last change of each key, by table and key, of all that has not gone ahead. `None` where only the key was kept.
+    pub(crate) fn fold(&mut self) -> BTreeMap<(TableId, Key), Option<Change>> {
+        let deletes = std::mem::take(&mut self.deletes).into_iter();
+        let deletes = deletes.map(|(table, key)| ((table, key.clone()), Some(Change::Delete(key))));
+        let changes = std::mem::take(&mut self.changes).into_iter();
+        let changes = changes.map(|(table, key, change)| ((table, key), change));
+        deletes.chain(changes).collect()
     }
 }
 
-fn size(change: &Change) -> usize {
-    match change {
-        Change::Upsert(row) => row.0.iter().flatten().map(bytes::Bytes::len).sum(),
-        Change::Delete(key) => key.0.iter().map(bytes::Bytes::len).sum(),
-    }
+/// What a change takes while it is held, its key with it: values are short as a rule, and the places that hold them are not.
+pub(crate) fn size(change: &Change) -> usize {
+    const CHANGE: usize = 128;
+    const VALUE: usize = 40;
+    let values = |values: &mut dyn Iterator<Item = usize>| -> usize {
+        values.map(|length| length + VALUE).sum()
+    };
+    CHANGE
+        + match change {
+            Change::Upsert(row) => values(
+                &mut row
+                    .0
+                    .iter()
+                    .map(|value| value.as_ref().map_or(0, Bytes::len)),
+            ),
+            Change::Delete(key) => values(&mut key.0.iter().map(Bytes::len)),
+        }
+}
+
+fn key_size(key: &Key) -> usize {
+    const KEY: usize = 64;
+    const PART: usize = 72;
+    KEY + key.0.iter().map(|part| part.len() + PART).sum::<usize>()
+}
+
+/// The key in memory of its own.
+fn compact(key: &Key) -> Key {
+    let copy = |part: &Bytes| Bytes::copy_from_slice(part);
+    Key(key.0.iter().map(copy).collect())
 }
 
 #[cfg(test)]
@@ -132,10 +299,9 @@ mod tests {
     }
 
     fn keys(transaction: &Transaction) -> Vec<String> {
-        transaction
-            .fold()
-            .keys()
-            .map(|(_, key)| String::from_utf8_lossy(&key.0[0]).into_owned())
+        let changes = transaction.changes.iter();
+        changes
+            .map(|(_, key, _)| String::from_utf8_lossy(&key.0[0]).into_owned())
             .collect()
     }
 
@@ -168,15 +334,93 @@ mod tests {
         assert_eq!(keys(&transaction), ["1"]);
     }
 
+    fn long(transaction: &mut Transaction, id: &'static str) {
+        let row = Row(vec![Some(id.into()), Some(Bytes::from(vec![b'x'; 400]))]);
+        transaction.push(TABLE, key(id), Change::Upsert(row), 1000);
+    }
+
+    fn ids(changes: &[(TableId, Change)]) -> Vec<String> {
+        let id = |change: &Change| match change {
+            Change::Upsert(row) => row.0[0].clone().unwrap_or_default(),
+            Change::Delete(key) => key.0[0].clone(),
+        };
+        changes
+            .iter()
+            .map(|(_, change)| String::from_utf8_lossy(&id(change)).into_owned())
+            .collect()
+    }
+
     #[test]
-    fn past_the_bound_every_key_is_kept_and_no_image() {
+    fn past_the_bound_upserts_go_ahead_and_deletes_stay() {
+        let mut transaction = Transaction::default();
+        long(&mut transaction, "1");
+        assert!(!transaction.is_full());
+        transaction.push(TABLE, key("2"), Change::Delete(key("2")), 1000);
+        transaction.push(TABLE, key("3"), Change::Delete(key("3")), 1000);
+        long(&mut transaction, "2");
+        assert!(transaction.is_full());
+        let portion = transaction.take_portion(true, 1000);
+        assert_eq!(ids(&portion.rows), ["1", "2"]);
+        assert!(portion.keys.is_empty() && !transaction.is_full() && !transaction.is_empty());
+        // What comes later counts, whichever of the two it is.
+        put(&mut transaction, "3", "back");
+        transaction.push(TABLE, key("1"), Change::Delete(key("1")), 1000);
+        let portion = transaction.take_portion(true, 1000);
+        assert_eq!(ids(&portion.rows), ["3"]);
+        assert_eq!(
+            transaction.fold(),
+            BTreeMap::from([((TABLE, key("1")), Some(Change::Delete(key("1"))))])
+        );
+    }
+
+    #[test]
+    fn deletes_past_the_bound_leave_their_keys() {
+        let mut transaction = Transaction::default();
+        for id in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+            transaction.push(TABLE, key(id), Change::Delete(key(id)), 1000);
+        }
+        let portion = transaction.take_portion(true, 1000);
+        assert_eq!((portion.rows.len(), portion.keys.len()), (0, 8));
+        assert!(transaction.fold().is_empty());
+    }
+
+    #[test]
+    fn trap_12_a_savepoint_that_something_went_ahead_of_keeps_nothing_of_what_came_behind_it() {
+        let mut transaction = Transaction::default();
+        put(&mut transaction, "1", "a");
+        transaction.apply(&Effect::Savepoint("early".into()));
+        put(&mut transaction, "2", "b");
+        assert_eq!(transaction.take_portion(true, 1000).rows.len(), 2);
+        put(&mut transaction, "3", "c");
+        transaction.apply(&Effect::Savepoint("late".into()));
+        put(&mut transaction, "4", "d");
+        transaction.apply(&Effect::RollbackTo("late".into()));
+        assert_eq!(transaction.changes.len(), 1);
+        transaction.apply(&Effect::RollbackTo("early".into()));
+        assert!(transaction.changes.is_empty());
+    }
+
+    #[test]
+    fn a_transaction_that_the_journal_cannot_name_holds_nothing_and_must_not_commit() {
+        let mut transaction = Transaction::default();
+        put(&mut transaction, "1", "a");
+        transaction.refuse(ClientError::new("54000", "too much"));
+        put(&mut transaction, "2", "b");
+        assert!(!transaction.is_empty() && transaction.changes.is_empty());
+        assert!(transaction.refusal().is_some());
+    }
+
+    #[test]
+    fn given_up_every_key_is_kept_and_no_image() {
         let mut transaction = Transaction::default();
         for id in ["1", "2", "3"] {
-            let row = Row(vec![Some(id.into()), Some(Bytes::from(vec![b'x'; 400]))]);
-            transaction.push(TABLE, key(id), Change::Upsert(row), 1000);
+            long(&mut transaction, id);
         }
-        assert!(transaction.is_keys_only());
-        assert_eq!(keys(&transaction), ["1", "2", "3"]);
-        assert!(transaction.fold().values().all(Option::is_none));
+        transaction.keep_keys();
+        long(&mut transaction, "4");
+        assert!(transaction.is_keys_only() && !transaction.is_full());
+        let folded = transaction.fold();
+        assert_eq!(folded.len(), 4);
+        assert!(folded.values().all(Option::is_none));
     }
 }

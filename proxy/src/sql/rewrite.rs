@@ -14,6 +14,7 @@ mod scope;
 mod script;
 mod shape;
 mod splice;
+mod stage;
 mod update;
 mod walk;
 mod with;
@@ -30,6 +31,7 @@ use super::{
 
 pub(super) use script::Script;
 use splice::Plan;
+pub(super) use stage::stage;
 
 /// What a statement is rewritten for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +98,8 @@ pub struct Written {
     pub table: TableId,
     /// The row is gone.
     pub deletes: bool,
+    /// There is no image of the deleted row, only its key.
+    pub only_keys: bool,
     /// Key columns behind the image.
     pub old_keys: usize,
 }

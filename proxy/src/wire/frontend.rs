@@ -232,6 +232,11 @@ pub fn query(out: &mut BytesMut, sql: &[u8]) {
     message(out, b'Q', |out| put_cstr(out, sql));
 }
 
+/// Appends `CopyData`.
+pub fn copy_data(out: &mut BytesMut, data: &[u8]) {
+    message(out, b'd', |out| out.put_slice(data));
+}
+
 /// Appends a Sync.
 pub fn sync(out: &mut BytesMut) {
     message(out, b'S', |_| {});

@@ -26,6 +26,8 @@ use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
+    /// Rows of a transaction are here, others are to come.
+    Ahead,
     Staged,
     /// A call was dropped half way, or failed in a way that leaves its outcome open.
     Lost,
@@ -69,8 +71,10 @@ impl MongoSecondary {
         })
     }
 
-    async fn stage_batch(&mut self, batch: &[(TableId, Change)]) -> StoreResult<()> {
-        self.turn(State::Idle)?;
+    /// Writes a batch, in the transaction that rows of it have begun or in one of its own; `then` is what the connection is in the middle of behind it.
+    async fn stage_batch(&mut self, batch: &[(TableId, Change)], then: State) -> StoreResult<()> {
+        let begun = self.state == State::Ahead;
+        self.turn(if begun { State::Ahead } else { State::Idle })?;
         let changes = batch
             .iter()
             .map(|(table, change)| self.shapes.get(table).map(|shape| (shape, change)))
@@ -87,22 +91,26 @@ impl MongoSecondary {
         }
         let commands = match Commands::of(changes, self.deployment) {
             Ok(commands) => commands,
-            // Nothing was sent.
+            // Nothing of it was sent.
             Err(error) => {
+                if begun {
+                    self.abort().await;
+                }
                 self.state = State::Idle;
                 return Err(error);
             }
         };
         let mut attempt = 0;
         loop {
-            match self.write(&commands).await {
+            match self.write(&commands, begun).await {
                 Ok(()) => {
-                    self.state = State::Staged;
+                    self.state = then;
                     return Ok(());
                 }
                 Err(failed) => {
                     self.abort().await;
-                    if !failed.transient {
+                    // With the transaction goes what came ahead, and nobody has that any more.
+                    if begun || !failed.transient {
                         if matches!(failed.error, StoreError::Rejected { .. }) {
                             self.state = State::Idle;
                         }
@@ -116,8 +124,10 @@ impl MongoSecondary {
         }
     }
 
-    async fn write(&mut self, commands: &Commands) -> Result<(), WriteError> {
-        if let Some(session) = &mut self.session {
+    async fn write(&mut self, commands: &Commands, begun: bool) -> Result<(), WriteError> {
+        if let Some(session) = &mut self.session
+            && !begun
+        {
             session
                 .start_transaction()
                 .await
@@ -183,7 +193,14 @@ impl MongoSecondary {
 
 impl Secondary for MongoSecondary {
     fn stage<'a>(&'a mut self, batch: &'a [(TableId, Change)]) -> BoxFuture<'a, StoreResult<()>> {
-        Box::pin(self.stage_batch(batch))
+        Box::pin(self.stage_batch(batch, State::Staged))
+    }
+
+    fn stage_ahead<'a>(
+        &'a mut self,
+        rows: &'a [(TableId, Change)],
+    ) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.stage_batch(rows, State::Ahead))
     }
 
     fn commit(&mut self) -> BoxFuture<'_, StoreResult<()>> {

@@ -54,6 +54,19 @@ pub(super) fn locks_of<'a>(
         .collect()
 }
 
+/// `locks` with shared locks of these numbers among them, in the order in which everybody takes them.
+pub(super) fn with_shared(
+    locks: Vec<KeyLock>,
+    shared: impl IntoIterator<Item = i64>,
+) -> Vec<KeyLock> {
+    let mut all: Vec<KeyLock> = shared.into_iter().map(|id| (id, false)).collect();
+    all.extend(locks);
+    let order = |id: i64| u64::from_ne_bytes(id.to_ne_bytes()) ^ NAMESPACE;
+    all.sort_unstable_by_key(|&(id, deletes)| (order(id), !deletes));
+    all.dedup_by_key(|&mut (id, _)| id);
+    all
+}
+
 /// The parameters of [`KEY_LOCKS`] for a batch of changes on its way into `target`.
 #[must_use]
 pub fn key_locks<'a>(

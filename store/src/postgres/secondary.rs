@@ -5,8 +5,8 @@
 //! transaction costs the secondary two trips and no BEGIN or COMMIT.
 
 use std::{
-    collections::{HashMap, HashSet},
-    io,
+    collections::{BTreeSet, HashMap, HashSet},
+    io, mem,
     sync::Arc,
 };
 
@@ -18,7 +18,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     conn::{Endpoint, Stream, rejected},
-    key_locks::{KEY_LOCK_EXCLUSIVE, KEY_LOCK_SHARED, KEY_LOCKS, KeyLock, locks_of, parameters},
+    key_locks::{
+        KEY_LOCK_EXCLUSIVE, KEY_LOCK_SHARED, KEY_LOCKS, locks_of, parameters, with_shared,
+    },
     settings::PINNED,
     sql::{self, ParamKind, Statement},
 };
@@ -26,6 +28,13 @@ use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
 
 /// Statements sent before their answers are read. Bounds what either side has to buffer; most transactions fit in one go.
 const WINDOW: usize = 256;
+/// The same, in bytes.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// Changes of one table that go in one statement where so many of a kind come one after the other: most of what a row costs the server is its statement.
+const ROWS: usize = 64;
+/// Parameters that one statement takes at the most.
+const PARAMETERS: usize = 65_535;
 
 /// OID of `int8`, by `pg_type.dat`.
 const INT8: u32 = 20;
@@ -65,6 +74,7 @@ pub async fn connect(
         mapping,
         statements: HashMap::new(),
         prepared: HashSet::new(),
+        ahead: BTreeSet::new(),
         state: State::Idle,
     })
 }
@@ -73,6 +83,8 @@ pub async fn connect(
 enum State {
     /// No transaction.
     Idle,
+    /// Rows of a transaction are here, others are to come.
+    Ahead,
     /// A batch is staged, its transaction open.
     Staged,
     /// A call was dropped half way, or the connection broke.
@@ -82,7 +94,9 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Verb {
     Upsert,
+    UpsertRows,
     Delete,
+    DeleteRows,
     Lock,
     LockShared,
     LockExclusive,
@@ -101,7 +115,17 @@ pub struct PostgresSecondary {
     statements: HashMap<(TableId, Verb), Arc<Statement>>,
     /// Those that the server has.
     prepared: HashSet<(TableId, Verb)>,
+    /// Numbers of the locks of the keys that came ahead of their batch.
+    ahead: BTreeSet<i64>,
     state: State,
+}
+
+/// Statements that are sent and not answered.
+#[derive(Debug, Default)]
+struct Sent {
+    statements: usize,
+    /// Those that the server has not had before.
+    fresh: Vec<(TableId, Verb)>,
 }
 
 impl PostgresSecondary {
@@ -109,152 +133,206 @@ impl PostgresSecondary {
     async fn stage_batch(
         &mut self,
         batch: &[(TableId, Change)],
-        mut committed: Option<&mut StoreResult<()>>,
+        committed: Option<&mut StoreResult<()>>,
     ) -> StoreResult<()> {
-        let before = std::mem::replace(&mut self.state, State::Lost);
-        let wanted = match committed {
-            Some(_) => State::Staged,
-            None => State::Idle,
+        let before = mem::replace(&mut self.state, State::Lost);
+        let fits = match committed {
+            Some(_) => before == State::Staged,
+            None => matches!(before, State::Idle | State::Ahead),
         };
-        if before != wanted {
+        if !fits {
             return Err(self.unexpected("a batch out of turn"));
         }
         if committed.is_some() {
             frontend::sync(&mut self.out);
         }
-        let mut sent = 0;
-        for window in batch.chunks(WINDOW) {
-            let mut fresh = Vec::new();
-            let first = sent == 0;
-            if first {
-                self.put_key_locks(batch, &mut fresh)?;
-            }
-            sent += window.len();
-            for (table, change) in window {
-                self.put_change(*table, change, &mut fresh)?;
-            }
-            put(&mut self.out, b'H', |_| {});
-            self.send().await?;
-            if let Some(committed) = committed.take() {
-                *committed = self.await_ready().await;
-                // The answers to the batch follow in any case, unless the connection is lost.
-                if matches!(committed, Err(error) if !matches!(error, StoreError::Rejected { .. }))
-                {
-                    return Err(self.unexpected("no answer to the commit before the batch"));
-                }
-            }
-            if let Err(error) = self
-                .await_completions(window.len() + usize::from(first))
-                .await
-            {
-                return self.recover(error, &fresh).await;
-            }
-        }
-        // Of an empty batch.
-        if let Some(committed) = committed {
-            self.send().await?;
-            *committed = self.await_ready().await;
-        }
+        let mut sent = Sent::default();
+        self.put_key_locks(batch, &mut sent)?;
+        self.put_changes(batch, sent, committed).await?;
         self.state = State::Staged;
         Ok(())
     }
 
+    /// As [`Secondary::stage_ahead`].
+    async fn put_ahead(&mut self, rows: &[(TableId, Change)]) -> StoreResult<()> {
+        let before = mem::replace(&mut self.state, State::Lost);
+        if !matches!(before, State::Idle | State::Ahead) {
+            return Err(self.unexpected("rows out of turn"));
+        }
+        let mapping = self.mapping.clone();
+        let rows_of = rows
+            .iter()
+            .map(|(table, change)| (&mapping.tables[table.0], change));
+        let locks = locks_of(self.side, rows_of);
+        self.ahead.extend(locks.into_iter().map(|(id, _)| id));
+        self.put_changes(rows, Sent::default(), None).await?;
+        self.state = State::Ahead;
+        Ok(())
+    }
+
+    /// Sends changes, behind what is in the buffer, and waits for their answers.
+    async fn put_changes(
+        &mut self,
+        changes: &[(TableId, Change)],
+        mut sent: Sent,
+        mut committed: Option<&mut StoreResult<()>>,
+    ) -> StoreResult<()> {
+        let mut rest = changes;
+        while let Some(((table, _), _)) = rest.split_first() {
+            let rows = self.rows_at_once(rest);
+            let (now, later) = rest.split_at(rows);
+            self.put_change(*table, now, &mut sent)?;
+            rest = later;
+            if sent.statements >= WINDOW || self.out.len() >= WINDOW_BYTES {
+                self.answered(&mut sent, &mut committed).await?;
+            }
+        }
+        if sent.statements > 0 || committed.is_some() {
+            self.answered(&mut sent, &mut committed).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of the next changes go in one statement.
+    fn rows_at_once(&mut self, changes: &[(TableId, Change)]) -> usize {
+        let Some((table, first)) = changes.first() else {
+            return 0;
+        };
+        let alike = |(other, change): &&(TableId, Change)| {
+            other == table && mem::discriminant(change) == mem::discriminant(first)
+        };
+        let columns = self.mapping.tables[table.0].columns.len();
+        let run = changes.iter().take(ROWS).take_while(alike).count();
+        if run == ROWS && columns * ROWS <= PARAMETERS {
+            ROWS
+        } else {
+            1
+        }
+    }
+
+    /// Sends what is in the buffer and waits for its answers.
+    async fn answered(
+        &mut self,
+        sent: &mut Sent,
+        committed: &mut Option<&mut StoreResult<()>>,
+    ) -> StoreResult<()> {
+        let Sent { statements, fresh } = mem::take(sent);
+        put(&mut self.out, b'H', |_| {});
+        self.send().await?;
+        if let Some(committed) = committed.take() {
+            *committed = self.await_ready().await;
+            // The answers to the batch follow in any case, unless the connection is lost.
+            if matches!(committed, Err(error) if !matches!(error, StoreError::Rejected { .. })) {
+                return Err(self.unexpected("no answer to the commit before the batch"));
+            }
+        }
+        match self.await_completions(statements).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.recover(error, &fresh).await,
+        }
+    }
+
+    /// One change, or rows of one table.
     fn put_change(
         &mut self,
         table: TableId,
-        change: &Change,
-        fresh: &mut Vec<(TableId, Verb)>,
+        changes: &[(TableId, Change)],
+        sent: &mut Sent,
     ) -> StoreResult<()> {
-        let verb = match change {
-            Change::Upsert(_) => Verb::Upsert,
-            Change::Delete(_) => Verb::Delete,
+        let verb = match changes {
+            [(_, Change::Delete(_))] => Verb::Delete,
+            [(_, Change::Delete(_)), ..] => Verb::DeleteRows,
+            [_] | [] => Verb::Upsert,
+            [_, _, ..] => Verb::UpsertRows,
         };
         let statement = self.statement(table, verb);
-        let name = statement_name(table, verb);
-        if self.prepared.insert((table, verb)) {
-            fresh.push((table, verb));
-            let types = statement.params.iter().map(|kind| kind.oid());
-            frontend::parse(&name, &statement.sql, types, &mut self.out)
-                .map_err(|error| self.broken(&error))?;
+        let mut values = Vec::with_capacity(statement.params.len());
+        for (_, change) in changes {
+            let bound = match change {
+                Change::Upsert(row) => statement.bind_row(row),
+                Change::Delete(key) => statement.bind_key(key),
+            };
+            let bound =
+                bound.ok_or_else(|| self.unexpected("a value that is not in canonical text"))?;
+            values.extend(bound);
         }
-        let values = match change {
-            Change::Upsert(row) => statement.bind_row(row),
-            Change::Delete(key) => statement.bind_key(key),
-        };
-        let values =
-            values.ok_or_else(|| self.unexpected("a value that is not in canonical text"))?;
-        put_bind(&mut self.out, &name, &statement.params, &values);
-        frontend::execute("", 0, &mut self.out).map_err(|error| self.broken(&error))
+        self.put(
+            table,
+            verb,
+            &statement.sql,
+            &statement.params,
+            &values,
+            sent,
+        )
     }
 
     /// A DELETE that sees no row waits for nobody, also not for an insert of that row that is about to commit: so every batch first locks the
-    /// names of its keys (trap 1).
-    fn put_key_locks(
-        &mut self,
-        batch: &[(TableId, Change)],
-        fresh: &mut Vec<(TableId, Verb)>,
-    ) -> StoreResult<()> {
+    /// names of its keys (trap 1), and of those that came ahead of it.
+    fn put_key_locks(&mut self, batch: &[(TableId, Change)], sent: &mut Sent) -> StoreResult<()> {
         let mapping = self.mapping.clone();
         let batch = batch
             .iter()
             .map(|(table, change)| (&mapping.tables[table.0], change));
-        match &locks_of(self.side, batch)[..] {
-            &[(id, deletes)] => self.put_key_lock(id, deletes, fresh),
-            locks => self.put_lock_list(locks, fresh),
+        let mut locks = locks_of(self.side, batch);
+        if !self.ahead.is_empty() {
+            locks = with_shared(locks, mem::take(&mut self.ahead));
+        }
+        let lock = TableId(usize::MAX);
+        match &locks[..] {
+            [] => Ok(()),
+            &[(id, deletes)] => {
+                let (verb, sql) = if deletes {
+                    (Verb::LockExclusive, KEY_LOCK_EXCLUSIVE)
+                } else {
+                    (Verb::LockShared, KEY_LOCK_SHARED)
+                };
+                let id = Bytes::copy_from_slice(&id.to_be_bytes());
+                self.put(
+                    lock,
+                    verb,
+                    sql,
+                    &[ParamKind::Binary(INT8)],
+                    &[Some(id)],
+                    sent,
+                )
+            }
+            locks => {
+                let values = parameters(locks).map(Some);
+                let kinds = [ParamKind::Text, ParamKind::Text];
+                self.put(lock, Verb::Lock, KEY_LOCKS, &kinds, &values, sent)
+            }
         }
     }
 
-    fn put_key_lock(
+    /// A statement with its parameters. The server is given its text once.
+    fn put(
         &mut self,
-        id: i64,
-        deletes: bool,
-        fresh: &mut Vec<(TableId, Verb)>,
-    ) -> StoreResult<()> {
-        let (verb, sql) = if deletes {
-            (Verb::LockExclusive, KEY_LOCK_EXCLUSIVE)
-        } else {
-            (Verb::LockShared, KEY_LOCK_SHARED)
-        };
-        let id = Bytes::copy_from_slice(&id.to_be_bytes());
-        self.put_lock(verb, sql, &[ParamKind::Binary(INT8)], &[Some(id)], fresh)
-    }
-
-    fn put_lock_list(
-        &mut self,
-        locks: &[KeyLock],
-        fresh: &mut Vec<(TableId, Verb)>,
-    ) -> StoreResult<()> {
-        let values = parameters(locks).map(Some);
-        let kinds = [ParamKind::Text, ParamKind::Text];
-        self.put_lock(Verb::Lock, KEY_LOCKS, &kinds, &values, fresh)
-    }
-
-    fn put_lock(
-        &mut self,
+        table: TableId,
         verb: Verb,
         sql: &str,
         kinds: &[ParamKind],
         values: &[Option<Bytes>],
-        fresh: &mut Vec<(TableId, Verb)>,
+        sent: &mut Sent,
     ) -> StoreResult<()> {
-        let lock = (TableId(usize::MAX), verb);
-        let name = statement_name(lock.0, lock.1);
-        if self.prepared.insert(lock) {
-            fresh.push(lock);
+        let name = statement_name(table, verb);
+        if self.prepared.insert((table, verb)) {
+            sent.fresh.push((table, verb));
             let types = kinds.iter().map(|kind| kind.oid());
             frontend::parse(&name, sql, types, &mut self.out)
                 .map_err(|error| self.broken(&error))?;
         }
+        sent.statements += 1;
         put_bind(&mut self.out, &name, kinds, values);
         frontend::execute("", 0, &mut self.out).map_err(|error| self.broken(&error))
     }
 
     fn statement(&mut self, table: TableId, verb: Verb) -> Arc<Statement> {
         let map = &self.mapping.tables[table.0];
-        let make = || {
-            if verb == Verb::Upsert {
-                sql::upsert(map, self.side)
-            } else {
+        let make = || match verb {
+            Verb::Upsert => sql::upsert(map, self.side),
+            Verb::UpsertRows => sql::upsert_rows(map, self.side, ROWS),
+            Verb::DeleteRows => sql::delete_rows(map, self.side, ROWS),
+            Verb::Delete | Verb::Lock | Verb::LockShared | Verb::LockExclusive => {
                 sql::delete(map, self.side)
             }
         };
@@ -290,6 +368,7 @@ impl PostgresSecondary {
 
     /// After an error of the server: ends the failed transaction, so that the connection can be used again.
     async fn recover(&mut self, error: StoreError, fresh: &[(TableId, Verb)]) -> StoreResult<()> {
+        self.ahead.clear();
         if matches!(error, StoreError::Rejected { .. }) {
             frontend::sync(&mut self.out);
             self.send().await?;
@@ -307,7 +386,8 @@ impl PostgresSecondary {
 
     /// Sends a Sync behind what is in the buffer and waits for the end of the transaction.
     async fn finish(&mut self) -> StoreResult<()> {
-        let before = std::mem::replace(&mut self.state, State::Lost);
+        let before = mem::replace(&mut self.state, State::Lost);
+        self.ahead.clear();
         if before != State::Staged {
             return Err(self.unexpected("nothing is staged"));
         }
@@ -388,6 +468,13 @@ impl Secondary for PostgresSecondary {
         Box::pin(async move { self.stage_batch(batch, None).await })
     }
 
+    fn stage_ahead<'a>(
+        &'a mut self,
+        rows: &'a [(TableId, Change)],
+    ) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.put_ahead(rows))
+    }
+
     fn commit_and_stage<'a>(
         &'a mut self,
         batch: &'a [(TableId, Change)],
@@ -427,7 +514,9 @@ impl Secondary for PostgresSecondary {
 fn statement_name(table: TableId, verb: Verb) -> String {
     match verb {
         Verb::Upsert => format!("u{}", table.0),
+        Verb::UpsertRows => format!("m{}", table.0),
         Verb::Delete => format!("d{}", table.0),
+        Verb::DeleteRows => format!("e{}", table.0),
         Verb::Lock => "k".to_owned(),
         Verb::LockShared => "ks".to_owned(),
         Verb::LockExclusive => "kx".to_owned(),

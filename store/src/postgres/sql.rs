@@ -16,7 +16,10 @@ pub use key::{key_condition, key_list, key_order};
 pub use read::{digest, fetch, image_list, lock_row, nth_key, select_range};
 pub use types::{ParamKind, is_builtin};
 pub(crate) use types::{binary_oids, cast_type};
-pub use write::{copy_columns, delete, insert_absent, stage_insert, stage_table, upsert, written};
+pub use write::{
+    copy_columns, delete, delete_rows, insert_absent, stage_insert, stage_table, upsert,
+    upsert_rows, written,
+};
 
 use bytes::Bytes;
 use crossfade_config::QualifiedName;

@@ -365,3 +365,72 @@ async fn trap_33_sequences_move_past_the_other_stores_and_never_back() {
     );
     assert_eq!(mapping.tables[things.id.0].id, TableId(things.id.0));
 }
+
+#[tokio::test]
+async fn rows_that_come_ahead_are_staged_with_their_batch_and_then_hold_their_keys() {
+    let pair = Pair::new("ahead", "", SCHEMA, SCHEMA, FILE).await;
+    let mapping = pair.mapping().await;
+    let parent = parent_of(&mapping).id;
+    let rows = |from: u32, name: &str| -> Vec<(TableId, Change)> {
+        (from..from + 200)
+            .map(|id| (parent, upsert(&id.to_string(), &[&format!("{name} {id}")])))
+            .collect()
+    };
+    let delete = |id: &str| [(parent, Change::Delete(key(id)))];
+    let mut large = pair
+        .new
+        .secondary(mapping.clone())
+        .await
+        .expect("connected");
+    let mut other = pair
+        .new
+        .secondary(mapping.clone())
+        .await
+        .expect("connected");
+    large.stage_ahead(&rows(0, "first")).await.expect("taken");
+    large
+        .stage_ahead(&rows(100, "second"))
+        .await
+        .expect("taken");
+    // As long as more comes, others delete rows of the same lock without a wait.
+    let ids: Vec<String> = (1000..3000).map(|id| id.to_string()).collect();
+    let others: Vec<_> = ids
+        .iter()
+        .map(|id| (parent, Change::Delete(key(id))))
+        .collect();
+    other.stage(&others).await.expect("staged");
+    other.commit().await.expect("committed");
+    large.stage(&delete("5")).await.expect("staged");
+    // From here on a delete of a key that came ahead waits, though it sees no row (trap 1).
+    let mut late = Box::pin(async {
+        other.stage(&delete("7")).await?;
+        other.commit().await
+    });
+    let waits = timeout(Duration::from_millis(200), &mut late).await;
+    assert!(waits.is_err(), "{waits:?}");
+    large.commit().await.expect("committed");
+    late.await.expect("committed");
+    let found = "SELECT count(*) || ' ' || count(*) FILTER (WHERE name LIKE 'second%') FROM parent";
+    assert_eq!(
+        pair.ask(Side::New, found).await,
+        [Some("298 200".to_owned())]
+    );
+    // Nothing stays of one that is given up, and its connection serves the next.
+    large.stage_ahead(&rows(5000, "gone")).await.expect("taken");
+    drop(large);
+    let mut large = pair.new.secondary(mapping).await.expect("connected");
+    large
+        .stage_ahead(&rows(6000, "refused"))
+        .await
+        .expect("taken");
+    let twice = [(parent, upsert("7000", &["second 150"]))];
+    large.stage_ahead(&twice).await.expect_err("refused");
+    assert!(large.is_usable());
+    large.stage_ahead(&rows(8000, "kept")).await.expect("taken");
+    large.stage(&[]).await.expect("staged");
+    large.commit().await.expect("committed");
+    assert_eq!(
+        pair.ask(Side::New, found).await,
+        [Some("498 200".to_owned())]
+    );
+}

@@ -29,6 +29,10 @@ points! {
     PrimaryExecuted = "primary-executed",
     /// The intent is declared, and may not be on the disk.
     IntentDeclared = "intent-declared",
+    /// The intent of a portion of a large transaction is on the disk, the secondary does not have the portion.
+    PortionDeclared = "portion-declared",
+    /// The secondary has the portion, uncommitted; the primary's transaction goes on.
+    PortionSent = "portion-sent",
     /// A group is about to go to the secondary.
     BeforeStage = "before-stage",
     /// The secondary holds it, uncommitted; its sessions do not know.

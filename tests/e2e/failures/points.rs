@@ -6,6 +6,7 @@
 mod backfill;
 mod flip;
 mod journal;
+mod large;
 mod repair;
 pub(crate) mod sandwich;
 
@@ -32,6 +33,7 @@ const TABLES: [&str; 3] = ["registers", "lists", "accounts"];
 fn every_point_has_its_test() {
     let tested: Vec<Point> = [
         sandwich::POINTS,
+        large::POINTS,
         journal::WRITING,
         journal::STARTING,
         repair::POINTS,

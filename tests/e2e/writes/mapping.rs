@@ -2,6 +2,7 @@
 
 use crate::shop::Shop;
 use crossfade_tests::{ConfigBuilder, Database, Proxy, compare};
+use futures::SinkExt as _;
 
 const OLD: &str = "
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, amount float8, joined text, secret text, touched timestamptz DEFAULT now());";
@@ -143,6 +144,26 @@ async fn two_schemas_of_one_database_are_written_in_one_transaction() {
             counts[0] == counts[1] && counts[0].as_deref() != Some("0"),
             "{phase}: {counts:?}"
         );
+        let sink = client
+            .copy_in("COPY things (id, a) FROM STDIN")
+            .await
+            .unwrap();
+        let mut sink = std::pin::pin!(sink);
+        let rows = (1000..1300)
+            .map(|id| format!("{id}\t{phase}\n"))
+            .collect::<String>();
+        sink.send(bytes::Bytes::from(rows)).await.unwrap();
+        assert_eq!(sink.finish().await.unwrap(), 300);
+        let rows = compare::tables(database, "public.things", database, "next.things").await;
+        assert!(rows >= 300, "{phase}: {rows} rows");
+        client
+            .batch_execute(
+                "BEGIN; TRUNCATE things; INSERT INTO things VALUES (1, 'one'), (2, 'two'); COMMIT",
+            )
+            .await
+            .unwrap();
+        let rows = compare::tables(database, "public.things", database, "next.things").await;
+        assert_eq!(rows, 2, "{phase}");
         database.run("TRUNCATE written").await;
     }
 }

@@ -30,6 +30,13 @@ pub(super) fn kind(tree: &Node, context: &Context<'_>, uses: &Uses) -> Kind {
         "TruncateStmt" => Kind::Truncate {
             restart: tree.flag("restart_seqs"),
             cascade: tree.int("behavior") == i64::from(pb::DropBehavior::DropCascade as i32),
+            tables: tree
+                .nodes("relations")
+                .filter_map(|relation| {
+                    let table = uses.relations.get(&relation.location())?;
+                    Some((*table, !relation.flag("inh")))
+                })
+                .collect(),
         },
         "LockStmt" => Kind::Lock,
         "TransactionStmt" => transaction(tree),
@@ -209,6 +216,10 @@ fn copy(tree: &Node) -> CopyFacts {
             || "text".to_owned(),
             |value| constant(value).to_ascii_lowercase(),
         ),
+        filtered: tree.has("where_clause"),
+        defaults: tree
+            .nodes("options")
+            .any(|option| option.text("defname") == "default"),
     }
 }
 

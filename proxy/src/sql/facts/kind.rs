@@ -30,6 +30,8 @@ pub enum Kind {
         restart: bool,
         /// CASCADE.
         cascade: bool,
+        /// The mapped tables named, each with whether it is so with ONLY.
+        tables: Vec<(TableId, bool)>,
     },
     /// LOCK TABLE.
     Lock,

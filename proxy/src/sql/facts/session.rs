@@ -107,6 +107,10 @@ pub struct CopyFacts {
     pub columns: Vec<String>,
     /// `FORMAT` or its old spelling, in lower case; `text` without one.
     pub format: String,
+    /// WHERE: it may look at columns that the data does not have.
+    pub filtered: bool,
+    /// The option DEFAULT: data may ask for a column's default.
+    pub defaults: bool,
 }
 
 /// FETCH and MOVE.

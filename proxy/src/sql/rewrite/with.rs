@@ -205,6 +205,7 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
     parts.written.push(Written {
         table,
         deletes: matches!(part.statement.kind, Kind::Delete(_)),
+        only_keys: false,
         old_keys,
     });
     frame(walk, part, number, &returned, width);

@@ -83,17 +83,27 @@ fn values(table: &TableMap, target: Side, columns: &[usize], first: usize) -> St
 /// Puts one row, an image from the other store, into `target`: inserted, or every carried column set where its key is there.
 #[must_use]
 pub fn upsert(table: &TableMap, target: Side) -> Statement {
+    upsert_rows(table, target, 1)
+}
+
+/// As [`upsert`], of `count` rows with different keys. Its parameters are the rows' values, one row after the other; `sources` are those of the first row.
+#[must_use]
+pub fn upsert_rows(table: &TableMap, target: Side, count: usize) -> Statement {
     let columns = written(table, target);
+    let rows: Vec<_> = (0..count)
+        .map(|row| values(table, target, &columns, row * columns.len() + 1))
+        .collect();
     let sql = format!(
         "{} VALUES {}{}{}",
         insert_head(table, target, &columns),
-        values(table, target, &columns, 1),
+        rows.join(", "),
         on_conflict(table, target),
         do_update(table, target, &columns)
     );
+    let one_row = params(table, target, &columns);
     Statement {
         sql,
-        params: params(table, target, &columns),
+        params: one_row.repeat(count),
         sources: columns,
     }
 }
@@ -108,17 +118,33 @@ fn params(table: &TableMap, target: Side, columns: &[usize]) -> Vec<super::Param
 /// Deletes the row with one key from `target`.
 #[must_use]
 pub fn delete(table: &TableMap, target: Side) -> Statement {
+    delete_rows(table, target, 1)
+}
+
+/// As [`delete`], of `count` keys. Its parameters are the keys, one after the other; `sources` are those of the first.
+#[must_use]
+pub fn delete_rows(table: &TableMap, target: Side, count: usize) -> Statement {
+    let conditions: Vec<_> = (0..count)
+        .map(|row| {
+            let condition = key_condition(table, target, "t", row * table.key.len() + 1);
+            if count == 1 {
+                condition
+            } else {
+                format!("({condition})")
+            }
+        })
+        .collect();
     let sql = format!(
         "DELETE FROM {} AS t WHERE {}",
         quote_name(&table.on(target).name),
-        key_condition(table, target, "t", 1)
+        conditions.join(" OR ")
     );
-    let params = key_columns(table)
+    let one_key: Vec<_> = key_columns(table)
         .map(|column| param(column.on(target)))
         .collect();
     Statement {
         sql,
-        params,
+        params: one_key.repeat(count),
         sources: (0..table.key.len()).collect(),
     }
 }

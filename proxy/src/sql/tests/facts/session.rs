@@ -111,6 +111,7 @@ fn statements_on_the_session() {
             Kind::Truncate {
                 restart: true,
                 cascade: true,
+                tables: vec![(crossfade_store::TableId(0), false)],
             },
         ),
         (
@@ -164,7 +165,9 @@ fn statements_on_the_session() {
             streamed: true,
             query: false,
             columns: vec!["id".into(), "total".into()],
-            format: "csv".into()
+            format: "csv".into(),
+            filtered: false,
+            defaults: false,
         }
     );
     let Kind::Copy(copy) = kind("COPY (SELECT 1) TO '/x'") else {

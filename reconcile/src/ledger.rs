@@ -163,6 +163,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// The repair failed: not before a back-off that grows with each failure is the key given out again.
     fn failed(&self, dirty: &Dirty, error: &str);
 
+    /// A taken key was not tried after all: it is given out again at once.
+    fn give_back(&self, dirty: &Dirty);
+
     /// Marks keys whose row in the store of `stale` is suspected; durable when it resolves.
     fn mark<'a>(
         &'a self,

@@ -131,6 +131,31 @@ impl Proxy {
         self.signal("CONT");
     }
 
+    /// Has it read its file now (SIGHUP), instead of at its next look.
+    ///
+    /// # Panics
+    /// While it does not run.
+    pub fn reload(&self) {
+        self.signal("HUP");
+    }
+
+    /// Lets it write no file beyond so many bytes; `None` lifts that. What it writes beyond fails as on a full disk.
+    ///
+    /// # Panics
+    /// While it does not run, or without `prlimit`, which util-linux has.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let set = std::process::Command::new("prlimit")
+            .args([
+                "--pid",
+                &self.pid().to_string(),
+                &format!("--fsize={soft}:"),
+            ])
+            .status()
+            .expect("prlimit runs");
+        assert!(set.success(), "prlimit: {set}");
+    }
+
     fn signal(&self, signal: &str) {
         self.process
             .as_ref()
@@ -337,7 +362,18 @@ impl Proxy {
         .await;
     }
 
-    /// Waits until the journal is empty: no dirty key, no open intent.
+    /// Waits until no key is dirty, with clients at work.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn clean(&self) {
+        let look = async || self.toggle("shop").await;
+        let clean = |toggle: &Value| toggle["dirty_keys"] == 0;
+        let toggle = look_until(Duration::from_secs(30), look, clean).await;
+        assert!(clean(&toggle), "the journal does not drain: {toggle:#}");
+    }
+
+    /// Waits until the journal is empty: no dirty key, no open intent. Only with nobody at work: every write opens an intent.
     ///
     /// # Panics
     /// When that takes too long.

@@ -160,6 +160,13 @@ impl Table {
         );
     }
 
+    /// A taken key was not tried after all: it can be taken again at once.
+    pub(crate) fn give_back(&self, key: &[u8], now: Instant) {
+        if let Some(wait) = write(&self.inner).waits.get_mut(key) {
+            wait.until = now;
+        }
+    }
+
     /// Up to `limit` keys that wait for nothing, each leased for [`LEASE`]; looks at `scan` keys at most, from where the
     /// last call ended.
     pub(crate) fn take(&self, limit: usize, scan: usize, now: Instant) -> Vec<(Box<[u8]>, Entry)> {

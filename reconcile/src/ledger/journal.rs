@@ -65,6 +65,10 @@ impl Ledger for Journal {
         );
     }
 
+    fn give_back(&self, dirty: &Dirty) {
+        Journal::give_back(self, &journal_key(&dirty.toggle, &dirty.table, &dirty.key));
+    }
+
     fn mark<'a>(
         &'a self,
         table: &'a TableMap,

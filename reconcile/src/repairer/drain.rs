@@ -29,6 +29,21 @@ pub(super) struct Unit<'a> {
     pub(super) secondary: Side,
 }
 
+/// Keys that were taken from the journal. Dropped before they were tried, they are given back: or nobody would get them for a minute, for which they would
+/// hold up every flip.
+struct Taken<'a> {
+    engine: &'a Engine,
+    dirty: Vec<Dirty>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for dirty in &self.dirty {
+            self.engine.ledger.give_back(dirty);
+        }
+    }
+}
+
 /// What became of a key.
 pub(super) type Outcome = (Key, Result<Repaired, StoreError>);
 
@@ -58,7 +73,11 @@ impl Engine {
                     dirty: dirty.to_vec(),
                     secondary,
                 };
-                units.push(self.drain_unit(toggle, unit).boxed());
+                let taken = Taken {
+                    engine: self,
+                    dirty: dirty.to_vec(),
+                };
+                units.push(self.drain_unit(toggle, unit, taken).boxed());
             }
         }
         let tried: Vec<Drained> = stream::iter(units)
@@ -72,7 +91,7 @@ impl Engine {
         }
     }
 
-    async fn drain_unit(&self, toggle: &str, unit: Unit<'_>) -> Drained {
+    async fn drain_unit(&self, toggle: &str, unit: Unit<'_>, mut taken: Taken<'_>) -> Drained {
         let Some(pin) = self.gates.pin(toggle).await else {
             return Drained::Nothing;
         };
@@ -81,6 +100,8 @@ impl Engine {
             return Drained::Nothing;
         }
         let outcomes = self.repair_unit(unit).await;
+        // Each of them was cleaned or put off.
+        taken.dirty.clear();
         let down =
             |(_, outcome): &Outcome| outcome.as_ref().is_err_and(StoreError::outcome_unknown);
         if outcomes.iter().any(down) {

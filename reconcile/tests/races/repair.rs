@@ -72,6 +72,21 @@ async fn a_row_that_comes_back_while_it_is_deleted_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repairer_that_is_dropped_gives_its_keys_back() {
+    let world = World::new(Phase::DualWrite);
+    world.old.put(row(1, "right", 2));
+    world.mark(Side::New, 1).await;
+    world.new.before(Op::Apply, std::future::pending);
+    let engine = world.engine().clone();
+    let dropped = tokio::time::timeout(Duration::from_millis(50), engine.run_repairer()).await;
+    assert!(dropped.is_err());
+    let next = tokio::time::timeout(Duration::from_secs(1), engine.run_repairer()).await;
+    assert!(next.is_err());
+    assert_eq!(world.new.get(&key(1)), Some(row(1, "right", 2)));
+    world.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_repairer_drains_what_is_dirty_while_clients_write() {
     for phase in [Phase::DualWrite, Phase::DualRead, Phase::NewPrimary] {
         let world = World::new(phase);

@@ -16,7 +16,8 @@ async fn traffic_goes_on_through_every_phase_to_the_last() {
         documents.proxy.flip(phase).await;
     }
     traffic.progress(50).await;
-    documents.proxy.drained().await;
+    // Under traffic some intent is nearly always open.
+    documents.proxy.clean().await;
     documents.verify();
     for phase in ["new-writes", "backfill", "new-only"] {
         documents.walk(&[phase]).await;

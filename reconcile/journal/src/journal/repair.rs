@@ -87,6 +87,13 @@ impl Journal {
         shared.clean(&table, &pack(&key.key), generation)
     }
 
+    /// The key was taken and not tried: it is given out again at once.
+    pub fn give_back(&self, key: &JournalKey) {
+        if let Some(table) = self.inner.shared.registry.table(&key.table) {
+            table.give_back(&pack(&key.key), Instant::now());
+        }
+    }
+
     /// The key could not be repaired; it is given out again after a wait that doubles with each failure, up to a minute.
     pub fn failed(&self, key: &JournalKey, error: &str) {
         if let Some(table) = self.inner.shared.registry.table(&key.table) {

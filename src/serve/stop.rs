@@ -16,11 +16,16 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Time for the threads to stop accepting.
 const LISTENERS: Duration = Duration::from_millis(50);
 
+/// The limit on a file's size was exceeded, on Linux and the BSDs.
+const SIGXFSZ: i32 = 25;
+
 /// The signals that mean something.
 pub(super) struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Never asked: where it is received, a write beyond the limit on a file's size fails instead of ending the process.
+    _file_size: Signal,
 }
 
 /// What a signal asks for.
@@ -42,6 +47,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

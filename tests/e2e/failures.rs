@@ -1,6 +1,7 @@
 //! Crashes and sick stores: an acknowledged write is in the primary, and in the secondary or its key in the journal.
 
 mod crash;
+mod disk;
 mod histories;
 // A release build has no crash points.
 #[cfg(debug_assertions)]

@@ -1,5 +1,7 @@
 //! Makes a move durable, with what it does to the standing of the tables (trap 38).
 
+use std::collections::BTreeMap;
+
 use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Journal, StateError, TableState, Why};
 use crossfade_phase::{Phase, Side};
@@ -7,6 +9,9 @@ use crossfade_store::TableMap;
 use crossfade_toggle::{Basis, Move};
 
 use crate::app::reverse_name;
+
+/// Tables by the names that the state files know them by.
+type Known = BTreeMap<String, TableState>;
 
 /// Writes the move down, strictly before it is published (trap 40). What a crash half way leaves behind only asks for a verify that was not needed.
 ///
@@ -19,61 +24,56 @@ pub(super) fn record(
     step: Move,
     basis: &Basis,
 ) -> Result<u64, StateError> {
-    for table in tables {
-        mark_forward(journal, table, step)?;
-        mark_reverse(journal, table, step)?;
-    }
+    // One write for all of them: clients wait meanwhile, and a toggle may have many tables.
+    journal.state().update_tables(|known| {
+        for table in tables {
+            mark_forward(known, table, step);
+            mark_reverse(known, table, step);
+        }
+    })?;
     crash::at(Point::FlipMarked);
     journal.state().set_phase(toggle, step.to(), why(basis))
 }
 
 /// The new store misses writes in the phases 1 and 2, and until 3 is effective.
-fn mark_forward(journal: &Journal, table: &TableMap, step: Move) -> Result<(), StateError> {
+fn mark_forward(known: &mut Known, table: &TableMap, step: Move) {
     let dual = |phase: Phase| phase > Phase::UseOld;
     let reason = match (dual(step.from()), dual(step.to())) {
         (true, false) => format!("phase {} does not write the new store", step.to()),
         (false, true) => {
             "rows may have been written before phase dual-write was effective".to_owned()
         }
-        (true, true) | (false, false) => return Ok(()),
+        (true, true) | (false, false) => return,
     };
-    bypassed(journal, &table.old.name.to_string(), reason)
+    bypassed(known, table.old.name.to_string(), reason);
 }
 
 /// The old store misses writes from phase 6 on, and until the way back to 5 is effective.
-fn mark_reverse(journal: &Journal, table: &TableMap, step: Move) -> Result<(), StateError> {
+fn mark_reverse(known: &mut Known, table: &TableMap, step: Move) {
     let name = reverse_name(table);
     let written = |phase: Phase| phase.primary() == Side::Old || phase == Phase::NewPrimary;
     match (step.from(), step.to()) {
         // Inside the barrier and with an empty journal: the old store has every row.
-        (Phase::DualRead, Phase::NewPrimary) => journal
-            .state()
-            .update_table(&name, |known| *known = TableState::default())
-            .map(drop),
+        (Phase::DualRead, Phase::NewPrimary) => drop(known.remove(&name)),
         (from, to) if written(from) && !written(to) => {
-            journal
-                .state()
-                .update_table(&name, |known| known.verified = None)?;
+            known.entry(name.clone()).or_default().verified = None;
             bypassed(
-                journal,
-                &name,
+                known,
+                name,
                 format!("phase {to} does not write the old store"),
-            )
+            );
         }
         (from, to) if !written(from) && written(to) => bypassed(
-            journal,
-            &name,
+            known,
+            name,
             format!("rows may have been written before phase {to} was effective"),
         ),
-        _neither => Ok(()),
+        _neither => {}
     }
 }
 
-fn bypassed(journal: &Journal, table: &str, reason: String) -> Result<(), StateError> {
-    journal
-        .state()
-        .update_table(table, |known| known.bypassed = Some(reason))
-        .map(drop)
+fn bypassed(known: &mut Known, table: String, reason: String) {
+    known.entry(table).or_default().bypassed = Some(reason);
 }
 
 fn why(basis: &Basis) -> Why {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crossfade_phase::Side;
 use crossfade_store::{StoreError, StoreResult, TableMap};
+use futures::future::try_join_all;
 
 use crate::app::App;
 
@@ -33,18 +34,20 @@ pub(super) async fn advance(
     tables: &[TableMap],
     coming: Side,
 ) -> StoreResult<Vec<String>> {
+    // All at once: clients wait meanwhile, and a toggle may have many tables.
+    let advanced = try_join_all(tables.iter().map(|table| advance_table(app, table, coming)));
+    Ok(advanced.await?.into_iter().flatten().collect())
+}
+
+async fn advance_table(app: &App, table: &TableMap, coming: Side) -> StoreResult<Vec<String>> {
     let (coming, present) = (app.stores.on(coming), app.stores.on(coming.other()));
-    let mut immovable = Vec::new();
-    for table in tables {
-        let floor = present.sequence_positions(table).await?;
-        // A store that keeps counters makes them here, also for sequences that nobody has used yet.
-        if floor.is_empty() && !table.on(coming.side()).shapeless {
-            continue;
-        }
-        let standing = coming.advance_sequences(table, &floor).await?;
-        immovable.extend(left_behind(table, coming.side(), &floor, &standing));
+    let floor = present.sequence_positions(table).await?;
+    // A store that keeps counters makes them here, also for sequences that nobody has used yet.
+    if floor.is_empty() && !table.on(coming.side()).shapeless {
+        return Ok(Vec::new());
     }
-    Ok(immovable)
+    let standing = coming.advance_sequences(table, &floor).await?;
+    Ok(left_behind(table, coming.side(), &floor, &standing))
 }
 
 /// Columns whose sequence stands below its floor, or that have none although the other store's has and nothing else fills them.

@@ -186,6 +186,23 @@ impl State {
         Ok(file.value.tables.get(table).cloned().unwrap_or_default())
     }
 
+    /// Changes what is known of tables, by their names, all or nothing; writes nothing when nothing changes.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then nothing has changed.
+    pub fn update_tables(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, TableState>),
+    ) -> Result<(), StateError> {
+        let mut file = lock(&self.phases);
+        let mut tables = file.value.tables.clone();
+        change(&mut tables);
+        if tables == file.value.tables {
+            return Ok(());
+        }
+        file.update(|phases| phases.tables = tables)
+    }
+
     /// How far the backfill of a table came.
     #[must_use]
     pub fn backfill(&self, table: &str) -> Option<BackfillCheckpoint> {

@@ -37,7 +37,8 @@ pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
 use crate::{
-    failure::Failure, flip::stragglers, jobs::Jobs, metrics::OwnMetrics, reads::CompleteTables,
+    around::Around, failure::Failure, flip::stragglers, jobs::Jobs, metrics::OwnMetrics,
+    reads::CompleteTables,
 };
 use catalogs::Catalogs;
 
@@ -75,6 +76,8 @@ pub(crate) struct App {
     pub(crate) own_metrics: OwnMetrics,
     /// Which tables are complete, for sessions.
     pub(crate) complete: CompleteTables,
+    /// Writers that go around the proxy.
+    pub(crate) around: Around,
     /// What became of the last reload.
     pub(crate) reload: Mutex<Reload>,
     /// What the sessions share; set once there are listeners.
@@ -143,6 +146,7 @@ impl App {
             metrics,
             own_metrics,
             complete,
+            around: Around::default(),
             reload: Mutex::default(),
             shared: OnceLock::new(),
             catalogs,

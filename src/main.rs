@@ -1,10 +1,12 @@
 //! The `crossfade` binary: reads the command line, builds everything from the checked file, and runs it.
 //!
-//! This is the composition root. [`app`] holds what lives as long as the process, [`flip`] moves toggles, [`jobs`] runs the reconciler,
+//! This is the composition root. [`app`] holds what lives as long as the process, [`flip`] moves toggles, [`around`] looks for writers
+//! that go around the proxy, [`jobs`] runs the reconciler,
 //! [`serve`] adds the listeners and the tasks in the background, [`admin`] is the HTTP port, [`command`] is what operators type.
 
 mod admin;
 mod app;
+mod around;
 mod cli;
 mod command;
 mod demo;

@@ -16,6 +16,8 @@ pub(crate) struct OwnMetrics {
     pub(crate) flips: IntCounterVec,
     /// Moves that were refused or called off.
     pub(crate) refused_flips: IntCounterVec,
+    /// Row changes that somebody made around the proxy, by toggle, table and store.
+    pub(crate) bypassing_writes: IntCounterVec,
     wanted_phase: IntGaugeVec,
     open_intents: IntGaugeVec,
     failing_keys: IntGaugeVec,
@@ -52,6 +54,11 @@ impl OwnMetrics {
                 "crossfade_flips_refused_total",
                 "Moves of a toggle that were refused or called off",
                 &["toggle"],
+            )?,
+            bypassing_writes: counters(
+                "crossfade_bypassing_writes_total",
+                "Row changes that somebody made around the proxy",
+                &["toggle", "table", "store"],
             )?,
             wanted_phase: gauges(
                 "crossfade_wanted_phase",

@@ -22,6 +22,7 @@ pub(crate) use ready::Readiness;
 use crate::{
     admin,
     app::{App, DocumentFront},
+    around,
     failure::Failure,
     flip, logging,
     reads::{Lookups, Queue},
@@ -109,6 +110,7 @@ fn begin(app: &Arc<App>, queue: Queue) {
     tokio::spawn(confirm::run(app.clone()));
     tokio::spawn(background::repair(app.clone()));
     tokio::spawn(background::look_after(app.clone()));
+    tokio::spawn(around::watch(app.clone()));
 }
 
 fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {

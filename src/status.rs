@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use gather::gather;
 pub(crate) use traffic::{PhaseTraffic, TrafficStatus};
 
-use crate::jobs::PartView;
+use crate::{around::AroundStatus, jobs::PartView};
 
 /// The whole answer. Fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,12 @@ pub(crate) struct ToggleStatus {
     pub(crate) refusal: Option<String>,
     /// What a move that is under way waits for.
     pub(crate) waits_for: Option<String>,
+    /// For how long the last flip between two primaries held clients back at the most, in milliseconds.
+    #[serde(default)]
+    pub(crate) pause_ms: Option<f64>,
+    /// How much of that went by until the last transaction of the phase before had ended.
+    #[serde(default)]
+    pub(crate) drain_ms: Option<f64>,
     /// Tables by their old names.
     pub(crate) tables: BTreeMap<String, TableStatus>,
     /// Jobs that run or ran last.
@@ -107,6 +113,9 @@ pub(crate) struct TableStatus {
     pub(crate) mismatches: u64,
     /// Compared reads, since the process began.
     pub(crate) compared: u64,
+    /// What went around the proxy, by store.
+    #[serde(default)]
+    pub(crate) around: Vec<AroundStatus>,
 }
 
 /// Outcome of a verify.
@@ -173,6 +182,22 @@ pub(crate) mod tests {
             dirty_keys: 3,
             mismatches: 1,
             compared: 40,
+            around: vec![
+                AroundStatus {
+                    store: "old".into(),
+                    changes: 1003,
+                    last: Some("2026-11-01T11:45:00Z".into()),
+                    hidden: Some(0),
+                    unseen: None,
+                },
+                AroundStatus {
+                    store: "new".into(),
+                    changes: 0,
+                    last: None,
+                    hidden: None,
+                    unseen: Some("track_counts is off".into()),
+                },
+            ],
         };
         let job = PartView {
             kind: Kind::Backfill,
@@ -208,6 +233,8 @@ pub(crate) mod tests {
             }],
             refusal: Some("dual-write (3) → dual-read (4) is refused".into()),
             waits_for: None,
+            pause_ms: Some(31.4),
+            drain_ms: Some(20.0),
             tables: BTreeMap::from([("public.orders".to_owned(), table)]),
             jobs: vec![job],
         };
@@ -309,6 +336,10 @@ pub(crate) mod tests {
                 &table["verified"]["differences"]
             ),
             (&1200.into(), &0.into())
+        );
+        assert_eq!(
+            (&table["around"][0]["store"], &table["around"][0]["changes"]),
+            (&"old".into(), &1003.into())
         );
         let job = &toggle["jobs"][0];
         assert_eq!(

@@ -13,7 +13,7 @@ use std::{
 
 use crossfade_journal::Journal;
 use crossfade_phase::Side;
-use crossfade_store::{Change, Mapping, Store, StoreError, TableId, WriteOrder};
+use crossfade_store::{Change, Mapping, OwnChanges, Store, StoreError, TableId, WriteOrder};
 use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use ahead::Ahead;
@@ -162,6 +162,12 @@ impl Pool {
     #[must_use]
     pub fn takes_back(&self) -> Option<bool> {
         self.store.takes_back()
+    }
+
+    /// What this process changes in the store, where the store counts as well.
+    #[must_use]
+    pub fn own_changes(&self) -> Option<&Arc<OwnChanges>> {
+        self.store.own_changes()
     }
 
     /// Whether the breaker is open.

@@ -13,6 +13,7 @@ mod handover;
 mod managed;
 mod merge;
 mod names;
+mod own;
 mod plan;
 mod pump;
 mod simple;

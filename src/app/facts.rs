@@ -32,6 +32,16 @@ struct Inner {
     refusal: Option<String>,
     waits_for: Option<String>,
     overriding: Option<(Override, Instant)>,
+    pause: Option<Pause>,
+}
+
+/// What the last flip between two primaries cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// Until the last transaction of the phase before had ended.
+    pub(crate) drained_in: Duration,
+    /// In all: the longest that a client waited.
+    pub(crate) closed_for: Duration,
 }
 
 /// An operator's word that a move be made although its guard refuses.
@@ -110,6 +120,19 @@ impl Facts {
         let inner = lock(&self.inner);
         let (overriding, since) = inner.overriding.as_ref()?;
         (overriding.to == to && since.elapsed() < OVERRIDE_WAITS).then(|| overriding.reason.clone())
+    }
+
+    /// The barrier was closed for a flip that was made.
+    pub(crate) fn paused(&self, drained_in: Duration, closed_for: Duration) {
+        lock(&self.inner).pause = Some(Pause {
+            drained_in,
+            closed_for,
+        });
+    }
+
+    /// What the last flip between two primaries cost, since the process began.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        lock(&self.inner).pause
     }
 
     /// The move was made: the override is used up.

@@ -6,6 +6,7 @@ use crossfade_config::{Config, Mistakes};
 
 use super::{Client, Peer, runtime, traffic::traffic_text};
 use crate::{
+    around::remedy,
     cli::StatusArgs,
     failure::Failure,
     jobs::{PartView, Stage},
@@ -134,6 +135,12 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
             let _ = writeln!(text, "  {label}: {lines}");
         }
     }
+    if let (Some(pause), Some(drain)) = (toggle.pause_ms, toggle.drain_ms) {
+        let _ = writeln!(
+            text,
+            "  the last change of the primary held clients back for {pause:.0} ms at the most, {drain:.0} ms of it for transactions to end"
+        );
+    }
     for holder in &toggle.holders {
         let _ = writeln!(text, "  held up by {holder}");
     }
@@ -152,6 +159,7 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
     }
     for (table, known) in &toggle.tables {
         let _ = writeln!(text, "  {table} → {}: {}", known.target, table_text(known));
+        text.push_str(&around_text(table, &toggle.published, known));
     }
     for job in &toggle.jobs {
         let _ = writeln!(
@@ -161,6 +169,31 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
             job.table,
             job_text(job)
         );
+    }
+    text
+}
+
+/// What went around the proxy, and where that would not be seen.
+fn around_text(table: &str, phase: &str, known: &TableStatus) -> String {
+    let mut text = String::new();
+    for around in &known.around {
+        if around.changes > 0 {
+            let _ = writeln!(
+                text,
+                "    around the proxy: at least {} of the {} store, the last noticed at {}; find the writer, then `{}`",
+                plural(around.changes, "row change", "row changes"),
+                around.store,
+                around.last.as_deref().unwrap_or("an unknown time"),
+                remedy(table, phase.parse().ok())
+            );
+        }
+        if let Some(why) = &around.unseen {
+            let _ = writeln!(
+                text,
+                "    writes around the proxy are not noticed in the {} store: {why}",
+                around.store
+            );
+        }
     }
     text
 }
@@ -241,9 +274,12 @@ mod tests {
             "3 dirty keys (the oldest since 2026-11-01T11:30:00Z), 1 open intent",
             "refused: dual-write (3) → dual-read (4) is refused",
             "held up by \"app\" in phase use-old",
+            "held clients back for 31 ms at the most, 20 ms of it for",
             "cannot be repaired: public.orders (42): too long\n  and 1,200 more",
             "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
             "40 reads compared, 1 mismatch",
+            "at least 1,003 row changes of the old store, the last noticed at 2026-11-01T11:45:00Z; find the writer, then `crossfade verify --table public.orders --repair`",
+            "not noticed in the new store: track_counts is off",
             "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",
             "traffic: 12,345 statements of 38 shapes",
         ] {

@@ -53,6 +53,7 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
     let (name, gate) = (toggle.name(), toggle.gate());
     let backlog = app.journal.backlog(name);
     let (refusal, waits_for) = app.facts(toggle).standing();
+    let pause = app.facts(toggle).pause();
     let history = app
         .journal
         .state()
@@ -93,12 +94,18 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
         failing_keys: failing(app, name),
         refusal,
         waits_for,
+        pause_ms: pause.map(|pause| ms(pause.closed_for)),
+        drain_ms: pause.map(|pause| ms(pause.drained_in)),
         tables: tables
             .iter()
             .map(|table| (table.old.name.to_string(), table_status(app, table)))
             .collect(),
         jobs: jobs(app, name),
     }
+}
+
+fn ms(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn table_status(app: &App, table: &TableMap) -> TableStatus {
@@ -125,6 +132,7 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         dirty_keys: dirty.map_or(0, |(_, _, keys)| keys),
         mismatches: app.metrics.read_mismatches.with_label_values(&labels).get(),
         compared: app.metrics.reads_compared.with_label_values(&labels).get(),
+        around: app.around.status(table),
     }
 }
 

@@ -5,6 +5,7 @@ mod aliases;
 mod backends;
 mod catalog;
 pub mod conn;
+mod counters;
 mod findings;
 mod horizon;
 mod key_locks;

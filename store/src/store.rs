@@ -6,7 +6,9 @@ use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use futures::future::BoxFuture;
 
-use crate::{Change, Key, Mapping, Relation, Row, StoreError, TableId, TableMap};
+use crate::{
+    Change, Key, Mapping, OwnChanges, Relation, Row, RowCounters, StoreError, TableId, TableMap,
+};
 
 /// Outcome of a call on a store.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -187,6 +189,24 @@ pub trait Store: Send + Sync + 'static {
     /// When the store does not answer.
     fn given_up_has_ended(&self) -> BoxFuture<'_, StoreResult<bool>> {
         Box::pin(async { Ok(true) })
+    }
+
+    /// What this process changes in the store, where the store counts row changes as well.
+    fn own_changes(&self) -> Option<&Arc<OwnChanges>> {
+        None
+    }
+
+    /// What the store counts of everybody's row changes; `Err` of the inner result says why it cannot be asked.
+    fn row_counters<'a>(
+        &'a self,
+        _tables: &'a [TableMap],
+    ) -> BoxFuture<'a, StoreResult<Result<RowCounters, String>>> {
+        Box::pin(async { Ok(Err("it does not count the rows that are changed".to_owned())) })
+    }
+
+    /// What makes the store change rows of the table by itself, on account of statements on other tables: nobody can tell those from a foreign writer's.
+    fn side_effects<'a>(&'a self, _table: &'a TableMap) -> BoxFuture<'a, StoreResult<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// Opens a connection for the secondary part of transactions.

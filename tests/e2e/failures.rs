@@ -1,5 +1,6 @@
 //! Crashes and sick stores: an acknowledged write is in the primary, and in the secondary or its key in the journal.
 
+mod around;
 mod crash;
 mod disk;
 mod histories;

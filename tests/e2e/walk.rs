@@ -2,6 +2,7 @@
 
 mod back;
 mod barrier;
+mod flips;
 mod guards;
 mod restart;
 mod stragglers;

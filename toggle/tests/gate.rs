@@ -163,6 +163,7 @@ async fn trap_37_a_barrier_waits_for_the_old_epoch_and_lets_nobody_else_in() {
         let flipped = timeout(AMPLE, flipping).await.unwrap().unwrap().unwrap();
         assert!(flipped.effective && gate.is_effective());
         assert!(flipped.drained_in >= Duration::from_millis(10));
+        assert!(flipped.closed_for >= flipped.drained_in);
         let (entered, waited) = timeout(AMPLE, visitor).await.unwrap().unwrap();
         assert_eq!(entered, phase(to));
         assert!(waited >= Duration::from_millis(10));

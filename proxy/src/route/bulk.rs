@@ -11,8 +11,7 @@ use crossfade_store::{
 use super::Router;
 use crate::{
     errors::ClientError,
-    session::Capture,
-    sql::{CopyFacts, Facts, Kind, PathId, Refusal, StatementFacts, Target, Written},
+    sql::{CopyFacts, Facts, Kind, PathId, Refusal, StatementFacts, Target},
 };
 
 /// The temporary table that a COPY fills.
@@ -40,8 +39,8 @@ pub(crate) struct CopyIn {
     pub(crate) before: Vec<String>,
     /// Moves its rows into the table.
     pub(crate) insert: String,
-    /// The answer of that.
-    pub(crate) capture: Arc<Capture>,
+    /// The mapping by which that is written.
+    pub(crate) mapping: Arc<Mapping>,
     /// Drops the temporary table.
     pub(crate) after: String,
 }
@@ -294,16 +293,7 @@ fn copy(
         question: copy_question(map, side),
         before: stage_table(map, side, facts, &columns, &rows),
         insert: text(insert.sql),
-        capture: Arc::new(Capture {
-            mapping: mapping.clone(),
-            own: Some(Written {
-                table,
-                deletes: false,
-                only_keys: false,
-                old_keys: 0,
-            }),
-            parts: None,
-        }),
+        mapping: mapping.clone(),
         after: format!("DROP TABLE {}", stage_name()),
     })
 }

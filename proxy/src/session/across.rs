@@ -38,6 +38,11 @@ impl Managed {
             keys.entry(table).or_default().push(key);
         }
         let tables: Vec<TableId> = keys.keys().copied().collect();
+        for (table, keys) in &keys {
+            // Each is inserted, updated or deleted; an insert that meets another session's counts three times.
+            let count = self.own_count(secondary, *table);
+            self.own.note(count.as_ref(), Some(3 * keys.len() as u64));
+        }
         let verdict = match self.block(secondary, &keys) {
             Some(block) => self.run_block(side, &block).await?,
             None => Some("a key of this type has no constant".to_owned()),

@@ -11,6 +11,7 @@ use super::{
     backend::{Execute, Expect},
     client::CopyInput,
     managed::Managed,
+    own::Extent,
 };
 use crate::{
     errors::ClientError,
@@ -117,7 +118,18 @@ impl Managed {
             return Ok(());
         }
         let execute = Execute {
-            capture: Some(copy.capture.clone()),
+            capture: Some(Arc::new(Capture {
+                mapping: copy.mapping.clone(),
+                own: Some(Written {
+                    table,
+                    deletes: false,
+                    only_keys: false,
+                    old_keys: 0,
+                    conflicts: false,
+                }),
+                parts: None,
+                counted: self.counted(side, Some((table, Extent::ROWS)), None),
+            })),
             show_complete: true,
             copied: true,
             ..Execute::default()
@@ -221,8 +233,10 @@ impl Managed {
                     deletes: true,
                     only_keys: true,
                     old_keys: 0,
+                    conflicts: false,
                 }),
                 parts: None,
+                counted: self.counted(side, Some((emptied.table, Extent::ALL)), None),
             };
             let keys = emptied.keys(&mapping, side);
             self.push_own_step(side, &keys, Some(Arc::new(capture)))?;

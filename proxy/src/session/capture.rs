@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_store::{Change, Key, Mapping, Row, TableId};
 
+use super::own::Counted;
+
 use crate::sql::{Parts, Written};
 
 /// What the appended columns of a captured write are: the carried columns of the row (as it is now, or, deleted, as it was), then the key it
@@ -17,6 +19,8 @@ pub(crate) struct Capture {
     pub(crate) own: Option<Written>,
     /// What its WITH queries write.
     pub(crate) parts: Option<Parts>,
+    /// Where its rows are counted, for stores that count as well.
+    pub(crate) counted: Vec<Counted>,
 }
 
 /// What one row of the answer stands for.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
-use crossfade_store::{Mapping, postgres::conn::Stream};
+use crossfade_store::{Mapping, OwnCount, TableId, postgres::conn::Stream};
 
 use super::{
     End,
@@ -17,6 +17,7 @@ use super::{
     client::{Client, Frame},
     commit,
     merge::Found,
+    own::{Counted, Extent, Own},
     statements::Prepared,
     tell_malformed,
     transaction::Transaction,
@@ -29,7 +30,7 @@ use crate::{
     route::{Lookup, Router},
     shapes::Tally,
     shared::Shared,
-    sql::PathId,
+    sql::{Parts, PathId},
     wire::backend::Status,
 };
 
@@ -132,6 +133,8 @@ pub(crate) struct Managed {
     pub(super) names: u64,
     /// Commits that the secondary still has to answer.
     pub(super) endings: commit::Endings,
+    /// The rows that the open transaction changes in the primary.
+    pub(super) own: Own,
 }
 
 impl Managed {
@@ -192,6 +195,7 @@ impl Managed {
             refused: false,
             names: 0,
             endings: commit::Endings::default(),
+            own: Own::default(),
         }
     }
 
@@ -223,6 +227,7 @@ impl Managed {
     }
 
     async fn between_transactions(&mut self) -> Result<(), End> {
+        self.own.over();
         self.flush_client().await?;
         crash::at_if(Point::Answered, || !self.endings.is_over());
         // While the secondary is still committing, the next transaction goes on under the same pin, unless a flip waits for it.
@@ -429,6 +434,55 @@ impl Managed {
         .map(Some)
     }
 
+    /// Where the rows are counted that sessions change in a table of one store.
+    pub(super) fn own_count(&self, side: Side, table: TableId) -> Option<Arc<OwnCount>> {
+        let own = self.shared.secondaries.on(side).own_changes()?;
+        Some(own.of(&self.mapping.tables[table.0]))
+    }
+
+    /// The same for what a statement writes by itself, and what its WITH queries write.
+    pub(super) fn counted(
+        &self,
+        side: Side,
+        own: Option<(TableId, Extent)>,
+        parts: Option<&Parts>,
+    ) -> Vec<Counted> {
+        let parts = parts.into_iter().flat_map(|parts| &parts.written);
+        let parts = parts.map(|written| (written.table, Extent::of_part(written.conflicts)));
+        let mut counted: Vec<Counted> = Vec::new();
+        for (table, extent) in own.into_iter().chain(parts) {
+            match counted.iter_mut().find(|counted| counted.table == table) {
+                Some(counted) => counted.extent = counted.extent.and(extent),
+                None => counted.extend(self.own_count(side, table).map(|count| Counted {
+                    table,
+                    extent,
+                    count,
+                })),
+            }
+        }
+        counted
+    }
+
+    /// The session ends: of statements that were sent and not answered nobody knows how many rows they change, nor when.
+    fn give_up_count(&mut self) {
+        if self.is_idle() {
+            self.own.over();
+        }
+        for side in [Side::Old, Side::New] {
+            let owed = self.backends.get_mut(side).map(|backend| &backend.expect);
+            for expect in owed.into_iter().flatten() {
+                if let Expect::Execute(execute) = expect
+                    && let Some(capture) = &execute.capture
+                {
+                    capture
+                        .counted
+                        .iter()
+                        .for_each(|counted| counted.count.unsure());
+                }
+            }
+        }
+    }
+
     /// The store that gets images, by the pinned phases.
     pub(super) fn secondary(&self) -> Option<Side> {
         self.pins
@@ -438,6 +492,7 @@ impl Managed {
 
     /// Tells the client why the session ends, where it can be told.
     pub(crate) async fn end(mut self: Box<Self>, end: End, label: &str) {
+        self.give_up_count();
         // The pins go with the session, and no flip may overtake what it has under way.
         self.endings.over().await;
         match &end {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_phase::Side;
 
-use super::{Capture, Effect, managed::Managed};
+use super::{Capture, Effect, managed::Managed, own::Extent};
 use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
@@ -236,7 +236,16 @@ impl Managed {
                     deletes: matches!(statement.kind, Kind::Delete(_)),
                     only_keys: false,
                     old_keys: rewritten.old_keys,
+                    conflicts: statement.kind.has_conflict(),
                 }),
+                counted: self.counted(
+                    decision.side,
+                    statement
+                        .kind
+                        .written()
+                        .map(|table| (table, Extent::of(&statement.kind))),
+                    rewritten.parts.as_ref(),
+                ),
                 parts: rewritten.parts,
             })
         });

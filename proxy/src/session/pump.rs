@@ -167,6 +167,7 @@ impl Managed {
         );
         self.upserts.clear();
         self.own_rows = 0;
+        self.count_failed(side)?;
         let copying = self.copying == Some(side);
         let backend = self.backend(side)?;
         let whole_query = matches!(
@@ -183,6 +184,16 @@ impl Managed {
         backend.copy_in = false;
         if copying {
             self.copying = None;
+        }
+        Ok(())
+    }
+
+    /// A captured statement that fails may have changed rows before, and the server counts them.
+    fn count_failed(&mut self, side: Side) -> Result<(), End> {
+        if let Some(Expect::Execute(execute)) = self.backend(side)?.expect.front()
+            && let Some(capture) = execute.capture.clone()
+        {
+            self.own.failed(&capture);
         }
         Ok(())
     }
@@ -369,6 +380,7 @@ impl Managed {
                 }
             }
         }
+        self.own.captured(&captured.changes);
         let most = self.shared.config.load().writes.max_transaction_bytes;
         for (table, key, change) in captured.changes {
             match change {
@@ -386,6 +398,9 @@ impl Managed {
         let Some(Expect::Execute(execute)) = self.backend(side)?.expect.pop_front() else {
             return Err(End::Malformed(ProtocolError::Kind { kind: frame.kind }));
         };
+        if let Some(capture) = &execute.capture {
+            self.own.completed(capture);
+        }
         if !self.upserts.is_empty() {
             let most = self.shared.config.load().writes.max_transaction_bytes;
             for (table, key, change) in std::mem::take(&mut self.upserts) {

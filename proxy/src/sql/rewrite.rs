@@ -102,6 +102,8 @@ pub struct Written {
     pub only_keys: bool,
     /// Key columns behind the image.
     pub old_keys: usize,
+    /// It has an ON CONFLICT.
+    pub conflicts: bool,
 }
 
 /// Plans made so far for one statement.

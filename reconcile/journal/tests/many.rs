@@ -1,5 +1,4 @@
 //! Very many dirty keys: a secondary that was down for a day.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

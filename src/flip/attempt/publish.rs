@@ -43,12 +43,19 @@ pub(super) fn publish(
         .flips
         .with_label_values(&[toggle.name(), from.name(), to.name()])
         .inc();
-    let drained_ms = flipped.drained_in.as_millis();
+    let (drained_ms, closed_ms) = (
+        flipped.drained_in.as_millis(),
+        flipped.closed_for.as_millis(),
+    );
+    if step.needs_barrier() {
+        app.facts(toggle)
+            .paused(flipped.drained_in, flipped.closed_for);
+    }
     let basis = match &flipped.basis {
         Basis::Guard => "guard".to_owned(),
         Basis::Override { reason, .. } => format!("override: {reason}"),
     };
-    tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %flipped.snapshot.epoch, drained_ms, basis, "toggle \"{}\" moved: {step}", toggle.name());
+    tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %flipped.snapshot.epoch, drained_ms, closed_ms, basis, "toggle \"{}\" moved: {step}", toggle.name());
     tokio::spawn(settled(app.clone(), toggle.clone()));
     Outcome::Moved
 }

@@ -7,12 +7,12 @@ use crossfade_phase::Side;
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    aliases, backends, catalog, conn::Endpoint, findings, horizon, life::PostgresLife, lock,
-    pool::Pool, read, secondary, sequences, write,
+    aliases, backends, catalog, conn::Endpoint, counters, findings, horizon, life::PostgresLife,
+    lock, pool::Pool, read, secondary, sequences, write,
 };
 use crate::{
     Alias, Backend, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow,
-    Mapping, Relation, Row, Secondary, Store, StoreResult, TableMap,
+    Mapping, OwnChanges, Relation, Row, RowCounters, Secondary, Store, StoreResult, TableMap,
 };
 
 /// Longest wait for a question to the catalog, a ping, a sequence, a row.
@@ -29,6 +29,7 @@ pub struct PostgresStore {
     secondary_lock_timeout: Duration,
     pub(super) side: Side,
     pub(super) pool: Pool,
+    pub(super) own: Arc<OwnChanges>,
 }
 
 impl PostgresStore {
@@ -40,6 +41,7 @@ impl PostgresStore {
             config,
             side,
             secondary_lock_timeout: SECONDARY_LOCK_TIMEOUT,
+            own: Arc::default(),
         }
     }
 
@@ -55,7 +57,7 @@ impl PostgresStore {
         let endpoint = Endpoint::new(self.config.clone())?;
         let timeout_ms = u64::try_from(self.secondary_lock_timeout.as_millis()).unwrap_or(u64::MAX);
         Ok(Box::new(
-            secondary::connect(&endpoint, self.side, mapping, timeout_ms).await?,
+            secondary::connect(&endpoint, self.side, mapping, timeout_ms, self.own.clone()).await?,
         ))
     }
 
@@ -195,6 +197,21 @@ impl Store for PostgresStore {
         floor: &'a BTreeMap<String, i64>,
     ) -> BoxFuture<'a, StoreResult<BTreeMap<String, i64>>> {
         sequences::advance(self, table, floor).boxed()
+    }
+
+    fn own_changes(&self) -> Option<&Arc<OwnChanges>> {
+        Some(&self.own)
+    }
+
+    fn row_counters<'a>(
+        &'a self,
+        tables: &'a [TableMap],
+    ) -> BoxFuture<'a, StoreResult<Result<RowCounters, String>>> {
+        counters::row_counters(self, tables).boxed()
+    }
+
+    fn side_effects<'a>(&'a self, table: &'a TableMap) -> BoxFuture<'a, StoreResult<Vec<String>>> {
+        counters::side_effects(self, table).boxed()
     }
 
     fn life(&self) -> BoxFuture<'_, StoreResult<Box<dyn Life>>> {

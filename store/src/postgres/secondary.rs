@@ -24,7 +24,7 @@ use super::{
     settings::PINNED,
     sql::{self, ParamKind, Statement},
 };
-use crate::{Change, Mapping, Secondary, StoreError, StoreResult, TableId};
+use crate::{Change, Mapping, OwnChange, OwnChanges, Secondary, StoreError, StoreResult, TableId};
 
 /// Statements sent before their answers are read. Bounds what either side has to buffer; most transactions fit in one go.
 const WINDOW: usize = 256;
@@ -54,6 +54,7 @@ pub async fn connect(
     side: Side,
     mapping: Arc<Mapping>,
     lock_timeout_ms: u64,
+    own_changes: Arc<OwnChanges>,
 ) -> StoreResult<PostgresSecondary> {
     let lock_timeout = lock_timeout_ms.to_string();
     let own = [
@@ -76,6 +77,9 @@ pub async fn connect(
         prepared: HashSet::new(),
         ahead: BTreeSet::new(),
         state: State::Idle,
+        own: own_changes,
+        under_way: Vec::new(),
+        committing: Vec::new(),
     })
 }
 
@@ -118,6 +122,11 @@ pub struct PostgresSecondary {
     /// Numbers of the locks of the keys that came ahead of their batch.
     ahead: BTreeSet<i64>,
     state: State,
+    own: Arc<OwnChanges>,
+    /// Counts the batch for as long as its transaction is open.
+    under_way: Vec<OwnChange>,
+    /// Counts the batch before, whose commit is under way.
+    committing: Vec<OwnChange>,
 }
 
 /// Statements that are sent and not answered.
@@ -146,6 +155,10 @@ impl PostgresSecondary {
         if committed.is_some() {
             frontend::sync(&mut self.out);
         }
+        if committed.is_some() {
+            self.committing = mem::take(&mut self.under_way);
+        }
+        self.count(batch);
         let mut sent = Sent::default();
         self.put_key_locks(batch, &mut sent)?;
         self.put_changes(batch, sent, committed).await?;
@@ -165,9 +178,18 @@ impl PostgresSecondary {
             .map(|(table, change)| (&mapping.tables[table.0], change));
         let locks = locks_of(self.side, rows_of);
         self.ahead.extend(locks.into_iter().map(|(id, _)| id));
+        self.count(rows);
         self.put_changes(rows, Sent::default(), None).await?;
         self.state = State::Ahead;
         Ok(())
+    }
+
+    /// Each change of the batch is one of a row at the most: its key is locked, so nobody of ours inserts it meanwhile.
+    fn count(&mut self, batch: &[(TableId, Change)]) {
+        for part in batch.chunk_by(|(one, _), (other, _)| one == other) {
+            let count = self.own.of(&self.mapping.tables[part[0].0.0]);
+            self.under_way.push(count.begin(part.len() as u64));
+        }
     }
 
     /// Sends changes, behind what is in the buffer, and waits for their answers.
@@ -225,6 +247,7 @@ impl PostgresSecondary {
             if matches!(committed, Err(error) if !matches!(error, StoreError::Rejected { .. })) {
                 return Err(self.unexpected("no answer to the commit before the batch"));
             }
+            over(&mut self.committing);
         }
         match self.await_completions(statements).await {
             Ok(()) => Ok(()),
@@ -379,6 +402,7 @@ impl PostgresSecondary {
                     .map_err(|error| self.broken(&error))?;
             }
             self.await_ready().await?;
+            over(&mut self.under_way);
             self.state = State::Idle;
         }
         Err(error)
@@ -393,7 +417,11 @@ impl PostgresSecondary {
         }
         frontend::sync(&mut self.out);
         self.send().await?;
-        self.await_ready().await?;
+        let outcome = self.await_ready().await;
+        if matches!(outcome, Ok(()) | Err(StoreError::Rejected { .. })) {
+            over(&mut self.under_way);
+        }
+        outcome?;
         self.state = State::Idle;
         Ok(())
     }
@@ -509,6 +537,11 @@ impl Secondary for PostgresSecondary {
     fn is_usable(&self) -> bool {
         self.state == State::Idle && !self.inbound.has_remaining()
     }
+}
+
+/// Their transaction has ended.
+fn over(changes: &mut Vec<OwnChange>) {
+    changes.drain(..).for_each(OwnChange::over);
 }
 
 fn statement_name(table: TableId, verb: Verb) -> String {

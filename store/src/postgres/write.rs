@@ -36,6 +36,8 @@ pub(super) async fn insert_absent(
         return Ok(0);
     }
     let lease = store.pool.lease().await?;
+    // A row that another session is inserting at this moment is inserted and taken out again before it is found to be there.
+    let own = store.own.of(table).begin(3 * rows.len() as u64);
     let columns = sql::written(table, store.side).len();
     let inserted = if rows.len() <= VALUES_UP_TO && rows.len() * columns <= MOST_PARAMETERS {
         begin_with_locks(&lease, store, table, rows).await?;
@@ -50,6 +52,7 @@ pub(super) async fn insert_absent(
     } else {
         through_stage(&lease, store, table, rows).await?
     };
+    own.over();
     lease.done();
     Ok(inserted)
 }
@@ -131,6 +134,7 @@ pub(super) async fn copy_into_empty(
         return insert_absent(store, table, rows).await;
     };
     let lease = store.pool.lease().await?;
+    let own = store.own.of(table).begin(rows.len() as u64);
     begin_with_locks(&lease, store, table, rows).await?;
     match lease
         .copy(&sql::copy_columns(table, store.side), chunks, CHUNK)
@@ -138,11 +142,13 @@ pub(super) async fn copy_into_empty(
     {
         Ok(copied) => {
             lease.batch("COMMIT", CHUNK).await?;
+            own.over();
             lease.done();
             Ok(copied)
         }
         Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == UNIQUE_VIOLATION => {
             lease.batch("ROLLBACK", SHORT).await?;
+            own.over();
             lease.done();
             insert_absent(store, table, rows).await
         }
@@ -162,6 +168,7 @@ pub(super) async fn apply(
         return Ok(());
     }
     let lease = store.pool.lease().await?;
+    let own = store.own.of(table).begin(changes.len() as u64);
     let (upsert, delete) = (
         sql::upsert(table, store.side),
         sql::delete(table, store.side),
@@ -206,6 +213,7 @@ pub(super) async fn apply(
         }
     }
     lease.batch("COMMIT", CHUNK).await?;
+    own.over();
     lease.done();
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn a_full_disk_refuses_writes_and_nothing_else_until_there_is_room() {
     assert_eq!(frail.proxy.fetch("/readyz").await.0, 200);
     assert!(frail.proxy.dirty_keys().await > 2000);
     frail.server.restart();
-    frail.proxy.cli(&["repair"]);
+    let _ = frail.proxy.cli(&["repair"]);
     frail.proxy.drained().await;
     frail.assert_equal().await;
 }

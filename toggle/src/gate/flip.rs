@@ -92,6 +92,7 @@ impl Gate {
             current,
             proof,
             closed: false,
+            began: Instant::now(),
             drained_in: Duration::ZERO,
         };
         if step.needs_barrier() {
@@ -109,12 +110,13 @@ pub struct Ready {
     current: Snapshot,
     proof: Proof,
     closed: bool,
+    began: Instant,
     drained_in: Duration,
 }
 
 impl Ready {
     async fn drain(&mut self, drain_timeout: Duration) -> Result<(), FlipError> {
-        let began = Instant::now();
+        self.began = Instant::now();
         let gate = Arc::clone(&self.only.0);
         self.closed = true;
         gate.set(Word::closed(self.current));
@@ -132,7 +134,7 @@ impl Ready {
                 });
             }
         }
-        self.drained_in = began.elapsed();
+        self.drained_in = self.began.elapsed();
         Ok(())
     }
 
@@ -163,6 +165,11 @@ impl Ready {
             snapshot: next,
             effective,
             drained_in: self.drained_in,
+            closed_for: if effective {
+                self.began.elapsed()
+            } else {
+                Duration::ZERO
+            },
             basis: self.proof.basis().clone(),
         }
     }
@@ -185,6 +192,8 @@ pub struct Flipped {
     pub effective: bool,
     /// How long the barrier was closed until everything had drained; zero without one.
     pub drained_in: Duration,
+    /// How long the barrier was closed in all, which is the longest that a client waited at it; zero without one.
+    pub closed_for: Duration,
     /// What the move rested on, for the log.
     pub basis: Basis,
 }

@@ -165,6 +165,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is an INSERT with ON CONFLICT.
+    #[must_use]
+    pub fn has_conflict(&self) -> bool {
+        matches!(self, Kind::Insert(facts) if facts.conflict.is_some())
+    }
+
     /// Whether an INSERT, UPDATE or DELETE answers with rows.
     #[must_use]
     pub fn returns(&self) -> bool {

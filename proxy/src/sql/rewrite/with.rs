@@ -207,6 +207,7 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
         deletes: matches!(part.statement.kind, Kind::Delete(_)),
         only_keys: false,
         old_keys,
+        conflicts: part.statement.kind.has_conflict(),
     });
     frame(walk, part, number, &returned, width);
     Ok(())

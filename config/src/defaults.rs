@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{OnSecondaryError, StoreKind, TlsMode};
+use crate::{JournalPlace, OnSecondaryError, StoreKind, TlsMode};
 
 /// PostgreSQL front end: loopback, because a first run must not open a port to the network by itself; 6432 is the
 /// port that poolers use, so firewalls and people know it.
@@ -16,6 +16,9 @@ pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6
 
 /// Journal, phases, checkpoints: beside the configuration file, so that a first run needs no rights elsewhere.
 pub const STATE_DIR: &str = "crossfade-state";
+
+/// The proxy's own disk: it costs the primary nothing, and needs no rights there.
+pub const JOURNAL: JournalPlace = JournalPlace::StateDir;
 
 /// The word that means "one relay thread a core": each core then serves its own sessions without sharing.
 pub const WORKERS: &str = "auto";

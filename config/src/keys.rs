@@ -17,6 +17,7 @@ pub(crate) static ROOT: Keys = Keys {
         "listen",
         "admin",
         "state_dir",
+        "journal",
         "workers",
         "tls",
         "old",

@@ -17,6 +17,7 @@ pub fn needs_restart(running: &Config, file: &Config) -> Vec<String> {
     compare("listen", running.listen != file.listen);
     compare("admin", running.admin != file.admin);
     compare("state_dir", running.state_dir != file.state_dir);
+    compare("journal", running.journal != file.journal);
     compare("workers", running.workers != file.workers);
     compare("tls", running.tls != file.tls);
     compare(

@@ -13,6 +13,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Folder of the journal, the effective phases and the checkpoints.
     pub state_dir: PathBuf,
+    /// Where intents and dirty keys are kept.
+    pub journal: JournalPlace,
     /// Relay threads, each with its own listener and sessions.
     pub workers: usize,
     /// Certificate shown to clients; `None` answers `SSLRequest` with `N`.
@@ -146,6 +148,15 @@ impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StoreUrl({self})")
     }
+}
+
+/// Where the journal keeps intents and dirty keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalPlace {
+    /// In `state_dir`, on the proxy's own disk.
+    StateDir,
+    /// In the primary, an intent in the transaction of the write itself.
+    Primary,
 }
 
 /// What a client sees when the secondary cannot take a write.

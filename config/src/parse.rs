@@ -65,6 +65,7 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
     reader.refuse_unknown(root, &keys::ROOT);
     let (listen, admin) = settings::addresses(reader, root);
     let state_dir = settings::state_dir(reader, root);
+    let journal = settings::journal(reader, root);
     let workers = settings::workers(reader, root);
     let tls = settings::tls(reader, root);
     let old = stores::store(reader, root, "old");
@@ -80,6 +81,7 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
         listen,
         admin,
         state_dir,
+        journal,
         workers,
         tls,
         old: old?,

@@ -18,8 +18,8 @@ fn names_what_waits_for_a_restart() {
         ("127.0.0.1:1", "127.0.0.1:2", vec!["listen"]),
         (
             "listen",
-            "admin = false\nstate_dir = 'x'\nworkers = 77\nlisten",
-            vec!["admin", "state_dir", "workers"],
+            "admin = false\nstate_dir = 'x'\njournal = 'primary'\nworkers = 77\nlisten",
+            vec!["admin", "state_dir", "journal", "workers"],
         ),
         ("@old", "@older", vec!["old.url"]),
         (":one@", ":two@", vec!["old.password"]),

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use toml::de::DeValue;
 
 use crate::{
-    ClientSettings, FlipSettings, OnSecondaryError, ReconcileSettings, ServerTls, WriteSettings,
-    defaults, keys,
+    ClientSettings, FlipSettings, JournalPlace, OnSecondaryError, ReconcileSettings, ServerTls,
+    WriteSettings, defaults, keys,
     reader::{Field, Reader, Section, Zero},
     suggest::nearest,
 };
@@ -91,6 +91,14 @@ pub(crate) fn state_dir(reader: &mut Reader<'_>, root: &Section<'_>) -> PathBuf 
     typed.unwrap_or_else(|| reader.resolve(defaults::STATE_DIR))
 }
 
+pub(crate) fn journal(reader: &mut Reader<'_>, root: &Section<'_>) -> JournalPlace {
+    let words = [
+        ("state_dir", JournalPlace::StateDir),
+        ("primary", JournalPlace::Primary),
+    ];
+    one_of(reader, root, "journal", words, defaults::JOURNAL)
+}
+
 pub(crate) fn workers(reader: &mut Reader<'_>, root: &Section<'_>) -> usize {
     let Some(field) = root.get("workers") else {
         return defaults::workers();
@@ -158,7 +166,16 @@ pub(crate) fn writes(reader: &mut Reader<'_>, root: &Section<'_>) -> WriteSettin
             Zero::Refused,
             defaults::SECONDARY_TIMEOUT,
         ),
-        on_secondary_error: on_secondary_error(reader, s),
+        on_secondary_error: one_of(
+            reader,
+            s,
+            "on_secondary_error",
+            [
+                ("journal", OnSecondaryError::Journal),
+                ("fail", OnSecondaryError::Fail),
+            ],
+            defaults::ON_SECONDARY_ERROR,
+        ),
         max_transaction_bytes: reader.size(
             s,
             "max_transaction_bytes",
@@ -175,31 +192,35 @@ pub(crate) fn writes(reader: &mut Reader<'_>, root: &Section<'_>) -> WriteSettin
     }
 }
 
-fn on_secondary_error(reader: &mut Reader<'_>, section: &Section<'_>) -> OnSecondaryError {
-    let words = ["journal", "fail"];
-    let expected = "\"journal\" or \"fail\"";
-    let Some(field) = section.get("on_secondary_error") else {
-        return defaults::ON_SECONDARY_ERROR;
+/// One of a few words.
+fn one_of<T: Copy>(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    key: &str,
+    words: [(&'static str, T); 2],
+    default: T,
+) -> T {
+    let expected = format!("\"{}\" or \"{}\"", words[0].0, words[1].0);
+    let Some(field) = section.get(key) else {
+        return default;
     };
-    let Some(text) = reader.text(&field, expected) else {
-        return defaults::ON_SECONDARY_ERROR;
+    let Some(text) = reader.text(&field, &expected) else {
+        return default;
     };
-    match text.value.as_str() {
-        "journal" => OnSecondaryError::Journal,
-        "fail" => OnSecondaryError::Fail,
-        other => {
-            let instead = nearest(other, words).map_or_else(
-                || format!("write {expected}"),
-                |near| format!("did you mean \"{near}\"?"),
-            );
-            reader.mistake(
-                field.at(),
-                format!("\"{}\" has no meaning as {:?}", field.path, text.typed),
-                instead,
-            );
-            defaults::ON_SECONDARY_ERROR
-        }
+    let meant = words.iter().find(|(word, _)| *word == text.value);
+    if let Some((_, meaning)) = meant {
+        return *meaning;
     }
+    let instead = nearest(&text.value, words.map(|(word, _)| word)).map_or_else(
+        || format!("write {expected}"),
+        |near| format!("did you mean \"{near}\"?"),
+    );
+    reader.mistake(
+        field.at(),
+        format!("\"{}\" has no meaning as {:?}", field.path, text.typed),
+        instead,
+    );
+    default
 }
 
 pub(crate) fn flips(reader: &mut Reader<'_>, root: &Section<'_>) -> FlipSettings {

@@ -174,7 +174,7 @@ pub(crate) fn each_record<'a>(
     Ok(())
 }
 
-fn side_byte(side: Side) -> u8 {
+pub(crate) fn side_byte(side: Side) -> u8 {
     match side {
         Side::Old => 0,
         Side::New => 1,
@@ -250,11 +250,11 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    fn str(&mut self) -> Result<&'a str, Malformed> {
+    pub(crate) fn str(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
     }
 
-    fn side(&mut self) -> Result<Side, Malformed> {
+    pub(crate) fn side(&mut self) -> Result<Side, Malformed> {
         match self.byte()? {
             0 => Ok(Side::Old),
             1 => Ok(Side::New),

@@ -8,7 +8,11 @@ use std::{
     thread::Thread,
 };
 
-use crate::{JournalError, shared::Shared};
+use crate::{
+    JournalError,
+    primary::Tickets,
+    shared::{Shared, Ticket},
+};
 
 /// Resolves when a write is on the disk, or will never be.
 ///
@@ -23,14 +27,14 @@ pub struct Durable {
 enum State {
     Waiting {
         shared: Arc<Shared>,
-        ticket: u64,
+        ticket: Ticket,
         registered: bool,
     },
     Refused(JournalError),
 }
 
 impl Durable {
-    pub(crate) fn new(shared: &Arc<Shared>, outcome: Result<u64, JournalError>) -> Durable {
+    pub(crate) fn new(shared: &Arc<Shared>, outcome: Result<Ticket, JournalError>) -> Durable {
         let state = match outcome {
             Ok(ticket) => State::Waiting {
                 shared: Arc::clone(shared),
@@ -61,7 +65,10 @@ impl Future for Durable {
                 shared,
                 ticket,
                 registered,
-            } => poll_ticket(shared, *ticket, registered, cx.waker()),
+            } => match *ticket {
+                Ticket::Log(ticket) => poll_ticket(shared, ticket, registered, cx.waker()),
+                Ticket::Rows(tickets) => poll_rows(shared, tickets, cx.waker()),
+            },
         }
     }
 }
@@ -102,6 +109,27 @@ fn poll_ticket(
         shared.urge();
     }
     Poll::Pending
+}
+
+/// Lines that failed are tried again; who waited for them was told, and does not wait for that.
+fn poll_rows(shared: &Shared, tickets: Tickets, waker: &Waker) -> Poll<Result<(), JournalError>> {
+    if tickets == [0, 0] {
+        return Poll::Ready(Ok(()));
+    }
+    let mut core = shared.lock_core();
+    let closed = core.mode == crate::shared::Mode::Closed;
+    let Some(rows) = &mut core.rows else {
+        return Poll::Ready(Err(JournalError::Closed));
+    };
+    match rows.state(tickets) {
+        Ok(true) => Poll::Ready(Ok(())),
+        Err(error) => Poll::Ready(Err(error)),
+        Ok(false) if closed => Poll::Ready(Err(JournalError::Closed)),
+        Ok(false) => {
+            rows.wait(tickets, waker);
+            Poll::Pending
+        }
+    }
 }
 
 /// Runs a future of this crate on this thread.

@@ -15,6 +15,24 @@ pub enum OpenError {
         /// ` (pid N)`, when the other process said so.
         holder: String,
     },
+    /// The journal is kept in the primary.
+    #[error(
+        "the journal of \"{}\" is kept in the primary, and may have intents and dirty keys there: set journal = \"primary\" in the file, wait until `crossfade status` shows no dirty keys, and end the proxy; then it can be kept in state_dir", dir.display()
+    )]
+    KeptInPrimary {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The journal is kept on the disk.
+    #[error(
+        "the journal in \"{}\" has {dirty} dirty keys on the disk: set journal = \"state_dir\" in the file, wait until `crossfade status` shows none, and end the proxy; then it can be kept in the primary", dir.display()
+    )]
+    KeptOnDisk {
+        /// The folder.
+        dir: PathBuf,
+        /// How many.
+        dirty: usize,
+    },
     /// The operating system refused something.
     #[error("cannot {action} \"{}\": {source}", path.display())]
     Io {

@@ -7,7 +7,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::{Durable, JournalError, Reason, durable::block_on, open_set::Verdict, shared::Shared};
+use crate::{
+    Durable, IntentRow, JournalError, Reason,
+    durable::block_on,
+    open_set::Verdict,
+    shared::{Shared, Ticket},
+};
 
 /// A durable intent: its keys become dirty unless a verdict says otherwise.
 ///
@@ -18,10 +23,18 @@ use crate::{Durable, JournalError, Reason, durable::block_on, open_set::Verdict,
 pub struct Intent {
     shared: Arc<Shared>,
     id: u64,
+    /// What the primary's transaction has to insert, where the journal is kept there.
+    row: Option<IntentRow>,
     settled: bool,
 }
 
 impl Intent {
+    /// The row that makes it durable: the primary's transaction has to insert it, and must not commit without. `None` where the intent is durable by itself.
+    #[must_use]
+    pub fn row(&self) -> Option<&IntentRow> {
+        self.row.as_ref()
+    }
+
     /// Both stores have the transaction, or neither has it. Not durable by itself: it goes to the disk with a later batch, and
     /// a crash before that only costs a needless repair.
     pub fn done(mut self) {
@@ -45,7 +58,7 @@ impl Intent {
         Durable::new(&self.shared, outcome)
     }
 
-    fn settle(&mut self, verdict: Verdict) -> Result<u64, JournalError> {
+    fn settle(&mut self, verdict: Verdict) -> Result<Ticket, JournalError> {
         self.settled = true;
         self.shared.settle(self.id, verdict)
     }
@@ -71,10 +84,15 @@ pub struct Intend {
 }
 
 impl Intend {
-    pub(crate) fn new(shared: &Arc<Shared>, opened: Result<(u64, u64), JournalError>) -> Intend {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        opened: Result<(u64, Ticket), JournalError>,
+        row: Option<IntentRow>,
+    ) -> Intend {
         let intent = opened.as_ref().ok().map(|&(id, _)| Intent {
             shared: Arc::clone(shared),
             id,
+            row: row.map(|row| IntentRow { id, ..row }),
             settled: false,
         });
         Intend {

@@ -1,5 +1,6 @@
 //! The journal as its users see it.
 
+mod primary;
 mod repair;
 mod view;
 
@@ -18,6 +19,7 @@ use crate::{
     Durable, Intend, JournalError, Keyed, OpenError, Reason, Stale, State,
     disk::Disk,
     lock::DirLock,
+    primary::Touched,
     replay::replay,
     segment::{SNAPSHOT, SPARE},
     shared::{Core, Mode, Shared},
@@ -72,6 +74,7 @@ struct Inner {
     shared: Arc<Shared>,
     state: State,
     disk: Disk,
+    /// Writes the log, or keeps the rows.
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Where [`Journal::take_dirty`] begins, so that no table comes always last.
     turn: AtomicUsize,
@@ -106,6 +109,9 @@ impl Journal {
         let shared = Arc::new(Shared::new(options));
         let found = replay(dir, &shared)?;
         let state = State::open(dir, found.any)?;
+        if state.is_in_primary() {
+            return Err(OpenError::KeptInPrimary { dir: dir.into() });
+        }
         let mut writer = Writer::new(Arc::clone(&shared), disk.clone(), &found);
         writer.establish();
         if matches!(shared.health(), Health::Writable) {
@@ -147,9 +153,13 @@ impl Journal {
     pub fn intend<K: Keyed>(&self, target: Side, keys: &[K]) -> Intend {
         let shared = &self.inner.shared;
         let encoded = shared.encode(keys);
+        let row = encoded
+            .as_ref()
+            .ok()
+            .and_then(|(count, section)| self.row(target, *count, section));
         let opened =
             encoded.and_then(|(count, section)| shared.open_intent(target, count, section));
-        Intend::new(shared, opened)
+        Intend::new(shared, opened, row)
     }
 
     /// Has everything that is queued written to the disk now, in one batch. Whoever awaits an [`Intend`] does so by that; a caller that is about to have
@@ -165,8 +175,8 @@ impl Journal {
     pub fn flushed(&self) -> Durable {
         let shared = &self.inner.shared;
         let mut core = shared.lock_core();
-        let outcome = core.outcome();
-        if core.has_pending() {
+        let outcome = core.outcome(core.queued());
+        if core.has_pending() || core.rows.is_some() {
             shared.nudge(&mut core, true);
         }
         drop(core);
@@ -202,6 +212,7 @@ impl Journal {
     /// The store has flushed everything up to the horizon: those transactions are done. Says how many there were.
     pub fn confirm(&self, horizon: Horizon) -> usize {
         self.close_unconfirmed(&mut self.inner.shared.lock_core(), horizon, None)
+            .0
     }
 
     /// The store of `target` crashed: what it acknowledged and may not have flushed becomes dirty.
@@ -211,21 +222,28 @@ impl Journal {
             upto: u64::MAX,
         };
         let mut core = self.inner.shared.lock_core();
-        self.close_unconfirmed(&mut core, all, Some(reason));
-        let outcome = core.outcome();
+        let (_, touched) = self.close_unconfirmed(&mut core, all, Some(reason));
+        let outcome = core.outcome(touched);
         drop(core);
         Durable::new(&self.inner.shared, outcome)
     }
 
-    fn close_unconfirmed(&self, core: &mut Core, upto: Horizon, dirty: Option<Reason>) -> usize {
+    fn close_unconfirmed(
+        &self,
+        core: &mut Core,
+        upto: Horizon,
+        dirty: Option<Reason>,
+    ) -> (usize, Touched) {
         let shared = &self.inner.shared;
-        let mut closed = 0;
+        let (mut closed, mut touched) = (0, Touched::default());
         while let Some(id) = core.open.next_unconfirmed(upto.target, upto.upto) {
-            shared.close(core, id, dirty);
+            let [old, new] = shared.close(core, id, dirty).0;
+            touched.0[0] |= old;
+            touched.0[1] |= new;
             closed += 1;
         }
         shared.nudge(core, dirty.is_some());
-        closed
+        (closed, touched)
     }
 
     /// Whether the journal takes writes.
@@ -246,6 +264,11 @@ impl Journal {
             return Ok(());
         };
         if refusal == JournalError::Closed {
+            return Err(refusal);
+        }
+        if let Some(rows) = &mut core.rows {
+            // Their keepers try all the time.
+            rows.poke();
             return Err(refusal);
         }
         let before = core.attempts;
@@ -279,11 +302,15 @@ impl Drop for Inner {
         let mut core = self.shared.lock_core();
         core.stop = true;
         self.shared.nudge(&mut core, true);
+        if let Some(rows) = &mut core.rows {
+            rows.poke();
+        }
         drop(core);
         if let Some(writer) = lock(&self.writer).take()
             && writer.join().is_err()
         {
             tracing::error!(dir = %self.disk.path("").display(), "the journal's writer thread panicked");
         }
+        primary::closed(&self.shared, &self.state);
     }
 }

@@ -44,6 +44,7 @@ mod journal;
 mod key;
 mod lock;
 mod open_set;
+mod primary;
 mod reason;
 mod registry;
 mod replay;
@@ -59,6 +60,7 @@ pub use error::{JournalError, OpenError, StateError};
 pub use intent::{Intend, Intent};
 pub use journal::{Backlog, DirtyKey, Health, Horizon, Journal, Options};
 pub use key::{JournalKey, KeyRef, Keyed};
+pub use primary::{Batch, DirtyLine, Feed, IntentRow, Line};
 pub use reason::{Reason, Stale};
 pub use state::{
     BackfillCheckpoint, KeyBounds, KeyText, PhaseChange, State, TableState, ToggleState, Verified,

@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct OpenIntent {
     pub(crate) target: Side,
+    /// Where its row is, if it has one.
+    pub(crate) home: Side,
     pub(crate) count: u32,
     pub(crate) section: Vec<u8>,
     toggles: Toggles,
@@ -91,6 +93,7 @@ impl OpenSet {
         &mut self,
         id: u64,
         target: Side,
+        home: Side,
         count: u32,
         section: Vec<u8>,
         toggles: Toggles,
@@ -104,6 +107,7 @@ impl OpenSet {
             id,
             OpenIntent {
                 target,
+                home,
                 count,
                 section,
                 toggles,

@@ -65,6 +65,15 @@ impl Registry {
         read(&self.names).toggle_number(toggle)
     }
 
+    pub(crate) fn toggle_number_of(&self, table: &Table) -> u32 {
+        table.toggle.load(Ordering::Relaxed)
+    }
+
+    /// The number of a toggle, made known when it is new.
+    pub(crate) fn define_toggle(&self, toggle: &str) -> u32 {
+        write(&self.names).define_toggle(toggle)
+    }
+
     pub(crate) fn toggle_of(&self, table: &Table) -> Arc<str> {
         let number = table.toggle.load(Ordering::Relaxed);
         read(&self.names)
@@ -87,10 +96,7 @@ impl Registry {
     /// Makes the table known, or moves it to this toggle.
     pub(crate) fn define(&self, toggle: &str, table: &str) -> Arc<Table> {
         let mut names = write(&self.names);
-        let toggle = names.toggle_number(toggle).unwrap_or_else(|| {
-            names.toggles.push(toggle.into());
-            small(names.toggles.len() - 1)
-        });
+        let toggle = names.define_toggle(toggle);
         if let Some(known) = names.by_name.get(table) {
             known.toggle.store(toggle, Ordering::Relaxed);
             return Arc::clone(known);
@@ -176,6 +182,13 @@ impl Registry {
 }
 
 impl Names {
+    fn define_toggle(&mut self, toggle: &str) -> u32 {
+        self.toggle_number(toggle).unwrap_or_else(|| {
+            self.toggles.push(toggle.into());
+            small(self.toggles.len() - 1)
+        })
+    }
+
     fn toggle_number(&self, toggle: &str) -> Option<u32> {
         self.toggles
             .iter()

@@ -76,7 +76,7 @@ pub(crate) fn replay(dir: &Path, shared: &Shared) -> Result<Found, OpenError> {
     Ok(found)
 }
 
-fn segment_numbers(dir: &Path) -> Result<Vec<u64>, OpenError> {
+pub(crate) fn segment_numbers(dir: &Path) -> Result<Vec<u64>, OpenError> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(OpenError::io("list", dir))? {
         let entry = entry.map_err(OpenError::io("list", dir))?;

@@ -3,6 +3,8 @@
 //! Lock order: `core`, then the registry's names, then a table. Everything that changes what a record means takes `core`,
 //! so that the order of records in the log is the order in which memory changed. Lookups of dirty keys take no `core`.
 
+mod core;
+
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
@@ -14,13 +16,16 @@ use std::{
 
 use crossfade_phase::Side;
 
+pub(crate) use self::core::{Core, Mode, Sleep, Ticket};
+
 use crate::{
     Health, JournalError, Options, Reason, Stale,
     codec::{Keys, Record},
     frame::FRAME_HEADER,
     key::{Keyed, put_key},
     open_set::{OpenSet, Verdict},
-    registry::Registry,
+    primary::{Line, Rows, Touched},
+    registry::{Registry, Toggles},
     sync::lock,
     table::{Entry, Table},
 };
@@ -42,115 +47,6 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
 }
 
-/// What the lock protects.
-#[derive(Debug)]
-pub(crate) struct Core {
-    /// Records for the next batch, behind room for the batch's header.
-    pub(crate) pending: Vec<u8>,
-    /// Ticket of the next batch.
-    pub(crate) ticket: u64,
-    /// Somebody waits for the next batch.
-    pub(crate) urgent: bool,
-    /// How many wait for the next batch.
-    pub(crate) wanted: usize,
-    /// Who waits for which ticket.
-    pub(crate) waiters: Vec<(u64, Waker)>,
-    pub(crate) open: OpenSet,
-    pub(crate) next_generation: u64,
-    pub(crate) mode: Mode,
-    /// The last ticket that failed, and why.
-    pub(crate) failed: Option<(u64, Arc<str>)>,
-    pub(crate) sleep: Sleep,
-    pub(crate) stop: bool,
-    pub(crate) recover: bool,
-    /// Ended attempts to recover.
-    pub(crate) attempts: u64,
-}
-
-/// Whether the log takes records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// It does.
-    Healthy,
-    /// A write failed. Memory goes on changing; a snapshot will hold it all.
-    Poisoned,
-    /// A snapshot is being written; records queue up for the segment after it.
-    Recovering,
-    /// The writer has gone.
-    Closed,
-}
-
-/// What the writer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sleep {
-    /// Works, or was woken.
-    Awake,
-    /// Waits for a while, for lazy records.
-    Light,
-    /// Waits until it is woken.
-    Deep,
-}
-
-impl Core {
-    pub(crate) fn has_pending(&self) -> bool {
-        self.pending.len() > FRAME_HEADER
-    }
-
-    /// Whether records are taken at all.
-    fn logs(&self) -> bool {
-        matches!(self.mode, Mode::Healthy | Mode::Recovering)
-    }
-
-    /// Notes that something was queued; says whether the writer sleeps too deep for it.
-    #[must_use]
-    fn must_wake(&mut self, urgent: bool) -> bool {
-        self.urgent |= urgent;
-        self.wanted += usize::from(urgent);
-        let wakes = match self.sleep {
-            Sleep::Awake => false,
-            Sleep::Light => urgent,
-            Sleep::Deep => true,
-        };
-        if wakes {
-            self.sleep = Sleep::Awake;
-        }
-        wakes
-    }
-
-    /// Queues a record.
-    pub(crate) fn log(&mut self, record: &Record<'_>) {
-        if self.logs() {
-            record.put(&mut self.pending);
-        }
-    }
-
-    /// The ticket with which everything logged so far becomes durable.
-    pub(crate) fn outcome(&self) -> Result<u64, JournalError> {
-        let last = if self.has_pending() {
-            self.ticket
-        } else {
-            self.ticket - 1
-        };
-        self.refusal().map_or(Ok(last), Err)
-    }
-
-    /// Why a durable write cannot be taken now.
-    pub(crate) fn refusal(&self) -> Option<JournalError> {
-        match self.mode {
-            Mode::Healthy => None,
-            Mode::Closed => Some(JournalError::Closed),
-            Mode::Poisoned | Mode::Recovering => Some(self.unwritable()),
-        }
-    }
-
-    pub(crate) fn unwritable(&self) -> JournalError {
-        let reason = self.failed.as_ref().map(|(_, reason)| Arc::clone(reason));
-        JournalError::Unwritable {
-            reason: reason.unwrap_or_else(|| "it is being opened".into()),
-        }
-    }
-}
-
 impl Shared {
     pub(crate) fn new(options: Options) -> Shared {
         Shared {
@@ -168,6 +64,7 @@ impl Shared {
                 stop: false,
                 recover: false,
                 attempts: 0,
+                rows: None,
             }),
             wake: Condvar::new(),
             recovered: Condvar::new(),
@@ -177,8 +74,25 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::new`], with rows of this owner in the primary.
+    pub(crate) fn with_rows(options: Options, owner: u64) -> Shared {
+        let shared = Shared::new(options);
+        {
+            let mut core = lock(&shared.core);
+            core.rows = Some(Rows::new(owner));
+            core.mode = Mode::Healthy;
+        }
+        shared
+    }
+
     /// Wakes the writer where it sleeps too deep for what was queued.
     pub(crate) fn nudge(&self, core: &mut Core, urgent: bool) {
+        if let Some(rows) = &mut core.rows {
+            if urgent {
+                rows.urge();
+            }
+            return;
+        }
         if core.must_wake(urgent) {
             self.wake.notify_one();
         }
@@ -232,15 +146,13 @@ impl Shared {
         target: Side,
         count: u32,
         section: Vec<u8>,
-    ) -> Result<(u64, u64), JournalError> {
+    ) -> Result<(u64, Ticket), JournalError> {
         let toggles = self.registry.toggles_of(Keys {
             count,
             section: &section,
         });
         let mut core = lock(&self.core);
-        if let Some(refusal) = core.refusal() {
-            return Err(refusal);
-        }
+        let home = self.home_of(&core, &toggles)?;
         self.admit(&core, count)?;
         let id = core.open.next_id();
         core.log(&Record::Intent {
@@ -251,14 +163,36 @@ impl Shared {
                 section: &section,
             },
         });
-        core.open.insert(id, target, count, section, toggles);
+        core.open.insert(id, target, home, count, section, toggles);
         core.wanted += 1;
-        Ok((id, core.ticket))
+        Ok((id, self.intent_ticket(&core)))
+    }
+
+    /// Where an intent over these toggles goes: they share one primary. An error where it cannot.
+    fn home_of(&self, core: &Core, toggles: &Toggles) -> Result<Side, JournalError> {
+        let Some(rows) = &core.rows else {
+            return core.refusal().map_or(Ok(Side::Old), Err);
+        };
+        if core.mode == Mode::Closed {
+            return Err(JournalError::Closed);
+        }
+        let home = toggles.iter().next().map(|toggle| rows.home(toggle));
+        let home = home.unwrap_or(Side::Old);
+        rows.refusal(home).map_or(Ok(home), Err)
+    }
+
+    /// A row is durable with the transaction that it is part of: nobody waits for it here.
+    fn intent_ticket(&self, core: &Core) -> Ticket {
+        match core.rows {
+            Some(_) => Ticket::Rows([0, 0]),
+            None => Ticket::Log(core.ticket),
+        }
     }
 
     /// Has everything that is queued written now. Does nothing where it is already.
     pub(crate) fn urge(&self) {
         let mut core = lock(&self.core);
+        // Of rows nothing is (`Core::log`): those that somebody waits for are written by themselves.
         if !core.has_pending() {
             return;
         }
@@ -273,39 +207,65 @@ impl Shared {
     }
 
     /// Settles an intent. Its keys become dirty when the verdict says so; the ticket tells when that is durable.
-    pub(crate) fn settle(&self, id: u64, verdict: Verdict) -> Result<u64, JournalError> {
+    pub(crate) fn settle(&self, id: u64, verdict: Verdict) -> Result<Ticket, JournalError> {
         let mut core = lock(&self.core);
-        match verdict {
+        let touched = match verdict {
             Verdict::Committed => {
                 core.open.commit(id);
-                return Ok(core.ticket);
+                return Ok(self.intent_ticket(&core));
             }
             Verdict::Done => self.close(&mut core, id, None),
             Verdict::Dirty(reason) => self.close(&mut core, id, Some(reason)),
-        }
+        };
         self.nudge(&mut core, matches!(verdict, Verdict::Dirty(_)));
-        core.outcome()
+        core.outcome(touched)
     }
 
     /// Closes an open intent, and marks its keys when there is a reason to.
-    pub(crate) fn close(&self, core: &mut Core, id: u64, dirty: Option<Reason>) {
+    pub(crate) fn close(&self, core: &mut Core, id: u64, dirty: Option<Reason>) -> Touched {
+        let mut touched = Touched::default();
         let Some(intent) = core.open.remove(id) else {
-            return;
+            return touched;
         };
         if let Some(reason) = dirty {
             let keys = Keys {
                 count: intent.count,
                 section: &intent.section,
             };
-            self.mark_in(core, Stale::only(intent.target), keys, reason);
+            touched = self.mark_in(core, Stale::only(intent.target), keys, reason);
         }
         core.log(&Record::Close { id });
+        if let Some(rows) = &mut core.rows {
+            // In the batch of the marks, where there are any: one transaction.
+            let owner = rows.owner;
+            rows.push(intent.home, Line::Closed { owner, id });
+            touched.add(intent.home);
+        }
+        touched
     }
 
-    /// Marks keys in memory and queues the record.
-    pub(crate) fn mark_in(&self, core: &mut Core, stale: Stale, keys: Keys<'_>, reason: Reason) {
+    /// Marks keys in memory and queues the record. Says for which stores, where rows are queued.
+    pub(crate) fn mark_in(
+        &self,
+        core: &mut Core,
+        stale: Stale,
+        keys: Keys<'_>,
+        reason: Reason,
+    ) -> Touched {
+        self.mark_since(core, stale, keys, reason, None)
+    }
+
+    /// As [`Shared::mark_in`]; they may be dirty for longer than from now on.
+    pub(crate) fn mark_since(
+        &self,
+        core: &mut Core,
+        stale: Stale,
+        keys: Keys<'_>,
+        reason: Reason,
+        since_s: Option<u32>,
+    ) -> Touched {
         let generation = core.next_generation;
-        let since_s = unix_now_s();
+        let since_s = since_s.unwrap_or_else(unix_now_s);
         core.next_generation += u64::from(keys.count);
         let first = Entry {
             generation,
@@ -325,6 +285,7 @@ impl Shared {
             since_s,
             keys,
         });
+        self.log_marks(core, keys)
     }
 
     /// Marks keys for a caller who waits until that is durable.
@@ -334,12 +295,12 @@ impl Shared {
         count: u32,
         section: &[u8],
         reason: Reason,
-    ) -> Result<u64, JournalError> {
+    ) -> Result<Ticket, JournalError> {
         let mut core = lock(&self.core);
         self.admit(&core, count)?;
-        self.mark_in(&mut core, stale, Keys { count, section }, reason);
+        let touched = self.mark_in(&mut core, stale, Keys { count, section }, reason);
         self.nudge(&mut core, true);
-        core.outcome()
+        core.outcome(touched)
     }
 
     /// Removes a dirty key unless it was marked later.
@@ -352,6 +313,16 @@ impl Shared {
                 table: table.number,
                 key,
             });
+            if let Some(rows) = &mut core.rows {
+                let (owner, home) = (rows.owner, rows.home(self.registry.toggle_number_of(table)));
+                let line = Line::Clean {
+                    owner,
+                    table: Arc::clone(&table.name),
+                    key: key.to_vec(),
+                    generation,
+                };
+                rows.push(home, line);
+            }
             self.nudge(&mut core, false);
         }
         cleaned

@@ -36,6 +36,9 @@ pub struct State {
 struct Phases {
     /// Whether segments were ever written beside this file.
     journal_began: bool,
+    /// Whether the journal is kept in the primary, and may have something there.
+    #[serde(default)]
+    journal_in_primary: bool,
     epoch: u64,
     toggles: BTreeMap<String, ToggleState>,
     tables: BTreeMap<String, TableState>,
@@ -68,6 +71,23 @@ impl State {
             return Ok(());
         }
         file.update(|phases| phases.journal_began = true)
+    }
+
+    /// Whether the journal's intents and dirty keys may be in the primary.
+    pub(crate) fn is_in_primary(&self) -> bool {
+        lock(&self.phases).value.journal_in_primary
+    }
+
+    /// Notes that the journal is kept in the primary from now on, or that it has nothing there any more.
+    pub(crate) fn set_in_primary(&self, there: bool) -> Result<(), StateError> {
+        let mut file = lock(&self.phases);
+        if file.value.journal_in_primary == there && !file.value.journal_began {
+            return Ok(());
+        }
+        file.update(|phases| {
+            phases.journal_in_primary = there;
+            phases.journal_began = false;
+        })
     }
 
     /// The effective phase of a toggle; `None` for one that never had a phase.

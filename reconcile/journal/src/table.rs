@@ -115,6 +115,12 @@ impl Table {
         true
     }
 
+    /// Calls `visit` with every dirty key, packed.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&[u8])) {
+        let keys: Vec<Box<[u8]>> = read(&self.inner).keys.keys().cloned().collect();
+        keys.iter().for_each(|key| visit(key));
+    }
+
     /// Removes a key unless it was marked later than `generation`; then it can be taken again at once.
     pub(crate) fn clean(&self, key: &[u8], generation: u64) -> bool {
         let mut inner = write(&self.inner);

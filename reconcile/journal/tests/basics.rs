@@ -5,7 +5,7 @@ mod common;
 
 use std::{collections::HashSet, time::Duration};
 
-use common::{TABLE, is_dirty, key, key_in, open_small};
+use common::{TABLE, intended, is_dirty, key, key_in, open_small, open_with, primary};
 use crossfade_journal::{Journal, JournalError, OpenError, Options, Reason};
 use crossfade_phase::Side;
 
@@ -29,13 +29,9 @@ fn two_processes_never_share_a_folder() {
 fn trap_03_an_open_intent_is_dirty_after_a_restart_and_a_closed_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open_small(dir.path());
-    let open = journal.intend(Side::New, &[key(1), key(2)]).wait().unwrap();
-    journal.intend(Side::New, &[key(3)]).wait().unwrap().done();
-    journal
-        .intend(Side::New, &[key(4)])
-        .wait()
-        .unwrap()
-        .committed();
+    let open = intended(&journal, Side::New, &[key(1), key(2)]);
+    intended(&journal, Side::New, &[key(3)]).done();
+    intended(&journal, Side::New, &[key(4)]).committed();
     assert_eq!(journal.open_intents("shop"), 1);
     assert_eq!(journal.backlog("shop").unconfirmed, 1);
     drop(journal);
@@ -69,7 +65,7 @@ fn open_again(journal: Journal, dir: &tempfile::TempDir) -> Journal {
 fn trap_16_an_intent_dropped_without_a_verdict_is_dirty() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open_small(dir.path());
-    drop(journal.intend(Side::Old, &[key(1)]).wait().unwrap());
+    drop(intended(&journal, Side::Old, &[key(1)]));
     let taken = journal.take_dirty("shop", 10);
     assert_eq!(taken[0].reason, Reason::NoVerdict);
     assert!(taken[0].stale.contains(Side::Old) && !taken[0].stale.contains(Side::New));
@@ -184,7 +180,7 @@ fn no_table_starves_another() {
 fn a_horizon_confirms_what_was_committed_before_it_in_its_store_only() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open_small(dir.path());
-    let intend = |side, n| journal.intend(side, &[key(n)]).wait().unwrap();
+    let intend = |side, n| intended(&journal, side, &[key(n)]);
     intend(Side::New, 1).committed();
     intend(Side::Old, 2).committed();
     let horizon = journal.confirm_horizon(Side::New);
@@ -211,8 +207,8 @@ fn a_full_journal_says_so_and_admitted_intents_still_become_dirty() {
         segment_bytes: 4 << 10,
         max_keys: 3,
     };
-    let journal = Journal::open_with(dir.path(), options).unwrap();
-    let two = journal.intend(Side::New, &[key(1), key(2)]).wait().unwrap();
+    let journal = open_with(dir.path(), options);
+    let two = intended(&journal, Side::New, &[key(1), key(2)]);
     journal
         .mark_dirty(Side::New, &[key(3)], Reason::BreakerOpen)
         .wait()
@@ -230,7 +226,7 @@ fn a_full_journal_says_so_and_admitted_intents_still_become_dirty() {
     assert_eq!(journal.dirty_count("shop"), 3);
     let dirty = journal.take_dirty("shop", 1).remove(0);
     assert!(journal.clean(&dirty.key, dirty.generation));
-    journal.intend(Side::New, &[key(4)]).wait().unwrap().done();
+    intended(&journal, Side::New, &[key(4)]).done();
 }
 
 #[test]
@@ -254,7 +250,7 @@ fn a_renamed_toggle_keeps_the_dirty_keys_of_its_tables() {
 fn verdicts_reach_the_disk_by_themselves() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open_small(dir.path());
-    journal.intend(Side::New, &[key(1)]).wait().unwrap().done();
+    intended(&journal, Side::New, &[key(1)]).done();
     std::thread::sleep(Duration::from_millis(400));
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -281,7 +277,9 @@ fn many_runtimes_wait_at_once() {
                     local.spawn_local(async move {
                         for n in 0..25 {
                             let n = thread * 10_000 + task * 1000 + n;
-                            let intent = journal.intend(Side::New, &[key(n)]).await.unwrap();
+                            let intent = primary::committed(
+                                journal.intend(Side::New, &[key(n)]).await.unwrap(),
+                            );
                             match n % 3 {
                                 0 => intent.done(),
                                 1 => intent.dirty(Reason::SecondaryFailed).await.unwrap(),
@@ -310,10 +308,37 @@ fn many_runtimes_wait_at_once() {
 fn a_closed_journal_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open_small(dir.path());
-    let intent = journal.intend(Side::New, &[key(1)]).wait().unwrap();
+    let intent = intended(&journal, Side::New, &[key(1)]);
     drop(journal);
     assert_eq!(
         intent.dirty(Reason::SecondaryFailed).wait(),
         Err(JournalError::Closed)
     );
+}
+
+/// The same, where the journal is kept in a primary. There a table's toggle is told before the rows are read: nothing but the file knows of a new name.
+mod in_primary {
+    use super::primary::in_primary;
+
+    macro_rules! again {
+        ($($test:ident,)+) => {$(
+            #[test]
+            fn $test() {
+                in_primary(super::$test);
+            }
+        )+};
+    }
+
+    again! {
+        trap_03_an_open_intent_is_dirty_after_a_restart_and_a_closed_one_is_not,
+        trap_16_an_intent_dropped_without_a_verdict_is_dirty,
+        an_intend_that_is_dropped_before_it_resolves_is_taken_back,
+        a_mark_during_a_repair_outlives_it,
+        a_taken_key_is_not_given_out_twice_and_a_failed_one_waits,
+        no_table_starves_another,
+        a_horizon_confirms_what_was_committed_before_it_in_its_store_only,
+        a_full_journal_says_so_and_admitted_intents_still_become_dirty,
+        many_runtimes_wait_at_once,
+        a_closed_journal_says_so,
+    }
 }

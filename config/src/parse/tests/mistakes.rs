@@ -167,6 +167,7 @@ fn numbers_durations_and_sizes() {
         "[writes]\non_secondary_error = 'jurnal' # <<<",
         "did you mean \"journal\"?",
     );
+    one_at_top("journal = 'primry' # <<<", "did you mean \"primary\"?");
     one_below("[flips]\ndrain_timeout = '0ms' # <<<", "is zero");
     one_below(
         "[reconcile]\nchunk_rows = 99999999999999999999 # <<<",

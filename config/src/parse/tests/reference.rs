@@ -39,6 +39,7 @@ fn the_defaults_it_tells_are_the_defaults() {
         (told.listen, told.admin, told.workers),
         (real.listen, real.admin, real.workers)
     );
+    assert_eq!(told.journal, real.journal);
     assert!(told.state_dir.ends_with(defaults::STATE_DIR));
     assert_eq!(
         told.tls.map(|tls| tls.required),

@@ -14,7 +14,8 @@ use crate::{Journal, JournalKey, key::pack, table::Table};
 pub struct Backlog {
     /// Dirty keys.
     pub dirty: usize,
-    /// Transactions between intent and verdict.
+    /// Transactions between intent and verdict. Where the rows of the toggle's home have not been read, or a process that is gone may have
+    /// transactions there that are not over, one more.
     pub open: usize,
     /// Transactions that the secondary committed and may not have flushed.
     pub unconfirmed: usize,
@@ -181,11 +182,22 @@ impl Journal {
         let core = shared.lock_core();
         let number = shared.registry.toggle_number(toggle);
         let (open, unconfirmed) = number.map_or((0, 0), |number| core.open.counts(number));
+        let unsettled = !core.is_settled(number);
         Backlog {
             dirty: self.dirty_count(toggle),
-            open,
+            // Of transactions of a process that is gone nobody knows how many.
+            open: open + usize::from(unsettled),
             unconfirmed,
         }
+    }
+
+    /// Whether everything is known that the journal has of a toggle: the rows of its home are read, and no process that is gone may have
+    /// transactions there that are not over. On the disk it always is.
+    #[must_use]
+    pub fn is_settled(&self, toggle: &str) -> bool {
+        let shared = &self.inner.shared;
+        let core = shared.lock_core();
+        core.is_settled(shared.registry.toggle_number(toggle))
     }
 
     /// Transactions of a toggle between intent and verdict, the unconfirmed ones not counted.

@@ -1,7 +1,10 @@
 //! Shared by the journal's tests.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use crossfade_journal::{Journal, JournalKey, Options};
+pub(crate) mod primary;
+
+use crossfade_journal::{Intent, Journal, JournalKey, Options};
+use crossfade_phase::Side;
 
 pub(crate) const TABLE: &str = "public.orders";
 
@@ -19,14 +22,27 @@ pub(crate) fn key(n: u32) -> JournalKey {
 }
 
 pub(crate) fn open_small(dir: &std::path::Path) -> Journal {
-    Journal::open_with(
+    open_with(
         dir,
         Options {
             segment_bytes: 4 << 10,
             max_keys: 100_000,
         },
     )
-    .unwrap()
+}
+
+/// In the form that the test is about.
+pub(crate) fn open_with(dir: &std::path::Path, options: Options) -> Journal {
+    if primary::is_in_primary() {
+        primary::open(dir, primary::stores_of(dir), Side::Old, options)
+    } else {
+        Journal::open_with(dir, options).unwrap()
+    }
+}
+
+/// A durable intent: kept in a primary, with that transaction committed.
+pub(crate) fn intended(journal: &Journal, target: Side, keys: &[JournalKey]) -> Intent {
+    primary::committed(journal.intend(target, keys).wait().unwrap())
 }
 
 pub(crate) fn is_dirty(journal: &Journal, n: u32) -> bool {

@@ -5,6 +5,7 @@ mod catalogs;
 mod confirm;
 mod documents;
 mod facts;
+mod journal;
 mod mapping;
 mod records;
 mod starting;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 pub(crate) use confirm::Confirmer;
 pub(crate) use documents::DocumentFront;
 pub(crate) use facts::{Facts, Override};
+pub(crate) use journal::{Carried, rows as journal_rows};
 pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
@@ -102,11 +104,13 @@ impl App {
     pub(crate) async fn open(loaded: &Loaded, file: &Path) -> Result<Arc<App>, Failure> {
         let config = loaded.config.clone();
         supported(&config)?;
-        let journal = Arc::new(Journal::open(&config.state_dir)?);
+        let mut opened = journal::open(&config)?;
+        let journal = opened.journal.clone();
         let catalogs = Catalogs::open(&config.state_dir)?;
         starting::check_tables(&config, &journal, &catalogs)?;
         let (toggles, holds) = starting::toggles(&config, &journal)?;
         assign_tables(&config, &journal);
+        opened.settle(toggles.values()).await;
         let stores = stores(&config);
         let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
         let documents = DocumentFront::of(&config, &mapping);

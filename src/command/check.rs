@@ -4,14 +4,14 @@ mod report;
 
 use std::{path::Path, process::ExitCode, time::Instant};
 
-use crossfade_config::{Config, Loaded, StoreKind};
+use crossfade_config::{Config, JournalPlace, Loaded, StoreKind};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::Stores;
 
 use super::{Client, on_runtime, traffic::traffic_text};
 use crate::{
     admin::asks::GuardAnswer,
-    app::{stores, supported},
+    app::{journal_rows, stores, supported},
     failure::{Failure, Status},
     flip::preflight,
     status,
@@ -35,6 +35,7 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
             worst = Some(Status::Broken);
         }
     }
+    worst = worse(worst, journal(config).await);
     let running = Running::find(config).await?;
     for name in config.toggles.keys() {
         let found = preflight(config, &stores, name).await;
@@ -47,13 +48,36 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
         if found.blocking() == Some(0) && running.client.is_none() {
             println!("  nothing blocks dual-write");
         }
-        worst = worst
-            .into_iter()
-            .chain(outcome)
-            .max_by_key(|status| *status as u8);
+        worst = worse(worst, outcome);
     }
     print!("{}", running.traffic(config));
     Ok(worst.map_or(ExitCode::SUCCESS, |status| ExitCode::from(status as u8)))
+}
+
+fn worse(one: Option<Status>, other: Option<Status>) -> Option<Status> {
+    one.into_iter()
+        .chain(other)
+        .max_by_key(|status| *status as u8)
+}
+
+/// Where the journal is kept in the primary: whether either store can keep it, when it is the primary.
+async fn journal(config: &Config) -> Option<Status> {
+    if config.journal != JournalPlace::Primary {
+        return None;
+    }
+    let mut worst = None;
+    for side in [Side::Old, Side::New] {
+        match journal_rows(config, side).obstacle().await {
+            Ok(None) => println!("{side}  can keep the journal"),
+            Ok(Some(obstacle)) => {
+                println!("{side}  cannot keep the journal: {obstacle}");
+                worst = Some(Status::No);
+            }
+            // That it does not answer is told already.
+            Err(_) => {}
+        }
+    }
+    worst
 }
 
 async fn store_answers(config: &Config, stores: &Stores, side: Side) -> bool {

@@ -17,7 +17,7 @@ use crossfade_toggle::{
 pub(crate) use publish::settled;
 
 use super::{gather, refusal_text, stragglers::Stragglers};
-use crate::app::{App, Need};
+use crate::app::{App, Carried, Need};
 use inside::inside_barrier;
 use publish::{empty_tables, publish, trust_empty};
 
@@ -70,6 +70,12 @@ async fn try_move(
         Some(_) | None => Vec::new(),
     };
     make_primary(app, toggle, step).await?;
+    app.journal_ready(toggle, step.to())
+        .await
+        .map_err(|why| Outcome::Refused {
+            why: format!("{step} is refused: {why} (`crossfade check`)"),
+            passing: false,
+        })?;
     if let Some(why) = nobody_to_let_in(app, toggle, step) {
         return Err(Outcome::Refused {
             why,
@@ -87,7 +93,9 @@ async fn try_move(
         .prepare(proof, drain_timeout)
         .await
         .map_err(|error| not_ready(step, &error))?;
+    let mut carried = None;
     if step.changes_primary() {
+        carried = Some(Carried::new(app, toggle.name(), step.from().primary()));
         let left = drain_timeout.saturating_sub(began.elapsed());
         // An error drops `ready`, which opens the barrier in the old phase.
         inside_barrier(app, toggle, ready.proof(), evidence, left).await?;
@@ -95,6 +103,9 @@ async fn try_move(
     let outcome = publish(app, toggle, ready, mapping);
     if let (Outcome::Moved, Some(stragglers)) = (&outcome, stragglers) {
         stragglers.settle(app, toggle);
+    }
+    if let (Some(carried), Outcome::Moved) = (carried, &outcome) {
+        carried.keep();
     }
     if matches!(outcome, Outcome::Moved) && toggle.gate().is_effective() {
         trust_empty(app, &empty);

@@ -50,11 +50,12 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
         // Jobs pin the gate chunk by chunk and end by themselves when it moves; jobs of another process would hold the journal.
         evidence.running_jobs = Some(Vec::new());
     }
-    // The journal marks the keys of a transaction whose session is gone by itself: no intent stays open without somebody to close it.
+    // The journal marks the keys of a transaction whose session is gone by itself: no intent stays open without somebody to close it. But what nobody has read
+    // yet, nobody has marked.
     let dirty_keys = app.journal.dirty_count(toggle.name()) as u64;
     evidence.journal = Some(JournalFacts {
         dirty_keys,
-        unresolved_intents: 0,
+        unresolved_intents: u64::from(!app.journal.is_settled(toggle.name())),
     });
     evidence.comparison = comparison(app, toggle);
     evidence.tables = tables.iter().map(|table| facts(app, table)).collect();

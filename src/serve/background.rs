@@ -46,7 +46,7 @@ async fn journal(app: &Arc<App>, before: Health) -> Health {
     let now = app.journal.health();
     if let Health::Unwritable(error) = &now {
         if before == Health::Writable {
-            tracing::error!(%error, "the journal takes no writes: the phases that write both stores refuse them until it does; make room in state_dir");
+            tracing::error!(%error, "the journal takes no writes: the phases that write both stores refuse them until it does; make room in state_dir, or see to the primary where the journal is kept there");
         }
         let journal = app.journal.clone();
         // It writes everything that is alive into a new file.

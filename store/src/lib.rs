@@ -3,6 +3,7 @@
 mod calendar;
 mod error;
 pub mod hex;
+pub mod journal;
 mod mapping;
 pub mod mongo;
 mod order;

@@ -8,6 +8,7 @@ mod engine;
 mod findings;
 mod given_up;
 mod horizon;
+mod journal;
 mod left_behind;
 mod lock;
 mod read;
@@ -20,4 +21,5 @@ mod write;
 
 pub use adapter::MongoStore;
 pub use engine::{Documents, Duplicate, Failed, Field};
+pub use journal::INTENTS;
 pub use value::{Inexact, Kind};

@@ -8,6 +8,7 @@ pub mod conn;
 mod counters;
 mod findings;
 mod horizon;
+mod journal;
 mod key_locks;
 mod life;
 mod lock;

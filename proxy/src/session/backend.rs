@@ -88,6 +88,8 @@ pub(crate) struct Execute {
     pub(crate) own: bool,
     /// What its completion does to the transaction.
     pub(crate) effect: Option<Effect>,
+    /// It inserts the transaction's intent.
+    pub(crate) intent: bool,
     /// The client wants at most this many rows at once of a captured write: the rest waits in the portal of this name.
     pub(crate) portion: Option<(Bytes, usize)>,
 }
@@ -118,6 +120,8 @@ pub(crate) struct Backend {
     pub(crate) copy_in: bool,
     /// Prepared statements it has, by the client's name and the variant of the text; the value is the name they have there.
     pub(crate) prepared: HashMap<(Bytes, Variant), Bytes>,
+    /// The intent of its transaction was refused: a block is to be rolled back as soon as the server listens again.
+    pub(crate) intent_refused: bool,
     /// The role that works on a connection which our own account has opened.
     pub(crate) acts_as: Option<String>,
     piece_left: usize,
@@ -135,6 +139,7 @@ impl Backend {
             batch: false,
             copy_in: false,
             prepared: HashMap::new(),
+            intent_refused: false,
             acts_as: None,
             piece_left: 0,
         }

@@ -12,6 +12,9 @@
 //! both servers roll back (trap 3). The row locks held over 1 order both stores alike (trap 1), and the primary always
 //! comes first, so no two clients wait for each other across the stores (trap 2).
 //!
+//! Kept in the primary (docs/decision/18), the intent is a row that the primary's own transaction inserts just before it commits, in the same trip: 2 is then part of 3,
+//! and an intent that is not part of a committed transaction never was.
+//!
 //! A secondary without transactions keeps whatever step 1 brought it, also half of it. There 2 comes before 1, and keys whose primary rolls back
 //! become dirty.
 
@@ -21,7 +24,7 @@ use crossfade_config::OnSecondaryError;
 use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Intend, Intent, JournalError, KeyRef, Reason};
 use crossfade_phase::Side;
-use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder};
+use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder, journal::intend_sql};
 
 use prometheus::IntCounterVec;
 use tokio::sync::oneshot;
@@ -82,6 +85,12 @@ pub(crate) async fn prepare(
         config.writes.secondary_timeout,
         config.writes.on_secondary_error,
     );
+    // An intent that is part of the primary's transaction is durable with its commit: too late for a store that keeps what it is given before.
+    if shared.journal.is_in_primary()
+        && shared.secondaries.on(secondary).takes_back() == Some(false)
+    {
+        return Err(not_taken_back(secondary));
+    }
     let mut tables: BTreeSet<TableId> = BTreeSet::new();
     let early = transaction.take_early();
     let folded = transaction.fold();
@@ -161,6 +170,9 @@ async fn at_once(
         if !whole {
             return Err(Reason::NotWritten);
         }
+        if !may_stage(shared, secondary) {
+            return Err(Reason::BreakerOpen);
+        }
         let rows = work.batch.len();
         let first = keys.first().map(|(table, _)| name_of(&mapping, *table));
         pool.stage(worker, work)
@@ -182,6 +194,13 @@ async fn at_once(
         let intent = intend.await.map_err(|error| journal_failed(&error))?;
         Ok((intent, stage.await))
     }
+}
+
+/// Whether the secondary may be given anything now. An intent that is part of the primary's transaction comes too late for a store that keeps what it is given,
+/// and as long as nobody has connected, nobody knows what store it is: the confirmer connects.
+pub(super) fn may_stage(shared: &Shared, secondary: Side) -> bool {
+    !shared.journal.is_in_primary()
+        || shared.secondaries.on(secondary).takes_back() == Some(true)
 }
 
 /// Declares what is about to be committed.
@@ -236,6 +255,14 @@ impl Endings {
 }
 
 impl Prepared {
+    /// The statements that the primary's transaction has to run before it commits, where the journal is kept there.
+    pub(crate) fn intents_sql(&self) -> impl Iterator<Item = String> {
+        self.declared.intents.iter().filter_map(|intent| {
+            let row = intent.row()?;
+            Some(intend_sql(row.owner, row.id, &row.body))
+        })
+    }
+
     /// Steps 4 and 5, once the primary has answered. They go on behind the session.
     pub(crate) fn conclude(self, outcome: Outcome, endings: &mut Endings) {
         let Prepared { declared, staged } = self;
@@ -352,10 +379,27 @@ fn secondary_failed(side: Side, reason: Reason) -> ClientError {
         .hint("try again; writes.on_secondary_error = \"journal\" lets such writes through and repairs the other store later")
 }
 
+fn not_taken_back(side: Side) -> ClientError {
+    ClientError::new(
+        "0A000",
+        format!("the write was refused because the {side} store has no transactions, and a journal that is kept in the primary needs them"),
+    )
+    .hint("make the store a replica set, set journal = \"state_dir\", or go back to phase use-old")
+}
+
+/// The primary refused the intent's row itself: nothing of the transaction is committed.
+pub(super) fn intent_refused(side: Side, message: &str) -> ClientError {
+    ClientError::new(
+        "58030",
+        format!("the write was refused because its intent could not be written into the journal in the {side} store: {message}"),
+    )
+    .hint("`crossfade check` says what is missing there; phase use-old needs no journal")
+}
+
 pub(super) fn journal_failed(error: &JournalError) -> ClientError {
     ClientError::new(
         "58030",
         format!("the write was refused because crossfade's journal cannot be written: {error}"),
     )
-    .hint("make room on the disk of state_dir, or go back to phase use-old, which needs no journal")
+    .hint("`crossfade status` shows the journal: make room on the disk of state_dir (or see to the primary, where it is kept there), or go back to phase use-old, which needs no journal")
 }

@@ -21,7 +21,7 @@ use crossfade_phase::Side;
 use crossfade_store::{Change, Key, Mapping, TableId, WriteOrder};
 
 use super::{
-    commit::{Rest, declare, reason_of},
+    commit::{Rest, declare, may_stage, reason_of},
     managed::Managed,
     transaction::{Portion, size},
 };
@@ -70,10 +70,13 @@ impl Early {
     ) -> Early {
         let within = shared.config.load().writes.secondary_timeout;
         let pool = shared.secondaries.on(secondary);
-        let sent = pool
-            .begin_ahead(worker, mapping, order.clone(), within)
-            .await
-            .map_err(|error| reason_of(None, 0, &error));
+        let sent = if may_stage(shared, secondary) {
+            pool.begin_ahead(worker, mapping, order.clone(), within)
+                .await
+                .map_err(|error| reason_of(None, 0, &error))
+        } else {
+            Err(Reason::BreakerOpen)
+        };
         Early {
             shared: shared.clone(),
             mapping: mapping.clone(),

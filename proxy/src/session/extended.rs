@@ -360,6 +360,7 @@ impl Managed {
             Err(error) => return self.abort_block(side, &error).await,
         };
         self.failed = false;
+        self.push_intent(side, prepared.as_ref()).await?;
         let backend = self.backend(side)?;
         frontend::execute(&mut backend.out, name, 0);
         backend.expect.push_back(Expect::Execute(Execute {
@@ -375,6 +376,44 @@ impl Managed {
             self.settle_batch(side).await
         };
         self.conclude(prepared, settled).await
+    }
+
+    /// Where the journal is kept in the primary: the rows of its intents go into the transaction, in the trip of the commit that follows.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn push_intent(
+        &mut self,
+        side: Side,
+        prepared: Option<&commit::Prepared>,
+    ) -> Result<(), End> {
+        let Some(prepared) = prepared else {
+            return Ok(());
+        };
+        let mut intents = prepared.intents_sql().peekable();
+        if intents.peek().is_none() {
+            return Ok(());
+        }
+        if self.backend(side)?.status == Status::Failed {
+            // It may have gone back to a savepoint since. Within a block a Sync commits nothing.
+            let backend = self.backend(side)?;
+            frontend::sync(&mut backend.out);
+            backend.expect.push_back(Expect::Sync { show: false });
+            self.settle(side).await?;
+            if self.backend(side)?.status == Status::Failed {
+                // Its COMMIT will roll it back, and has to be answered so.
+                return Ok(());
+            }
+        }
+        for sql in intents {
+            let intent = Execute {
+                intent: true,
+                ..Execute::default()
+            };
+            self.backend(side)?
+                .push_own(b"crossfade_intent", &sql, intent);
+        }
+        Ok(())
     }
 
     /// Ends the sandwich once the primary has answered, or has not.
@@ -551,6 +590,7 @@ impl Managed {
     pub(super) async fn sync_commit(&mut self, side: Side) -> Result<(), End> {
         match self.prepare_commit(side).await {
             Ok(prepared) => {
+                self.push_intent(side, prepared.as_ref()).await?;
                 self.push_sync(side)?;
                 self.commit_under_way().await;
                 let settled = self.settle(side).await;

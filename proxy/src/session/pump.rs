@@ -8,10 +8,12 @@ use super::{
     End,
     backend::{Execute, Expect, Received},
     client::Frame,
+    commit::intent_refused,
     managed::Managed,
     merge::Found,
     transaction::{Effect, Transaction},
 };
+use crate::errors::ClientError;
 use crate::wire::{
     ProtocolError,
     backend::{self, Status},
@@ -159,7 +161,13 @@ impl Managed {
     }
 
     fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
-        self.show(frame);
+        match self.intent_error(side, frame)? {
+            Some(error) => {
+                self.note_refusal(&error);
+                self.client.error(&error);
+            }
+            None => self.show(frame),
+        }
         self.batch_failed = true;
         self.fatal_shown |= matches!(
             backend::error_field(&frame.body(), b'V').as_deref(),
@@ -198,6 +206,25 @@ impl Managed {
         Ok(())
     }
 
+    /// Whether the error is about the intent of the transaction; then what the client is told. What is the primary's own affair (a cancel, a serialization failure, a
+    /// shutdown) is told in the primary's own words.
+    fn intent_error(&mut self, side: Side, frame: &Frame) -> Result<Option<ClientError>, End> {
+        let backend = self.backend(side)?;
+        let is_intent =
+            |expect: &Expect| matches!(expect, Expect::Execute(execute) if execute.intent);
+        if !backend.expect.iter().any(is_intent) {
+            return Ok(None);
+        }
+        backend.intent_refused = true;
+        let body = frame.body();
+        let sqlstate = backend::error_field(&body, b'C').unwrap_or_default();
+        let own = ["08", "25", "40", "57"]
+            .iter()
+            .any(|class| sqlstate.starts_with(class));
+        let message = backend::error_field(&body, b'M').unwrap_or_default();
+        Ok((!own).then(|| intent_refused(side, &message)))
+    }
+
     fn ready(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
         let bad = || End::Malformed(ProtocolError::Body { kind: b'Z' });
         let status = frame
@@ -221,6 +248,23 @@ impl Managed {
             && !self.failed
         {
             self.transaction.apply(&effect);
+        }
+        let backend = self.backend(side)?;
+        if std::mem::take(&mut backend.intent_refused) && show && status == Status::Failed {
+            // A COMMIT that fails leaves no block behind.
+            backend.push_own(
+                b"crossfade_rollback",
+                "ROLLBACK",
+                Execute {
+                    effect: Some(Effect::Rollback { chain: false }),
+                    ..Execute::default()
+                },
+            );
+            frontend::sync(&mut backend.out);
+            backend.batch = false;
+            backend.expect.push_back(Expect::Sync { show: true });
+            self.batch_failed = true;
+            return Ok(());
         }
         if status == Status::Idle && std::mem::take(&mut self.names_moved) {
             self.path = None;

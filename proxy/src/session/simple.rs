@@ -90,20 +90,27 @@ impl Managed {
         self.activate_for(plan).await?;
         let commits = matches!(plan.effect, Some(Effect::Commit { .. }));
         if commits && self.captures_pending(plan.side) {
-            return self.commit_query(frame, plan).await;
+            return self.commit_query(frame, only).await;
         }
         self.pass(frame, plan.effect.clone())?;
         self.active = self.home;
         Ok(())
     }
 
-    async fn commit_query(&mut self, frame: &Frame, plan: &Plan) -> Result<(), End> {
-        let side = plan.side;
+    async fn commit_query(&mut self, frame: &Frame, only: &Piece) -> Result<(), End> {
+        let side = only.plan.side;
         self.settle_batch(side).await?;
         match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.failed = false;
-                self.pass(frame, plan.effect.clone())?;
+                self.push_intent(side, prepared.as_ref()).await?;
+                if self.backend(side)?.settled() {
+                    self.pass(frame, only.plan.effect.clone())?;
+                } else {
+                    // Behind an intent that is refused the server skips everything up to a Sync, a Query as well.
+                    self.send_piece(side, only)?;
+                    self.push_sync(side)?;
+                }
                 self.commit_under_way().await;
                 let settled = self.settle(side).await;
                 self.active = self.home;
@@ -199,6 +206,7 @@ impl Managed {
         match self.prepare_commit(side).await {
             Ok(prepared) => {
                 self.failed = false;
+                self.push_intent(side, prepared.as_ref()).await?;
                 self.send_piece(side, piece)?;
                 self.commit_under_way().await;
                 let settled = self.settle_batch(side).await;

@@ -10,7 +10,11 @@ use arc_swap::ArcSwap;
 use crossfade_sql_wire::{
     Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings, milliseconds,
 };
-use crossfade_store::{Mapping, mongo::MongoStore};
+use crossfade_store::{
+    Mapping,
+    journal::{IntentRow, read_intend},
+    mongo::MongoStore,
+};
 use crossfade_values::{Error, Oid, Result, Session, Types, Value};
 use futures::{FutureExt as _, future::BoxFuture};
 use pg_query::NodeEnum;
@@ -102,10 +106,18 @@ impl EngineSession for DocumentSession {
     fn prepare(
         &mut self,
         statement: &NodeEnum,
-        _: &str,
+        text: &str,
         params: &[Oid],
         around: &dyn Surroundings,
     ) -> Result<Prepared> {
+        if let Some(intent) = read_intend(text) {
+            return Ok(Prepared {
+                params: Vec::new(),
+                columns: None,
+                plan: Arc::new(intent),
+                writes: true,
+            });
+        }
         let catalog = self.shared.0.catalog.load_full();
         let mut binder = Binder::new(&catalog, around.session(), params);
         let (statement, outputs) = binder.statement(statement)?;
@@ -142,6 +154,13 @@ impl EngineSession for DocumentSession {
         sink: &'a mut dyn Sink,
     ) -> BoxFuture<'a, Result<String>> {
         async move {
+            if let Some(intent) = statement.plan.downcast_ref::<IntentRow>() {
+                let began = Instant::now();
+                let put = self
+                    .txn
+                    .put_intent(intent, began, lock_timeout(around.session()));
+                return put.await.map_err(Fail::into_error);
+            }
             let plan: &Plan = statement
                 .plan
                 .downcast_ref()

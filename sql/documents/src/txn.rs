@@ -14,12 +14,15 @@ use std::{
 use crossfade_sql_wire::{Begin, Isolation};
 use crossfade_store::{
     StoreError,
-    mongo::{Failed, MongoStore},
+    journal::IntentRow,
+    mongo::{Failed, INTENTS, MongoStore},
 };
 use crossfade_values::Error;
 use mongodb::{
     ClientSession, Database,
-    bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId},
+    bson::{
+        Binary, Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype,
+    },
     options::{ReadConcern, SessionOptions},
 };
 
@@ -347,6 +350,38 @@ impl Txn {
                     return Err(unknown(&failed.error));
                 }
                 Err(self.fail(failed))
+            }
+        }
+    }
+
+    /// Adds the journal's intent to a transaction that writes. It is a write like any other: made again when the transaction has to be begun anew.
+    pub(crate) async fn put_intent(
+        &mut self,
+        intent: &IntentRow,
+        began: Instant,
+        lock_timeout: Option<Duration>,
+    ) -> Result<String, Fail> {
+        let id = doc! { "o": intent.owner, "i": intent.id };
+        let body = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: intent.body.clone(),
+        };
+        let document = doc! { "_id": id.clone(), "o": intent.owner, "b": body };
+        let entry = Entry {
+            collection: INTENTS.to_owned(),
+            id: Bson::Document(id),
+            before: None,
+            after: Some(RawDocumentBuf::try_from(&document).map_err(|error| odd(&error))?),
+        };
+        self.statement(true).await?;
+        let (mark, mut attempt) = (self.mark(), 0);
+        loop {
+            match self.put(vec![entry.clone()]).await {
+                Err(Fail::Again) => {
+                    self.renew(mark, began, attempt, lock_timeout).await?;
+                    attempt += 1;
+                }
+                outcome => return outcome.map(|()| "SELECT 1".to_owned()),
             }
         }
     }

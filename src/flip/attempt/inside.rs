@@ -59,7 +59,12 @@ async fn inside(app: &App, toggle: &Toggle, proof: &Proof, before: Evidence) -> 
         .map_err(|refusal| Inside::Refused(Box::new(refusal)))?;
     // Traps 3 and 40: the journal is empty, but a crash could still bring back intents whose end is in memory only. Their keys would be stale in what is the
     // primary by then, where nothing repairs them.
-    app.journal.flushed().await.map_err(Inside::Journal)
+    app.journal.flushed().await.map_err(Inside::Journal)?;
+    // Kept in the primary, what an operator's word leaves dirty moves along.
+    app.journal
+        .live_in(toggle.name(), coming)
+        .await
+        .map_err(Inside::Journal)
 }
 
 fn called_off(step: Move, inside: Inside) -> Outcome {
@@ -72,7 +77,7 @@ fn called_off(step: Move, inside: Inside) -> Outcome {
             "{step} was called off: {error} (`crossfade check`)"
         )),
         Inside::Journal(error) => Outcome::CalledOff(format!(
-            "{step} was called off: {error}; make room on the disk of state_dir"
+            "{step} was called off: {error}; make room on the disk of state_dir, or see to the primary where the journal is kept there (`crossfade status`)"
         )),
         Inside::Immovable(names) => Outcome::CalledOff(format!(
             "{step} was called off: sequences stay behind: {} (`crossfade check`)",

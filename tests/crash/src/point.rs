@@ -83,6 +83,14 @@ points! {
     Carried = "carried",
     /// The oldest segment is gone.
     SegmentGone = "segment-gone",
+    // The journal in the primary.
+    /// Lines are taken from the queue, and not written.
+    LinesTaken = "lines-taken",
+    /// They are written, nobody was told.
+    LinesWritten = "lines-written",
+    /// Another process's rows are dirty in memory, and still that process's in the store.
+    LinesAdopted = "lines-adopted",
+
     /// A state file's next version is whole, without its name.
     StateWritten = "state-written",
     /// A state file is replaced.

@@ -1,13 +1,13 @@
 //! Crashes and sick stores: an acknowledged write is in the primary, and in the secondary or its key in the journal.
 
 mod around;
-mod crash;
+pub(crate) mod crash;
 mod disk;
 mod histories;
 // A release build has no crash points.
 #[cfg(debug_assertions)]
 pub(crate) mod points;
-mod secondary;
+pub(crate) mod secondary;
 mod sick;
 
 use crossfade_tests::{ConfigBuilder, Database, Postgres, Proxy, SHOP, SHOP_TABLES, Stores};

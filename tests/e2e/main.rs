@@ -16,6 +16,7 @@ mod operator;
 #[allow(dead_code, reason = "shared with the engine's own tests")]
 #[path = "../../sql/documents/tests/documents/peer.rs"]
 mod peer;
+mod primary;
 mod reads;
 #[allow(dead_code, reason = "shared with the engine's own tests")]
 #[path = "../../sql/documents/tests/documents/script.rs"]

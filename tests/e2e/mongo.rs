@@ -2,11 +2,11 @@
 
 mod bulk;
 mod drivers;
-mod failures;
+pub(crate) mod failures;
 mod phases;
 // A release build has no crash points.
 #[cfg(debug_assertions)]
-mod points;
+pub(crate) mod points;
 mod races;
 mod shapes;
 mod sql;

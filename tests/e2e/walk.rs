@@ -1,9 +1,9 @@
 //! The walk through the phases, forward and back.
 
-mod back;
-mod barrier;
+pub(crate) mod back;
+pub(crate) mod barrier;
 mod flips;
 mod guards;
 mod restart;
 mod stragglers;
-mod whole;
+pub(crate) mod whole;

@@ -1,8 +1,48 @@
 //! Configuration files of proxies under test.
 
-use std::{fmt::Write as _, net::SocketAddr, path::Path};
+use std::{cell::Cell, fmt::Write as _, net::SocketAddr, path::Path};
 
 use crate::{Endpoint, Tls};
+
+/// The environment variable that has every test's journal kept in the primary: `CROSSFADE_TEST_JOURNAL=primary`.
+const JOURNAL: &str = "CROSSFADE_TEST_JOURNAL";
+
+thread_local! {
+    static IN_PRIMARY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the journals of a test's proxies in the primary for as long as it lives. By thread: the main task of a test's runtime stays on it.
+#[derive(Debug)]
+pub struct InPrimary(());
+
+impl InPrimary {
+    /// From now on.
+    #[must_use]
+    pub fn begin() -> InPrimary {
+        IN_PRIMARY.set(true);
+        InPrimary(())
+    }
+}
+
+impl Drop for InPrimary {
+    fn drop(&mut self) {
+        IN_PRIMARY.set(false);
+    }
+}
+
+/// Whether the proxies of this test keep their journal in the primary.
+#[must_use]
+pub fn journal_in_primary() -> bool {
+    IN_PRIMARY.get() || std::env::var(JOURNAL).is_ok_and(|place| place == "primary")
+}
+
+fn journal_line() -> &'static str {
+    if journal_in_primary() {
+        "journal = \"primary\"\n"
+    } else {
+        ""
+    }
+}
 
 /// What a configuration file says. Ports and the state folder are the harness's.
 #[derive(Debug, Clone)]
@@ -30,7 +70,7 @@ impl ConfigBuilder {
             old: format!("url = \"{}\"\n", url(old)),
             new: format!("url = \"{}\"\n", url(new)),
             // One thread: what does not work there does not work, and a thread more a test is a core less for others.
-            top: "workers = 1\n".to_owned(),
+            top: format!("workers = 1\n{}", journal_line()),
             sections: String::new(),
             toggles: Vec::new(),
         }

@@ -24,7 +24,7 @@ mod stores;
 mod traffic;
 pub mod wire;
 
-pub use config::ConfigBuilder;
+pub use config::{ConfigBuilder, InPrimary, journal_in_primary};
 pub use database::Database;
 pub use endpoint::{Account, Endpoint};
 pub use eventually::{eventually, look_until, within};

@@ -14,7 +14,7 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR UPDATE OR DELETE ON orders DEFERR
 ALTER TABLE orders ENABLE ALWAYS TRIGGER slow;";
 
 #[tokio::test]
-async fn trap_03_killed_between_the_two_commits() {
+pub(crate) async fn trap_03_killed_between_the_two_commits() {
     let mut shop = Shop::in_phase("dual-write").await;
     shop.stores.new.run(SLOW_COMMIT).await;
     let client = shop.client().await;
@@ -46,7 +46,7 @@ async fn trap_03_killed_between_the_two_commits() {
 }
 
 #[tokio::test]
-async fn trap_17_a_commit_that_fails_in_the_secondary_only_is_a_success() {
+pub(crate) async fn trap_17_a_commit_that_fails_in_the_secondary_only_is_a_success() {
     let shop = Shop::in_phase("dual-write").await;
     shop.stores.new.run(SLOW_COMMIT).await;
     let client = shop.client().await;
@@ -62,7 +62,7 @@ async fn trap_17_a_commit_that_fails_in_the_secondary_only_is_a_success() {
 }
 
 #[tokio::test]
-async fn killed_while_the_secondary_is_staging_leaves_no_trace() {
+pub(crate) async fn killed_while_the_secondary_is_staging_leaves_no_trace() {
     let mut shop = Shop::in_phase("dual-write").await;
     let holder = shop.stores.new.direct().connect().await;
     holder
@@ -90,7 +90,7 @@ async fn killed_while_the_secondary_is_staging_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn trap_03_killed_again_and_again_under_load() {
+pub(crate) async fn trap_03_killed_again_and_again_under_load() {
     let mut shop = Shop::in_phase("dual-write").await;
     for round in 0..6 {
         let traffic = Traffic::start(&shop.proxy.endpoint(&shop.stores.old), 6).await;
@@ -152,7 +152,7 @@ async fn an_orderly_end_tells_idle_clients_at_once_and_waits_for_transactions() 
 }
 
 #[tokio::test]
-async fn trap_43_the_primary_dies_in_the_middle_of_writes() {
+pub(crate) async fn trap_43_the_primary_dies_in_the_middle_of_writes() {
     let mut server = crossfade_tests::Postgres::start();
     let old = server.database("old");
     old.run(crossfade_tests::SHOP).await;
@@ -176,7 +176,7 @@ async fn trap_43_the_primary_dies_in_the_middle_of_writes() {
 }
 
 #[tokio::test]
-async fn trap_43_the_primary_ends_a_session_right_behind_its_commit() {
+pub(crate) async fn trap_43_the_primary_ends_a_session_right_behind_its_commit() {
     let shop = Shop::in_phase("dual-write").await;
     let old = &shop.stores.old;
     old.run(

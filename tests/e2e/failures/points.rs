@@ -7,6 +7,7 @@ mod backfill;
 mod flip;
 mod journal;
 mod large;
+mod lines;
 mod repair;
 pub(crate) mod sandwich;
 
@@ -36,6 +37,8 @@ fn every_point_has_its_test() {
         large::POINTS,
         journal::WRITING,
         journal::STARTING,
+        lines::WRITING,
+        lines::STARTING,
         repair::POINTS,
         backfill::POINTS,
         flip::POINTS,

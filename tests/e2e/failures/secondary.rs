@@ -6,7 +6,7 @@ use crossfade_tests::{eventually, within};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn down_and_back_again() {
+pub(crate) async fn down_and_back_again() {
     let mut frail = Frail::start().await;
     let client = frail.proxy.connect(&frail.stores.old).await;
     frail.server.stop();
@@ -89,7 +89,7 @@ async fn hanging_costs_its_timeout_once_and_then_nothing() {
 }
 
 #[tokio::test]
-async fn the_journal_survives_kill_9_while_the_secondary_is_down() {
+pub(crate) async fn the_journal_survives_kill_9_while_the_secondary_is_down() {
     let mut frail = Frail::start().await;
     let client = frail.proxy.connect(&frail.stores.old).await;
     frail.server.stop();
@@ -110,7 +110,7 @@ async fn the_journal_survives_kill_9_while_the_secondary_is_down() {
 }
 
 #[tokio::test]
-async fn a_flip_waits_for_an_empty_journal() {
+pub(crate) async fn a_flip_waits_for_an_empty_journal() {
     let mut frail = Frail::start().await;
     let client = frail.proxy.connect(&frail.stores.old).await;
     frail.server.stop();
@@ -128,7 +128,7 @@ async fn a_flip_waits_for_an_empty_journal() {
 }
 
 #[tokio::test]
-async fn trap_11_a_row_that_only_the_secondary_refuses() {
+pub(crate) async fn trap_11_a_row_that_only_the_secondary_refuses() {
     let shop = Shop::in_phase("dual-write").await;
     shop.stores
         .new
@@ -184,7 +184,7 @@ async fn trap_11_a_unique_index_that_only_the_secondary_has() {
 }
 
 #[tokio::test]
-async fn on_secondary_error_fail_is_strict() {
+pub(crate) async fn on_secondary_error_fail_is_strict() {
     let mut frail = Frail::with("on_secondary_error = \"fail\"").await;
     let client = frail.proxy.connect(&frail.stores.old).await;
     client

@@ -8,7 +8,7 @@ use mongodb::bson::doc;
 use super::{DATABASE, Documents};
 
 #[tokio::test]
-async fn trap_03_the_proxy_is_killed_under_load() {
+pub(crate) async fn trap_03_the_proxy_is_killed_under_load() {
     let mut documents = Documents::shop().await;
     for round in 0..3 {
         let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
@@ -23,7 +23,7 @@ async fn trap_03_the_proxy_is_killed_under_load() {
 }
 
 #[tokio::test]
-async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
+pub(crate) async fn a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing() {
     let mut documents = Documents::shop().await;
     let traffic = Traffic::start(&documents.proxy.endpoint(documents.old()), 4).await;
     traffic.progress(50).await;

@@ -34,7 +34,7 @@ async fn killed_at_every_point(server: Mongod) {
 }
 
 #[tokio::test]
-async fn trap_03_killed_at_every_point_with_transactions() {
+pub(crate) async fn trap_03_killed_at_every_point_with_transactions() {
     killed_at_every_point(Mongod::start().await).await;
 }
 
@@ -44,7 +44,7 @@ async fn trap_03_killed_at_every_point_without_transactions() {
 }
 
 #[tokio::test]
-async fn trap_03_killed_at_points_of_the_sandwich_whose_primary_holds_documents() {
+pub(crate) async fn trap_03_killed_at_points_of_the_sandwich_whose_primary_holds_documents() {
     let schema = format!("{HISTORY}{HISTORY_SEED}");
     let mut documents = Documents::of(Mongod::start().await, &schema, HISTORY_TABLES).await;
     documents.complete();

@@ -39,7 +39,7 @@ async fn trap_38_five_to_four_with_everything_confirmed_in_the_old() {
 }
 
 #[tokio::test]
-async fn trap_38_five_to_four_with_a_dirty_key_in_the_old_is_refused() {
+pub(crate) async fn trap_38_five_to_four_with_a_dirty_key_in_the_old_is_refused() {
     let mut shop = Shop::in_phase("new-primary").await;
     shop.stores
         .old

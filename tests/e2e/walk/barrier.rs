@@ -5,7 +5,7 @@ use crossfade_tests::{Traffic, within};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn four_to_five_and_back_under_load_without_an_error() {
+pub(crate) async fn four_to_five_and_back_under_load_without_an_error() {
     let mut shop = Shop::in_phase("dual-read").await;
     let traffic = Traffic::start(&shop.proxy.endpoint(&shop.stores.old), 8).await;
     for _ in 0..4 {

@@ -5,7 +5,7 @@ use crossfade_tests::{ConfigBuilder, Postgres, Proxy, SHOP, SHOP_TABLES, Stores,
 use std::time::Duration;
 
 #[tokio::test]
-async fn one_to_eight_under_load_and_the_old_server_switched_off() {
+pub(crate) async fn one_to_eight_under_load_and_the_old_server_switched_off() {
     let mut old_server = Postgres::start();
     let (old, stores) = (old_server.database("old"), Stores::shop().await);
     old.run(SHOP).await;

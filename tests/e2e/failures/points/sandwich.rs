@@ -32,11 +32,11 @@ async fn killed_at_every_point(phase: &str) {
 }
 
 #[tokio::test]
-async fn trap_03_killed_at_every_point_of_dual_write() {
+pub(crate) async fn trap_03_killed_at_every_point_of_dual_write() {
     killed_at_every_point("dual-write").await;
 }
 
 #[tokio::test]
-async fn trap_03_killed_at_every_point_of_new_primary() {
+pub(crate) async fn trap_03_killed_at_every_point_of_new_primary() {
     killed_at_every_point("new-primary").await;
 }

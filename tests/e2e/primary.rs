@@ -45,6 +45,9 @@ again! {
     whole from crate::walk::whole {
         one_to_eight_under_load_and_the_old_server_switched_off,
     }
+    large from crate::writes::large {
+        images_go_ahead_of_the_commit_and_keys_stay_clean,
+    }
     documents_failures from crate::mongo::failures {
         trap_03_the_proxy_is_killed_under_load,
         a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing,
@@ -57,6 +60,9 @@ again! {
     points from crate::failures::points::sandwich {
         trap_03_killed_at_every_point_of_dual_write,
         trap_03_killed_at_every_point_of_new_primary,
+    }
+    large_points from crate::failures::points::large {
+        trap_15_a_copy_killed_at_every_point_of_dual_write,
     }
     documents from crate::mongo::points {
         trap_03_killed_at_every_point_with_transactions,

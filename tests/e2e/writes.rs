@@ -7,7 +7,7 @@ mod copy;
 mod groups;
 mod images;
 mod keys;
-mod large;
+pub(crate) mod large;
 mod mapping;
 mod names;
 mod prepared;

@@ -199,8 +199,7 @@ async fn at_once(
 /// Whether the secondary may be given anything now. An intent that is part of the primary's transaction comes too late for a store that keeps what it is given,
 /// and as long as nobody has connected, nobody knows what store it is: the confirmer connects.
 pub(super) fn may_stage(shared: &Shared, secondary: Side) -> bool {
-    !shared.journal.is_in_primary()
-        || shared.secondaries.on(secondary).takes_back() == Some(true)
+    !shared.journal.is_in_primary() || shared.secondaries.on(secondary).takes_back() == Some(true)
 }
 
 /// Declares what is about to be committed.

@@ -6,7 +6,7 @@
 mod backfill;
 mod flip;
 mod journal;
-mod large;
+pub(crate) mod large;
 mod lines;
 mod repair;
 pub(crate) mod sandwich;

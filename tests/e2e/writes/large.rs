@@ -31,7 +31,7 @@ async fn ahead(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn images_go_ahead_of_the_commit_and_keys_stay_clean() {
+pub(crate) async fn images_go_ahead_of_the_commit_and_keys_stay_clean() {
     for phase in ["dual-write", "new-primary"] {
         let shop = narrow(phase, "").await;
         let client = shop.client().await;

@@ -70,7 +70,7 @@ async fn killed_at_every_point(phase: &str) {
 }
 
 #[tokio::test]
-async fn trap_15_a_copy_killed_at_every_point_of_dual_write() {
+pub(crate) async fn trap_15_a_copy_killed_at_every_point_of_dual_write() {
     killed_at_every_point("dual-write").await;
 }
 

@@ -18,11 +18,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use crossfade_config::{Config, Loaded, StoreConfig, StoreKind};
+use crossfade_config::{Config, Control, JournalPlace, Loaded, StoreConfig, StoreKind};
 use crossfade_journal::Journal;
 use crossfade_phase::{Phase, Side};
 use crossfade_proxy::{metrics::Metrics, shared::Shared};
-use crossfade_reconcile::{Engine, Settings, Stores};
+use crossfade_reconcile::{Engine, Ledger, Settings, Stores};
 use crossfade_store::{
     Mapping, Store, TableMap,
     mongo::MongoStore,
@@ -39,10 +39,16 @@ pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
 use crate::{
-    around::Around, failure::Failure, flip::stragglers, jobs::Jobs, metrics::OwnMetrics,
+    around::Around,
+    control::{self, Seat},
+    failure::Failure,
+    flip::stragglers,
+    jobs::Jobs,
+    metrics::OwnMetrics,
     reads::CompleteTables,
 };
 use catalogs::Catalogs;
+use starting::Wish;
 
 /// See the module.
 pub(crate) struct App {
@@ -60,6 +66,8 @@ pub(crate) struct App {
     pub(crate) documents: Option<DocumentFront>,
     /// The journal and the durable state.
     pub(crate) journal: Arc<Journal>,
+    /// What it shares with other proxies; `None` when it is the only one.
+    pub(crate) control: Option<control::Shared>,
     /// The toggles by name, as in the file of the start.
     pub(crate) toggles: BTreeMap<String, Arc<Toggle>>,
     /// The reconciler over the present mapping.
@@ -107,8 +115,19 @@ impl App {
         let mut opened = journal::open(&config)?;
         let journal = opened.journal.clone();
         let catalogs = Catalogs::open(&config.state_dir)?;
+        let control = match config.control {
+            Control::StateDir => None,
+            Control::Database => {
+                let first = || starting::toggles(&config, &journal, |_| Wish::File).map(drop);
+                Some(control::Shared::open(&config, &journal, first).await?)
+            }
+        };
         starting::check_tables(&config, &journal, &catalogs)?;
-        let (toggles, holds) = starting::toggles(&config, &journal)?;
+        let wish = |toggle: &str| match &control {
+            Some(shared) if shared.is_followed(toggle) => Wish::None,
+            Some(_) | None => Wish::File,
+        };
+        let (toggles, holds) = starting::toggles(&config, &journal, wish)?;
         assign_tables(&config, &journal);
         opened.settle(toggles.values()).await;
         let stores = stores(&config);
@@ -127,7 +146,8 @@ impl App {
         let own_metrics = OwnMetrics::new(&metrics).map_err(|error| {
             Failure::broken(format!("the metrics could not be registered: {error}"))
         })?;
-        let engine = engine(&config, &stores, mapping, &journal, &toggles);
+        let ledger = ledger(&journal, control.as_ref());
+        let engine = engine(&config, &stores, mapping, ledger, &toggles);
         let complete = CompleteTables::default();
         complete.refresh(&journal, engine.mapping());
         let app = App {
@@ -143,6 +163,7 @@ impl App {
             endpoints,
             documents,
             journal,
+            control,
             toggles,
             engine: ArcSwap::from_pointee(engine),
             engine_changed: Notify::new(),
@@ -181,6 +202,11 @@ impl App {
     pub(crate) fn facts(&self, toggle: &Toggle) -> &Facts {
         // Both maps are built from the same names.
         &self.facts[toggle.name()]
+    }
+
+    /// This proxy's seat among those that share the toggle; `None` when it is the only one.
+    pub(crate) fn seat(&self, toggle: &Toggle) -> Option<&Arc<Seat>> {
+        self.control.as_ref()?.seat(toggle.name())
     }
 
     /// A store's URL, without its password.
@@ -222,7 +248,7 @@ impl App {
             &self.config.load(),
             &self.stores,
             mapping,
-            &self.journal,
+            ledger(&self.journal, self.control.as_ref()),
             &self.toggles,
         )
         .after(&self.engine.load());
@@ -266,6 +292,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// Names the store.
 pub(crate) fn supported(config: &Config) -> Result<(), Failure> {
+    // A journal in the primary moves with it, which so far only the proxy that makes the flip sees to.
+    if config.control == Control::Database && config.journal == JournalPlace::Primary {
+        return Err(Failure::usage(
+            "control = \"database\" and journal = \"primary\" do not go together in this release: give each proxy a state_dir on a disk that survives, and leave journal out",
+        ));
+    }
     let unserved = |side: &str, store: &StoreConfig, takes: &str| {
         Err(Failure::usage(format!(
             "[{side}] names {}: this release moves from PostgreSQL to PostgreSQL or MongoDB; give a {takes} url",
@@ -309,10 +341,9 @@ fn engine(
     config: &Config,
     stores: &Stores,
     mapping: Mapping,
-    journal: &Arc<Journal>,
+    ledger: Arc<dyn Ledger>,
     toggles: &BTreeMap<String, Arc<Toggle>>,
 ) -> Engine {
-    let ledger = Arc::new(Journal::clone(journal));
     Engine::new(
         stores.clone(),
         Arc::new(mapping),
@@ -320,6 +351,17 @@ fn engine(
         Arc::new(toggles.clone()),
         Settings::from(&config.reconcile),
     )
+}
+
+/// What the reconciler remembers, here and, where there are others, with them.
+fn ledger(journal: &Arc<Journal>, control: Option<&control::Shared>) -> Arc<dyn Ledger> {
+    match control {
+        None => Arc::new(Journal::clone(journal)),
+        Some(shared) => {
+            let seats = shared.seats().cloned().collect();
+            Arc::new(control::SharedLedger::new(journal.clone(), seats))
+        }
+    }
 }
 
 /// So that a renamed toggle keeps the dirty keys of its tables.

@@ -143,6 +143,12 @@ impl Watch {
     async fn look(&mut self, tables: &[TableMap]) {
         let app = self.app.clone();
         let store = app.stores.on(self.side);
+        if app.control.is_some() {
+            return self.unseen(
+                tables,
+                "several proxies write it, and each counts its own changes only",
+            );
+        }
         let Some(own) = store.own_changes() else {
             return self.unseen(tables, "it does not count the rows that are changed");
         };

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Repairs dirty keys now
     Repair(JobArgs),
+    /// Goes on without a proxy that ended without taking leave and will not come back: its journal is given up, and its tables have to be verified
+    Forget(ForgetArgs),
     /// Lists who may log in where the new store is MongoDB
     Users(UsersArgs),
     /// Walks throwaway local stores through all eight phases under live traffic
@@ -59,6 +61,17 @@ pub(crate) struct PhaseArgs {
     /// Waits until the phase is effective: no transaction of the phase before is left
     #[arg(long, requires = "phase")]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The proxy's name, as `crossfade status` shows it
+    pub(crate) proxy: String,
+    /// Why it will not come back; this is recorded
+    #[arg(long, value_name = "REASON")]
+    pub(crate) because: String,
 }
 
 #[derive(Debug, Args)]

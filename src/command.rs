@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 mod client;
+pub(crate) mod forget;
 pub(crate) mod job;
 pub(crate) mod phase;
 mod progress;

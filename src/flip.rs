@@ -8,9 +8,10 @@ mod sequences;
 pub(crate) mod stragglers;
 mod supervisor;
 
-pub(crate) use attempt::{Outcome, attempt, is_passing, settled};
+pub(crate) use attempt::{Outcome, announce, attempt, is_passing, settled};
 pub(crate) use evidence::gather;
 pub(crate) use preflight::{Preflight, preflight};
+pub(crate) use record::standing_after;
 pub(crate) use supervisor::{first_look, supervise};
 
 use crossfade_toggle::{Move, Refusal, Toggle, guard};

@@ -9,6 +9,7 @@ mod app;
 mod around;
 mod cli;
 mod command;
+mod control;
 mod demo;
 mod failure;
 mod flip;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Backfill(args) => command::job::backfill(&args),
         Command::Verify(args) => command::job::verify(&args),
         Command::Repair(args) => command::job::repair(&args),
+        Command::Forget(args) => command::forget::run(&args),
         Command::Users(args) => match args.command {
             UsersCommand::Import(args) => command::users::import(&args),
         },

@@ -23,6 +23,7 @@ pub(crate) struct OwnMetrics {
     failing_keys: IntGaugeVec,
     journal_writable: IntGauge,
     breaker_open: IntGaugeVec,
+    in_touch: IntGaugeVec,
 }
 
 impl OwnMetrics {
@@ -87,6 +88,11 @@ impl OwnMetrics {
                 "1 while the circuit breaker of the secondary is open",
                 &["store"],
             )?,
+            in_touch: gauges(
+                "crossfade_in_touch",
+                "1 while this proxy is in touch with the others that share the toggle",
+                &["toggle"],
+            )?,
         })
     }
 }
@@ -111,6 +117,11 @@ fn collect(app: &App) {
         own.wanted_phase
             .with_label_values(&[name])
             .set(toggle.wanted().number().into());
+        if app.control.is_some() {
+            own.in_touch
+                .with_label_values(&[name])
+                .set(toggle.lease().holds().into());
+        }
         own.open_intents
             .with_label_values(&[name])
             .set(gauge(backlog.open + backlog.unconfirmed));

@@ -22,7 +22,7 @@ pub(crate) use ready::Readiness;
 use crate::{
     admin,
     app::{App, DocumentFront},
-    around,
+    around, control,
     failure::Failure,
     flip, logging,
     reads::{Lookups, Queue},
@@ -71,6 +71,8 @@ async fn serve(loaded: Loaded, file: &Path) -> Result<ExitCode, Failure> {
     let shared = Shared::new(parts(&app, &config, lookups));
     // Set once, here.
     let _ = app.shared.set(shared.clone());
+    // Before the first client: this proxy's gates are where the others' are.
+    control::join(&app).await?;
     let admin = match config.admin {
         Some(address) => Some(
             admin::bind(address)

@@ -65,6 +65,12 @@ pub(crate) struct ToggleStatus {
     pub(crate) failing: usize,
     /// Some of them, with what the store said.
     pub(crate) failing_keys: Vec<FailingKey>,
+    /// The proxies that share the toggle, this one first; none where it is the only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proxies: Vec<ProxyStatus>,
+    /// Why this proxy is out of touch with the others, and commits nothing that writes both stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) out_of_touch: Option<String>,
     /// Why the toggle is not where the file wants it.
     pub(crate) refusal: Option<String>,
     /// What a move that is under way waits for.
@@ -79,6 +85,29 @@ pub(crate) struct ToggleStatus {
     pub(crate) tables: BTreeMap<String, TableStatus>,
     /// Jobs that run or ran last.
     pub(crate) jobs: Vec<PartView>,
+}
+
+/// One of several proxies, as it was last heard of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProxyStatus {
+    /// Its name in its file.
+    pub(crate) name: String,
+    /// Whether it is the one that answers.
+    pub(crate) here: bool,
+    /// The epoch that it has published.
+    pub(crate) epoch: u64,
+    /// The phase of that epoch.
+    pub(crate) published: String,
+    /// The phase of the oldest transaction that may run there.
+    pub(crate) oldest: String,
+    /// Dirty keys of the toggle in its journal.
+    pub(crate) dirty_keys: u64,
+    /// Milliseconds since it was last heard of; `None` when this run of it never was.
+    pub(crate) heard_ms_ago: Option<u64>,
+    /// Whether it has ended, and counts still for what its journal holds.
+    pub(crate) ended: bool,
+    /// Why it cannot follow the others.
+    pub(crate) trouble: Option<String>,
 }
 
 /// A key that could not be repaired.
@@ -231,6 +260,15 @@ pub(crate) mod tests {
                 key: vec!["42".into()],
                 error: "too long".into(),
             }],
+            proxies: vec![
+                proxy("a", Some(40)),
+                ProxyStatus {
+                    dirty_keys: 2,
+                    ..proxy("b", Some(9_000))
+                },
+                proxy("c", None),
+            ],
+            out_of_touch: Some("the old store gave no answer".into()),
             refusal: Some("dual-write (3) → dual-read (4) is refused".into()),
             waits_for: None,
             pause_ms: Some(31.4),
@@ -262,6 +300,20 @@ pub(crate) mod tests {
             )]),
             clients: 2,
             traffic: Some(traffic()),
+        }
+    }
+
+    fn proxy(name: &str, heard_ms_ago: Option<u64>) -> ProxyStatus {
+        ProxyStatus {
+            name: name.into(),
+            here: name == "a",
+            epoch: 3,
+            published: "dual-write".into(),
+            oldest: "use-old".into(),
+            dirty_keys: 0,
+            heard_ms_ago,
+            ended: false,
+            trouble: None,
         }
     }
 
@@ -314,6 +366,8 @@ pub(crate) mod tests {
             "open_intents",
             "failing",
             "refusal",
+            "proxies",
+            "out_of_touch",
             "since",
             "tables",
             "jobs",

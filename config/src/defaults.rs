@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{JournalPlace, OnSecondaryError, StoreKind, TlsMode};
+use crate::{Control, JournalPlace, OnSecondaryError, StoreKind, TlsMode};
 
 /// PostgreSQL front end: loopback, because a first run must not open a port to the network by itself; 6432 is the
 /// port that poolers use, so firewalls and people know it.
@@ -19,6 +19,19 @@ pub const STATE_DIR: &str = "crossfade-state";
 
 /// The proxy's own disk: it costs the primary nothing, and needs no rights there.
 pub const JOURNAL: JournalPlace = JournalPlace::StateDir;
+
+/// A first run has one proxy, and asks for no right to create a table.
+pub const CONTROL: Control = Control::StateDir;
+
+/// What a proxy is called whose file does not say: the machine and the port, which are different for any two.
+#[must_use]
+pub fn proxy(listen: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => listen.to_string(),
+        host => format!("{host}:{}", listen.port()),
+    }
+}
 
 /// The word that means "one relay thread a core": each core then serves its own sessions without sharing.
 pub const WORKERS: &str = "auto";

@@ -18,6 +18,8 @@ pub(crate) static ROOT: Keys = Keys {
         "admin",
         "state_dir",
         "journal",
+        "control",
+        "proxy",
         "workers",
         "tls",
         "old",

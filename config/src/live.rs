@@ -18,6 +18,12 @@ pub fn needs_restart(running: &Config, file: &Config) -> Vec<String> {
     compare("admin", running.admin != file.admin);
     compare("state_dir", running.state_dir != file.state_dir);
     compare("journal", running.journal != file.journal);
+    compare("control", running.control != file.control);
+    // One that is made of the address says no more than that.
+    compare(
+        "proxy",
+        running.proxy != file.proxy && running.listen == file.listen,
+    );
     compare("workers", running.workers != file.workers);
     compare("tls", running.tls != file.tls);
     compare(

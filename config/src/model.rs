@@ -15,6 +15,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where intents and dirty keys are kept.
     pub journal: JournalPlace,
+    /// Who decides in which phase a toggle is.
+    pub control: Control,
+    /// What this proxy is called where there are several.
+    pub proxy: String,
     /// Relay threads, each with its own listener and sessions.
     pub workers: usize,
     /// Certificate shown to clients; `None` answers `SSLRequest` with `N`.
@@ -35,6 +39,15 @@ pub struct Config {
     pub users: Option<UserList>,
     /// Toggles by name.
     pub toggles: BTreeMap<String, ToggleConfig>,
+}
+
+/// Where the phases of a migration are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// In this proxy's own `state_dir`: it is the only one.
+    StateDir,
+    /// In the database that is the primary: any number of proxies share them.
+    Database,
 }
 
 /// Certificate and key for TLS towards clients.

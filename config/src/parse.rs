@@ -66,6 +66,8 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
     let (listen, admin) = settings::addresses(reader, root);
     let state_dir = settings::state_dir(reader, root);
     let journal = settings::journal(reader, root);
+    let control = settings::control(reader, root);
+    let proxy = settings::proxy(reader, root, listen);
     let workers = settings::workers(reader, root);
     let tls = settings::tls(reader, root);
     let old = stores::store(reader, root, "old");
@@ -82,6 +84,8 @@ fn whole(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Config> {
         admin,
         state_dir,
         journal,
+        control,
+        proxy,
         workers,
         tls,
         old: old?,

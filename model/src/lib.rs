@@ -4,11 +4,12 @@
 //! (`stateright`, breadth first), which visits every state that two clients, two proxies, a reconciler and an operator can reach.
 //!
 //! - [`protocol`]: phases 2 to 5. The commit sandwich, repair, backfill, crashes, flips.
+//! - [`control`]: how several proxies share the epoch, and how the record of it moves with the primary.
 //! - [`copy_up`]: phases 6 and 7, where the old store is read-only and rows come over.
 //!
 //! # Faults
 //!
-//! A model that cannot fail proves nothing. Each cure of the protocol can be taken out ([`Faults`](protocol::Faults), [`copy_up::Faults`]), and a test each
+//! A model that cannot fail proves nothing. Each cure of the protocol can be taken out ([`Faults`](protocol::Faults), [`control::Faults`], [`copy_up::Faults`]), and a test each
 //! asserts that the checker then finds a counterexample.
 //!
 //! # What is left out
@@ -17,6 +18,7 @@
 //! row, whose image it knows. Groups (docs/decision/15): that a companion takes one's staged batch down is one of the ways in which step 4 fails. Which rows a read sees, and SQL.
 
 mod check;
+pub mod control;
 pub mod copy_up;
 pub mod protocol;
 

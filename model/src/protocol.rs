@@ -18,9 +18,8 @@
 //!
 //! # Several proxies
 //!
-//! Today one proxy serves one migration; a second one on the same `state_dir` is refused. The model has two: each with its own journal and repairer, as two folders would give them. What it *assumes*
-//! beyond today's code is what DESIGN 4 asks of several: they share the epoch. A flip is published to both at once, waits for the pins of both and weighs the journals of
-//! both. What becomes of two that flip alone, a test shows.
+//! The model has two: each with its own journal and repairer. A flip is published to both at once, waits for the pins of both and weighs the journals of both. That what
+//! several proxies really do, step by step, amounts to that, [`control`](crate::control) shows; what becomes of two that flip alone, a test.
 
 mod actions;
 mod bounds;

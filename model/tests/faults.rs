@@ -1,6 +1,7 @@
 //! Every cure is needed: without it the checker finds a state in which something is not true that must be.
 
 use crossfade_model::{
+    control::{self, Control},
     copy_up::{self, CopyUp, Rule},
     is_needed,
     protocol::{Bounds, Copies, Faults, Kind, Protocol},
@@ -246,4 +247,67 @@ fn trap_27_it_asks_under_the_lock_on_the_key() {
 #[test]
 fn trap_18_one_job_at_a_time_over_a_table() {
     comes_back(Rule::Refuse, |faults| faults.several_jobs = true);
+}
+
+/// With so many flips, crashes and forgotten proxies.
+fn is_shared(bounds: (u8, u8, u8), take_out: impl FnOnce(&mut control::Faults)) {
+    let mut faults = control::Faults::default();
+    let (flips, crashes, forgets) = bounds;
+    let model = |faults| Control {
+        flips,
+        writes: 1,
+        crashes,
+        forgets,
+        faults,
+    };
+    let whole = model(faults.clone());
+    take_out(&mut faults);
+    is_needed(whole, model(faults));
+}
+
+#[test]
+fn trap_37_a_proxy_counts_in_by_a_change_of_the_record() {
+    is_shared((1, 1, 0), |faults| faults.joins_beside_the_record = true);
+}
+
+#[test]
+fn trap_37_an_answer_is_to_one_flip() {
+    is_shared((2, 0, 0), |faults| faults.any_answer_counts = true);
+}
+
+#[test]
+fn trap_36_a_flip_that_was_called_off_is_not_published() {
+    is_shared((1, 0, 0), |faults| faults.publishes_blindly = true);
+}
+
+#[test]
+fn trap_36_a_barrier_opens_by_the_record() {
+    is_shared((1, 0, 0), |faults| faults.opens_alone = true);
+}
+
+#[test]
+fn trap_37_a_proxy_follows_before_it_answers_the_next_flip() {
+    is_shared((2, 0, 0), |faults| {
+        faults.answers_before_it_follows = true;
+    });
+}
+
+#[test]
+fn trap_40_a_record_counts_when_the_other_store_says_that_it_has_gone() {
+    is_shared((1, 0, 0), |faults| faults.arriving_counts = true);
+}
+
+#[test]
+fn trap_44_a_proxy_that_is_forgotten_has_no_lease() {
+    is_shared((1, 0, 1), |faults| faults.commits_without_lease = true);
+}
+
+#[test]
+fn trap_44_a_forgotten_proxy_counts_until_its_lease_is_over() {
+    is_shared((1, 0, 1), |faults| faults.forgets_at_once = true);
+}
+
+#[test]
+fn trap_43_what_a_forgotten_proxy_has_sent_off_is_waited_for() {
+    is_shared((1, 0, 1), |faults| faults.forgets_in_flight = true);
 }

@@ -2,6 +2,7 @@
 
 use crossfade_model::{
     check,
+    control::Control,
     copy_up::{self, CopyUp, Rule},
     protocol::{Bounds, Copies, Faults, Kind, Protocol},
 };
@@ -151,4 +152,22 @@ fn rows_that_come_over_in_phase_7() {
         };
         check("phase 7", &rule, model);
     }
+}
+
+#[test]
+fn proxies_that_share_the_epoch() {
+    let flips = Control {
+        flips: 2,
+        writes: 1,
+        crashes: 1,
+        ..Control::default()
+    };
+    check("two proxies, flips and crashes", &flips.clone(), flips);
+    let forgets = Control {
+        flips: 1,
+        writes: 1,
+        forgets: 1,
+        ..Control::default()
+    };
+    check("a forgotten proxy", &forgets.clone(), forgets);
 }

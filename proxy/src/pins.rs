@@ -3,12 +3,15 @@
 //! A transaction pins every toggle at its first message. That is earlier than it need be (DESIGN 4 says: at first touch) and makes one transaction
 //! see one set of phases, whatever it touches later; the price is that a long transaction over one toggle holds up the flip of another.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crossfade_phase::Phase;
-use crossfade_toggle::{Slot, Snapshot};
+use crossfade_toggle::{Slot, Snapshot, Toggle};
 
-use crate::shared::Shared;
+use crate::{errors::ClientError, shared::Shared};
+
+/// Time between two looks at whether a closed barrier is worth waiting for.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// One session's slots.
 #[derive(Debug)]
@@ -100,10 +103,17 @@ impl Pins {
     }
 
     /// Waits until no barrier is closed, then takes note of the phases as they are, pinning nothing. Cancel-safe.
-    pub(crate) async fn refresh(&mut self) {
+    ///
+    /// # Errors
+    /// When a barrier is closed and nobody knows for how long: this proxy is out of touch with the others.
+    pub(crate) async fn refresh(&mut self) -> Result<(), ClientError> {
         let slots = std::iter::zip(&mut self.slots, &mut self.seen);
         for (toggle, (slot, seen)) in std::iter::zip(&self.shared.toggles, slots) {
-            let entry = slot.pin().await;
+            let entry = tokio::select! {
+                biased;
+                entry = slot.pin() => entry,
+                () = shut_out(toggle) => return Err(out_of_touch(toggle.name())),
+            };
             slot.unpin();
             *seen = entry.snapshot;
             if !entry.waited.is_zero() {
@@ -114,6 +124,7 @@ impl Pins {
                     .observe(entry.waited.as_secs_f64());
             }
         }
+        Ok(())
     }
 
     /// Ends the transaction's pins.
@@ -123,4 +134,19 @@ impl Pins {
             self.pinned = false;
         }
     }
+}
+
+/// Resolves when the barrier is closed and only others know whether it opens in the old phase.
+async fn shut_out(toggle: &Toggle) {
+    while !toggle.gate().is_closed() || toggle.lease().holds() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn out_of_touch(toggle: &str) -> ClientError {
+    ClientError::new(
+        "57P03",
+        format!("crossfade is out of touch with the other proxies that move toggle \"{toggle}\""),
+    )
+    .hint("connect to another proxy, or try again; crossfade status says since when and why")
 }

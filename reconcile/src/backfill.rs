@@ -103,7 +103,7 @@ impl Engine {
         on_progress: OnProgress,
     ) -> Result<BackfillReport, Error> {
         let map = self.map(table);
-        let turn = self.turns.take(map).await;
+        let turn = self.turn(map).await?;
         let published = self.published(map).await?;
         let role = direction.role(published.phase)?;
         let job = Job::bind(
@@ -118,6 +118,9 @@ impl Engine {
                 already_complete: true,
                 ..BackfillReport::default()
             });
+        }
+        if role == Role::IntoPrimary {
+            self.ledger.knows_all_stale(map)?;
         }
         self.nothing_given_up(map).await?;
         let found = self.ledger.checkpoint(map, direction);

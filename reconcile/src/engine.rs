@@ -14,7 +14,7 @@ use crate::{
     gates::Gates,
     ledger::{Dirty, Ledger},
     settle::Settling,
-    turns::Turns,
+    turns::{Turn, Turns},
 };
 
 /// Both stores.
@@ -193,6 +193,12 @@ impl Engine {
             ended.during("waiting for writes that were given up", table)?;
         }
         Ok(())
+    }
+
+    /// Waits until no other job is at a table.
+    pub(crate) async fn turn(&self, table: &TableMap) -> Result<Turn, Error> {
+        let here = self.turns.take(table).await;
+        Ok((here, self.ledger.turn(table).await?))
     }
 
     pub(crate) fn map(&self, table: TableId) -> &TableMap {

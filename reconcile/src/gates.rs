@@ -1,9 +1,13 @@
 //! How a job holds on to the epoch it was started in.
 
-use std::{any::Any, collections::BTreeMap, fmt, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crossfade_toggle::{Snapshot, Toggle};
 use futures::future::BoxFuture;
+use tokio::time::sleep;
+
+/// Time between two looks at whether the proxy is in touch again.
+const OUT_OF_TOUCH: Duration = Duration::from_millis(100);
 
 /// The right to write on behalf of a job: while it lives, no flip that would make the write harmful is published.
 pub struct Pin {
@@ -50,9 +54,17 @@ impl Gates for BTreeMap<String, Arc<Toggle>> {
 
     fn pin<'a>(&'a self, toggle: &'a str) -> BoxFuture<'a, Option<Pin>> {
         Box::pin(async move {
-            let mut slot = self.get(toggle)?.gate().slot("reconciler");
-            let entry = slot.pin().await;
-            Some(Pin::new(entry.snapshot, slot))
+            let toggle = self.get(toggle)?;
+            let mut slot = toggle.gate().slot("reconciler");
+            loop {
+                let entry = slot.pin().await;
+                // Out of touch with the other proxies nothing is carried from one store to the other.
+                if toggle.lease().holds() {
+                    return Some(Pin::new(entry.snapshot, slot));
+                }
+                slot.unpin();
+                sleep(OUT_OF_TOUCH).await;
+            }
         })
     }
 }

@@ -1,6 +1,9 @@
 //! What a job needs to remember across crashes.
 
 mod journal;
+pub mod standing;
+
+use std::any::Any;
 
 use crossfade_phase::Side;
 use crossfade_store::{Key, Store, TableMap};
@@ -215,6 +218,26 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// What is on record of a table.
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing;
+
+    /// Waits until no job of another process that shares this memory is at a table, and keeps others away until the answer is dropped. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the memory cannot be written.
+    fn turn<'a>(
+        &'a self,
+        _table: &'a TableMap,
+    ) -> BoxFuture<'a, Result<Box<dyn Any + Send + Sync>, LedgerError>> {
+        Box::pin(async { Ok(Box::new(()) as Box<dyn Any + Send + Sync>) })
+    }
+
+    /// Whether every key of a table that the old store may be stale for is known here. Asked for before rows come over from it into the new store as the
+    /// primary.
+    ///
+    /// # Errors
+    /// When another process that shares this memory may know of more.
+    fn knows_all_stale(&self, _table: &TableMap) -> LedgerResult {
+        Ok(())
+    }
 }
 
 impl dyn Ledger + '_ {

@@ -4,6 +4,7 @@
 //! deleted since: from then on deletes leave no tombstone, and nothing tells the row from one that is missing.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,8 +12,8 @@ use std::{
 use crossfade_store::TableMap;
 use tokio::sync::{Mutex as Waiting, OwnedMutexGuard};
 
-/// The right to be the one job over a table, until it is dropped.
-pub(crate) type Turn = OwnedMutexGuard<()>;
+/// The right to be the one job over a table, until it is dropped: in this process, and among all that share its memory.
+pub(crate) type Turn = (OwnedMutexGuard<()>, Box<dyn Any + Send + Sync>);
 
 /// The turns of all tables, by their old names. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Turns(Arc<Mutex<BTreeMap<String, Arc<Waiting<()>>>>>);
 
 impl Turns {
     /// Waits until no other job is at the table; first come, first served. Cancel-safe.
-    pub(crate) async fn take(&self, table: &TableMap) -> Turn {
+    pub(crate) async fn take(&self, table: &TableMap) -> OwnedMutexGuard<()> {
         let name = table.old.name.to_string();
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,7 +15,7 @@ use crossfade_store::{Form, Key, KeyRange, Row, Store, TableId, TableMap};
 use tokio::task::JoinSet;
 
 use crate::{
-    Direction, Engine, Error, Verified, Why,
+    Direction, Engine, Error, Role, Verified, Why,
     error::During as _,
     job::Job,
     progress::{Meter, OnProgress},
@@ -116,13 +116,16 @@ impl Engine {
         on_progress: OnProgress,
     ) -> Result<VerifyReport, Error> {
         let map = self.map(table);
-        let turn = self.turns.take(map).await;
+        let turn = self.turn(map).await?;
         let published = self.published(map).await?;
         // Trap 18: only a complete table tells a row that is not copied yet from one that is deleted.
         let complete = self.ledger.standing(map, Direction::Forward).is_complete();
         let scope = Scope::of(direction, published.phase, complete)?;
         if options.repair {
-            direction.role(published.phase)?;
+            let role = direction.role(published.phase)?;
+            if role == Role::IntoPrimary {
+                self.ledger.knows_all_stale(map)?;
+            }
         }
         let stands = move |phase| Scope::of(direction, phase, complete) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;

@@ -32,6 +32,13 @@ pub(crate) struct UnmetAnswer {
     pub(crate) command: String,
 }
 
+/// Answer of `POST /forget`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Forgotten {
+    /// The toggles that it counted in.
+    pub(crate) toggles: Vec<String>,
+}
+
 /// Any error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErrorAnswer {

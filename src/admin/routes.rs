@@ -8,10 +8,12 @@ use hyper::{Method, Request, StatusCode, body::Incoming};
 
 use super::{
     answer::{Answer, error, json, metrics, page, text},
-    asks::{GuardAnswer, HEADER, UnmetAnswer, parse_query},
+    asks::{Forgotten, GuardAnswer, HEADER, UnmetAnswer, parse_query},
 };
 use crate::{
     app::{App, Override},
+    control,
+    failure::Status,
     flip,
     jobs::{self, Kind},
     metrics::render,
@@ -35,7 +37,7 @@ pub(super) async fn answer(
         Method::GET | Method::HEAD => get(app, readiness, request.uri().path(), &query).await,
         // A browser sends no such header to another origin without asking first, and nobody here says yes.
         Method::POST if request.headers().contains_key(HEADER) => {
-            post(app, request.uri().path(), &query)
+            post(app, request.uri().path(), &query).await
         }
         Method::POST => error(
             StatusCode::FORBIDDEN,
@@ -92,15 +94,17 @@ async fn standing(app: &Arc<App>) -> Answer {
     }
 }
 
-fn post(app: &Arc<App>, path: &str, query: &BTreeMap<String, String>) -> Answer {
+async fn post(app: &Arc<App>, path: &str, query: &BTreeMap<String, String>) -> Answer {
     match path {
         "/override" => overriding(app, query),
+        "/wish" => wishing(app, query),
+        "/forget" => forget(app, query).await,
         "/jobs/backfill" => start(app, Kind::Backfill, query),
         "/jobs/verify" => start(app, Kind::Verify, query),
         "/jobs/repair" => start(app, Kind::Repair, query),
         _ => error(
             StatusCode::NOT_FOUND,
-            "there is POST /override and POST /jobs/backfill, /jobs/verify, /jobs/repair",
+            "there is POST /override, /wish, /forget and POST /jobs/backfill, /jobs/verify, /jobs/repair",
         ),
     }
 }
@@ -200,6 +204,37 @@ fn overriding(app: &App, query: &BTreeMap<String, String>) -> Answer {
             )
         }
         Err(empty) => error(StatusCode::BAD_REQUEST, empty.to_string()),
+    }
+}
+
+/// The phase that the file says already may be a wish all the same: of several proxies each has its own file.
+fn wishing(app: &App, query: &BTreeMap<String, String>) -> Answer {
+    let (toggle, to) = match wish(app, query) {
+        Ok(wish) => wish,
+        Err(answer) => return *answer,
+    };
+    toggle.want(to);
+    app.facts(&toggle).look.notify_one();
+    json(
+        StatusCode::ACCEPTED,
+        &serde_json::json!({ "toggle": toggle.name(), "to": to.name() }),
+    )
+}
+
+async fn forget(app: &App, query: &BTreeMap<String, String>) -> Answer {
+    let Some(proxy) = query.get("proxy") else {
+        return error(StatusCode::BAD_REQUEST, "\"proxy\" is missing");
+    };
+    let reason = match Reason::new(query.get("because").map_or("", String::as_str)) {
+        Ok(reason) => reason,
+        Err(empty) => return error(StatusCode::BAD_REQUEST, empty.to_string()),
+    };
+    match control::forget(app, proxy, &reason).await {
+        Ok(toggles) => json(StatusCode::OK, &Forgotten { toggles }),
+        Err(failure) if failure.status == Status::Broken => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string())
+        }
+        Err(failure) => error(StatusCode::CONFLICT, failure.to_string()),
     }
 }
 

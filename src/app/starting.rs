@@ -12,12 +12,24 @@ use crate::failure::Failure;
 
 /// Toggles by name, and what keeps the phases of some from being effective.
 pub(super) type Toggles = (BTreeMap<String, Arc<Toggle>>, BTreeMap<String, Hold>);
+/// Whether a file's phase is a wish on the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// It is: the proxy is the only one, or the first.
+    File,
+    /// It is not: several proxies have several files, and nobody knows which of them is meant. An edit that is seen while the proxy runs is one.
+    None,
+}
 
 /// The toggles of the file in their durable phases; a toggle that was never there gets its first one.
 ///
 /// # Errors
 /// When a toggle may not serve; every one of them is named.
-pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<Toggles, Failure> {
+pub(super) fn toggles(
+    config: &Config,
+    journal: &Journal,
+    from: impl Fn(&str) -> Wish,
+) -> Result<Toggles, Failure> {
     let state = journal.state();
     let (mut toggles, mut holds) = (BTreeMap::new(), BTreeMap::new());
     let mut refused = gone_from_the_file(config, journal);
@@ -27,7 +39,15 @@ pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<Toggles, Fai
             refused.push(format!("toggle \"{name}\" {start}"));
             continue;
         };
+        let from = from(name);
+        let wanted = match from {
+            Wish::File => wish.phase,
+            Wish::None => phase,
+        };
         match start {
+            Start::Differs { .. } if from == Wish::None => {
+                tracing::info!(toggle = name, phase = %phase, file = %wish.phase, "toggle \"{name}\" is in phase {phase} with all proxies of the migration; the file says {}, which is no wish to move on a start (`crossfade phase {name} {}` is one)", wish.phase, wish.phase);
+            }
             Start::First { .. } | Start::Differs { .. } => {
                 tracing::info!(toggle = name, phase = %phase, wanted = %wish.phase, "toggle \"{name}\" {start}")
             }
@@ -54,7 +74,7 @@ pub(super) fn toggles(config: &Config, journal: &Journal) -> Result<Toggles, Fai
         } else {
             Gate::new(at)
         };
-        let toggle = Toggle::at(name.clone(), gate, wish.phase);
+        let toggle = Toggle::at(name.clone(), gate, wanted);
         toggles.insert(name.clone(), Arc::new(toggle));
     }
     if refused.is_empty() {
@@ -156,7 +176,7 @@ mod tests {
     }
 
     fn phases(config: &Config, journal: &Journal) -> Vec<Phase> {
-        let (toggles, _) = toggles(config, journal).unwrap();
+        let (toggles, _) = toggles(config, journal, |_| Wish::File).unwrap();
         toggles
             .values()
             .map(|toggle| toggle.gate().current().phase)
@@ -182,12 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn trap_40_the_file_of_one_of_several_proxies_is_no_wish_on_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        journal
+            .state()
+            .set_phase("order", Phase::DualWrite, Why::First)
+            .unwrap();
+        for file in ["use-old", "dual-read"] {
+            let config = config(&[("order", file)]);
+            let wanted =
+                |from: Wish| toggles(&config, &journal, |_| from).unwrap().0["order"].wanted();
+            assert_eq!(wanted(Wish::None), Phase::DualWrite);
+            assert_eq!(wanted(Wish::File).name(), file);
+        }
+    }
+
+    #[test]
     fn trap_40_a_file_ahead_of_a_first_start_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(dir.path()).unwrap();
         let failure = toggles(
             &config(&[("order", "new-only"), ("item", "use-old")]),
             &journal,
+            |_| Wish::File,
         )
         .unwrap_err();
         assert!(
@@ -210,7 +248,7 @@ mod tests {
             .state()
             .set_phase("item", Phase::NewOnly, Why::First)
             .unwrap();
-        let failure = toggles(&one, &journal).unwrap_err();
+        let failure = toggles(&one, &journal, |_| Wish::File).unwrap_err();
         assert!(
             failure
                 .to_string()

@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use super::{Client, Peer, on_runtime, progress::Progress};
 use crate::{
     cli::{JobArgs, VerifyArgs},
+    control,
     failure::{Failure, Status},
     jobs::{self, Batch, BatchView, Kind, Request},
 };
@@ -71,23 +72,32 @@ impl Started {
 
 fn run(args: &JobArgs, request: Request) -> Result<ExitCode, Failure> {
     on_runtime(&args.file.config, async |loaded| {
-        let started = match Peer::find(&loaded, &args.file.config).await? {
-            Peer::Serving(client) => start_inside(client, &request).await?,
+        match Peer::find(&loaded, &args.file.config).await? {
+            Peer::Serving(client) => watch(start_inside(client, &request).await?).await,
             Peer::Alone(app) => {
-                let batch = jobs::start(&app, &request)?;
-                Started::Here(batch)
+                // Others may serve the same migration elsewhere.
+                control::join(&app).await?;
+                let outcome = match jobs::start(&app, &request) {
+                    Ok(batch) => watch(Started::Here(batch)).await,
+                    Err(failure) => Err(failure),
+                };
+                control::leave(&app).await;
+                outcome
             }
-        };
-        let mut progress = Progress::new();
-        loop {
-            let view = started.view().await?;
-            progress.show(&view);
-            if view.has_ended() {
-                return Ok(exit_code(&view));
-            }
-            tokio::time::sleep(LOOK).await;
         }
     })
+}
+
+async fn watch(started: Started) -> Result<ExitCode, Failure> {
+    let mut progress = Progress::new();
+    loop {
+        let view = started.view().await?;
+        progress.show(&view);
+        if view.has_ended() {
+            return Ok(exit_code(&view));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn start_inside(client: Client, request: &Request) -> Result<Started, Failure> {

@@ -10,7 +10,7 @@ use crate::{
     cli::StatusArgs,
     failure::Failure,
     jobs::{PartView, Stage},
-    status::{Status, TableStatus, ToggleStatus, gather},
+    status::{ProxyStatus, Status, TableStatus, ToggleStatus, gather},
     text::{count, duration, plural},
 };
 
@@ -130,6 +130,15 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
         ", {}",
         plural(toggle.open_intents as u64, "open intent", "open intents")
     );
+    if let Some(why) = &toggle.out_of_touch {
+        let _ = writeln!(
+            text,
+            "  out of touch with the other proxies, nothing that writes both stores is committed: {why}"
+        );
+    }
+    for proxy in &toggle.proxies {
+        let _ = writeln!(text, "  {}", proxy_text(proxy));
+    }
     for (label, lines) in [("refused", &toggle.refusal), ("waits", &toggle.waits_for)] {
         if let Some(lines) = lines {
             let _ = writeln!(text, "  {label}: {lines}");
@@ -194,6 +203,37 @@ fn around_text(table: &str, phase: &str, known: &TableStatus) -> String {
                 around.store
             );
         }
+    }
+    text
+}
+
+/// One of several proxies.
+fn proxy_text(proxy: &ProxyStatus) -> String {
+    let name = &proxy.name;
+    let mut text = match (proxy.here, proxy.ended, proxy.heard_ms_ago) {
+        (true, _, _) => format!(
+            "proxy {name} (this one): epoch {}, {}",
+            proxy.epoch, proxy.published
+        ),
+        (false, true, _) => format!("proxy {name}: ended"),
+        (false, false, None) => return format!("proxy {name}: not heard of"),
+        (false, false, Some(_)) => {
+            format!("proxy {name}: epoch {}, {}", proxy.epoch, proxy.published)
+        }
+    };
+    if proxy.oldest != proxy.published && !proxy.ended {
+        let _ = write!(text, " (transactions of {} still run)", proxy.oldest);
+    }
+    let _ = write!(
+        text,
+        ", {}",
+        plural(proxy.dirty_keys, "dirty key", "dirty keys")
+    );
+    if let (Some(ms @ 2_000..), false) = (proxy.heard_ms_ago, proxy.ended) {
+        let _ = write!(text, ", silent for {}", duration(ms / 1_000));
+    }
+    if let Some(trouble) = &proxy.trouble {
+        let _ = write!(text, ", cannot follow: {trouble}");
     }
     text
 }
@@ -273,6 +313,10 @@ mod tests {
             "toggle shop: use-old since 2026-11-01T11:00:00Z, dual-write is published and older transactions still run, the file wants dual-read",
             "3 dirty keys (the oldest since 2026-11-01T11:30:00Z), 1 open intent",
             "refused: dual-write (3) → dual-read (4) is refused",
+            "out of touch with the other proxies, nothing that writes both stores is committed: the old store gave no answer",
+            "proxy a (this one): epoch 3, dual-write (transactions of use-old still run), 0 dirty keys",
+            "proxy b: epoch 3, dual-write (transactions of use-old still run), 2 dirty keys, silent for 9s",
+            "proxy c: not heard of",
             "held up by \"app\" in phase use-old",
             "held clients back for 31 ms at the most, 20 ms of it for",
             "cannot be repaired: public.orders (42): too long\n  and 1,200 more",

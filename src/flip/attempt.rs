@@ -2,6 +2,7 @@
 
 mod inside;
 mod publish;
+mod together;
 
 use std::{
     sync::Arc,
@@ -14,7 +15,7 @@ use crossfade_toggle::{
     Evidence, FlipError, Holder, Move, Proof, Reason, Refusal, Toggle, Unmet, guard,
 };
 
-pub(crate) use publish::settled;
+pub(crate) use publish::{announce, settled};
 
 use super::{gather, refusal_text, stragglers::Stragglers};
 use crate::app::{App, Carried, Need};
@@ -85,6 +86,9 @@ async fn try_move(
     let drain_timeout = app.config.load().flips.drain_timeout;
     if let Some(why) = too_long_open(toggle, step, drain_timeout) {
         return Err(Outcome::Refused { why, passing: true });
+    }
+    if let Some(seat) = app.seat(toggle) {
+        return Ok(together::move_all(app, toggle, seat, proof, evidence).await);
     }
     let stragglers = Stragglers::before(app, toggle, step).await;
     let began = Instant::now();

@@ -8,7 +8,10 @@ use crossfade_toggle::{
 use tokio::time::{Duration, timeout};
 
 use super::{preflight, sequences};
-use crate::app::{App, reverse_record, table_record};
+use crate::{
+    app::{App, reverse_record, table_record},
+    control::{Other, Seat},
+};
 
 /// Longest wait for a store to say that it is there.
 const PING: Duration = Duration::from_secs(5);
@@ -58,6 +61,9 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
         unresolved_intents: u64::from(!app.journal.is_settled(toggle.name())),
     });
     evidence.comparison = comparison(app, toggle);
+    if let Some(seat) = app.seat(toggle) {
+        with_others(evidence, &seat.others());
+    }
     evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
     if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
         // A verify of a table that was never copied only finds everything missing.
@@ -81,6 +87,44 @@ pub(super) fn inside_barrier(app: &App, toggle: &Toggle, before: Evidence) -> Ev
         }),
         ..before
     }
+}
+
+/// The facts of every proxy: what its journal held when it was last heard of, and what it has seen of reads.
+fn with_others(evidence: &mut Evidence, others: &[Other]) {
+    let silent = others.iter().filter(|other| other.is_silent());
+    evidence.silent_proxies = silent.map(|other| other.name.clone()).collect();
+    for row in others.iter().filter_map(Other::row) {
+        if let Some(journal) = &mut evidence.journal {
+            journal.dirty_keys += row.dirty;
+        }
+        // One that has ended compares nothing, and one that compares nothing yet may begin at any moment.
+        if row.ended {
+            continue;
+        }
+        evidence.comparison = match (evidence.comparison, row.compared) {
+            (Some(all), Some(one)) => Some(Comparison {
+                mismatches: all.mismatches + one.mismatches,
+                watched: all.watched.min(Duration::from_millis(one.watched_ms)),
+                ..all
+            }),
+            (_, _) => None,
+        };
+    }
+}
+
+/// The same facts inside the barrier of all proxies: each has counted its journal behind its own.
+pub(super) fn inside_all(app: &App, toggle: &Toggle, seat: &Seat, before: Evidence) -> Evidence {
+    let mut now = inside_barrier(app, toggle, before);
+    // Everybody has answered the barrier, or has ended.
+    now.effective = true;
+    now.silent_proxies.clear();
+    if let Some(journal) = &mut now.journal {
+        for row in seat.others().iter().filter_map(Other::row) {
+            journal.dirty_keys += row.dirty;
+            journal.unresolved_intents += row.open;
+        }
+    }
+    now
 }
 
 fn is_effective(gate: &Gate) -> bool {

@@ -1,7 +1,5 @@
 //! Makes a move durable, with what it does to the standing of the tables (trap 38).
 
-use std::collections::BTreeMap;
-
 use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Journal, StateError, TableState, Why};
 use crossfade_phase::{Phase, Side};
@@ -9,9 +7,6 @@ use crossfade_store::TableMap;
 use crossfade_toggle::{Basis, Move};
 
 use crate::app::reverse_name;
-
-/// Tables by the names that the state files know them by.
-type Known = BTreeMap<String, TableState>;
 
 /// Writes the move down, strictly before it is published (trap 40). What a crash half way leaves behind only asks for a verify that was not needed.
 ///
@@ -26,57 +21,75 @@ pub(super) fn record(
 ) -> Result<u64, StateError> {
     // One write for all of them: clients wait meanwhile, and a toggle may have many tables.
     journal.state().update_tables(|known| {
-        for table in tables {
-            mark_forward(known, table, step);
-            mark_reverse(known, table, step);
+        for (name, change) in tables.iter().flat_map(|table| standing_after(table, step)) {
+            change.apply(known.entry(name).or_default());
         }
     })?;
     crash::at(Point::FlipMarked);
     journal.state().set_phase(toggle, step.to(), why(basis))
 }
 
+/// What a move does to what is on record of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Writes go round the store, or may have.
+    Bypassed(String),
+    /// The same, and what was verified says nothing any more.
+    Outdated(String),
+    /// The store has every row.
+    InStep,
+}
+
+impl Change {
+    pub(crate) fn apply(&self, known: &mut TableState) {
+        match self {
+            Change::Bypassed(reason) => known.bypassed = Some(reason.clone()),
+            Change::Outdated(reason) => {
+                (known.verified, known.bypassed) = (None, Some(reason.clone()))
+            }
+            Change::InStep => *known = TableState::default(),
+        }
+    }
+}
+
+/// What a move does to the records of a table, by their names.
+pub(crate) fn standing_after(table: &TableMap, step: Move) -> Vec<(String, Change)> {
+    let forward = forward(step).map(|change| (table.old.name.to_string(), change));
+    let reverse = reverse(step).map(|change| (reverse_name(table), change));
+    forward.into_iter().chain(reverse).collect()
+}
+
 /// The new store misses writes in the phases 1 and 2, and until 3 is effective.
-fn mark_forward(known: &mut Known, table: &TableMap, step: Move) {
+fn forward(step: Move) -> Option<Change> {
     let dual = |phase: Phase| phase > Phase::UseOld;
     let reason = match (dual(step.from()), dual(step.to())) {
         (true, false) => format!("phase {} does not write the new store", step.to()),
         (false, true) => {
             "rows may have been written before phase dual-write was effective".to_owned()
         }
-        (true, true) | (false, false) => return,
+        (true, true) | (false, false) => return None,
     };
-    bypassed(known, table.old.name.to_string(), reason);
+    Some(Change::Bypassed(reason))
 }
 
 /// The old store misses writes from phase 6 on, and until the way back to 5 is effective.
-fn mark_reverse(known: &mut Known, table: &TableMap, step: Move) {
-    let name = reverse_name(table);
+fn reverse(step: Move) -> Option<Change> {
     let written = |phase: Phase| phase.primary() == Side::Old || phase == Phase::NewPrimary;
     match (step.from(), step.to()) {
         // Inside the barrier and with an empty journal: the old store has every row.
-        (Phase::DualRead, Phase::NewPrimary) => drop(known.remove(&name)),
-        (from, to) if written(from) && !written(to) => {
-            known.entry(name.clone()).or_default().verified = None;
-            bypassed(
-                known,
-                name,
-                format!("phase {to} does not write the old store"),
-            );
-        }
-        (from, to) if !written(from) && written(to) => bypassed(
-            known,
-            name,
-            format!("rows may have been written before phase {to} was effective"),
-        ),
-        _neither => {}
+        (Phase::DualRead, Phase::NewPrimary) => Some(Change::InStep),
+        (from, to) if written(from) && !written(to) => Some(Change::Outdated(format!(
+            "phase {to} does not write the old store"
+        ))),
+        (from, to) if !written(from) && written(to) => Some(Change::Bypassed(format!(
+            "rows may have been written before phase {to} was effective"
+        ))),
+        _neither => None,
     }
 }
 
-fn bypassed(known: &mut Known, table: String, reason: String) {
-    known.entry(table).or_default().bypassed = Some(reason);
-}
-
-fn why(basis: &Basis) -> Why {
+/// What a move rests on, as it is kept.
+pub(super) fn why(basis: &Basis) -> Why {
     match basis {
         Basis::Guard => Why::Guards("every condition held".to_owned()),
         Basis::Override { reason, unmet } => Why::Override {

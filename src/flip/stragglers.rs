@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(1);
 const NAMED: usize = 3;
 
 /// What is known of them before a move from 2 to 3 is published.
-pub(super) struct Stragglers {
+pub(crate) struct Stragglers {
     hold: Hold,
     /// How many connections had been given up when there was no straggler.
     quiet: Option<u64>,
@@ -35,7 +35,7 @@ pub(super) struct Stragglers {
 
 impl Stragglers {
     /// Looks, and holds the next epoch up. `None` for other moves.
-    pub(super) async fn before(app: &App, toggle: &Toggle, step: Move) -> Option<Stragglers> {
+    pub(crate) async fn before(app: &App, toggle: &Toggle, step: Move) -> Option<Stragglers> {
         if (step.from(), step.to()) != (Phase::UseOld, Phase::DualWrite) {
             return None;
         }
@@ -50,7 +50,7 @@ impl Stragglers {
     }
 
     /// The move is published. Where there was none before, and no session has gone since, there is none; otherwise they are waited for behind the move.
-    pub(super) fn settle(self, app: &Arc<App>, toggle: &Arc<Toggle>) {
+    pub(crate) fn settle(self, app: &Arc<App>, toggle: &Arc<Toggle>) {
         // In this order: a session's backend counts as given up before its pin is gone.
         let none = self.hold.is_last() && self.quiet == Some(given_up(app));
         if !none {

@@ -27,6 +27,9 @@ impl Readiness {
         if let Health::Unwritable(error) = app.journal.health() {
             return Some(error.to_string());
         }
+        if let Some(why) = out_of_touch(app) {
+            return Some(why);
+        }
         if lock(&self.0).is_some_and(|at| at.elapsed() < FRESH) {
             return None;
         }
@@ -44,4 +47,21 @@ impl Readiness {
         }
         why
     }
+}
+
+/// A proxy that refuses the writes of a toggle should get no clients while others take them.
+fn out_of_touch(app: &App) -> Option<String> {
+    let writes_both = |toggle: &&std::sync::Arc<crossfade_toggle::Toggle>| {
+        toggle.gate().current().phase.secondary().is_some()
+    };
+    let mut toggles = app.toggles.values().filter(writes_both);
+    let out = toggles.find(|toggle| !toggle.lease().holds())?;
+    let why = app
+        .seat(out)
+        .and_then(|seat| seat.lost())
+        .unwrap_or_default();
+    Some(format!(
+        "toggle \"{}\": out of touch with the other proxies: {why}",
+        out.name()
+    ))
 }

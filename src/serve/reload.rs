@@ -83,6 +83,12 @@ async fn reloaded(app: &Arc<App>, mut file: Config, mut needs_restart: Vec<Strin
         app.renew_engine();
     }
     for (name, toggle) in &app.toggles {
+        let before = running.toggles.get(name).map(|wish| wish.phase);
+        // Of several proxies, each with its own file, the edit is the wish, and not what another file says still.
+        if app.control.is_some() && before == config.toggles.get(name).map(|wish| wish.phase) {
+            app.facts(toggle).look.notify_one();
+            continue;
+        }
         let wanted = config
             .toggles
             .get(name)

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,7 @@ use crossfade_phase::{Phase, Side};
 use crossfade_proxy::listener::Listeners;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::App;
+use crate::{app::App, control};
 
 /// Longest time that running transactions get to end.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Signals {
 }
 
 /// Takes no new client, lets running transactions end, then goes.
-pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static str) {
+pub(super) async fn gracefully(app: &Arc<App>, listeners: Listeners, signal: &'static str) {
     tracing::info!(
         signal,
         clients = clients(app),
@@ -84,6 +85,9 @@ pub(super) async fn gracefully(app: &App, listeners: Listeners, signal: &'static
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     confirm_rest(app).await;
+    if clients(app) == 0 {
+        control::leave(app).await;
+    }
     let (cut, took_ms) = (clients(app), began.elapsed().as_millis());
     if cut > 0 {
         tracing::warn!(

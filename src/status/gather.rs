@@ -6,11 +6,12 @@ use crossfade_store::TableMap;
 use crossfade_toggle::Toggle;
 
 use super::{
-    ConfigStatus, FailingKey, JournalStatus, Status, StoreStatus, TableStatus, ToggleStatus,
-    VerifiedStatus,
+    ConfigStatus, FailingKey, JournalStatus, ProxyStatus, Status, StoreStatus, TableStatus,
+    ToggleStatus, VerifiedStatus,
 };
 use crate::{
     app::{App, reverse_record, table_record},
+    control::{Other, Seat},
     jobs::PartView,
     text::utc,
 };
@@ -90,6 +91,11 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
                 .as_secs())
         }),
         open_intents: backlog.open + backlog.unconfirmed,
+        proxies: app
+            .seat(toggle)
+            .map(|seat| proxies(app, toggle, seat))
+            .unwrap_or_default(),
+        out_of_touch: app.seat(toggle).and_then(|seat| seat.lost()),
         failing: app.journal.failing_count(name),
         failing_keys: failing(app, name),
         refusal,
@@ -106,6 +112,46 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
 
 fn ms(time: std::time::Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+/// This proxy, then the others as they were last heard of.
+fn proxies(app: &App, toggle: &Toggle, seat: &Seat) -> Vec<ProxyStatus> {
+    let gate = toggle.gate();
+    let here = ProxyStatus {
+        name: seat.me.name.clone(),
+        here: true,
+        epoch: gate.current().epoch.number(),
+        published: gate.current().phase.to_string(),
+        oldest: gate.oldest_here().phase.to_string(),
+        dirty_keys: app.journal.dirty_count(toggle.name()) as u64,
+        heard_ms_ago: Some(0),
+        ended: false,
+        trouble: None,
+    };
+    std::iter::once(here)
+        .chain(seat.others().iter().map(other))
+        .collect()
+}
+
+fn other(other: &Other) -> ProxyStatus {
+    let row = other.row().cloned().unwrap_or_default();
+    let phase = |number| {
+        crossfade_phase::Phase::from_number(number)
+            .map_or_else(|| "unknown".to_owned(), |phase| phase.to_string())
+    };
+    let heard = other.heard.as_ref();
+    ProxyStatus {
+        name: other.name.clone(),
+        here: false,
+        epoch: row.epoch,
+        published: phase(row.phase),
+        oldest: phase(row.oldest_phase),
+        dirty_keys: row.dirty,
+        heard_ms_ago: heard
+            .map(|heard| u64::try_from(heard.silent_for().as_millis()).unwrap_or(u64::MAX)),
+        ended: row.ended,
+        trouble: row.trouble,
+    }
 }
 
 fn table_status(app: &App, table: &TableMap) -> TableStatus {

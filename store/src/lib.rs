@@ -1,6 +1,7 @@
 //! What a store can do, and one adapter for each kind of store.
 
 mod calendar;
+mod control;
 mod error;
 pub mod hex;
 pub mod journal;
@@ -14,6 +15,7 @@ mod resolve;
 mod store;
 
 pub use calendar::date_of;
+pub use control::{Control, Entry};
 pub use error::StoreError;
 pub use mapping::*;
 pub use order::WriteOrder;

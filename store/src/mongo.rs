@@ -3,6 +3,7 @@
 mod adapter;
 mod catalog;
 mod conn;
+mod control;
 mod document;
 mod engine;
 mod findings;
@@ -20,6 +21,7 @@ mod value;
 mod write;
 
 pub use adapter::MongoStore;
+pub use control::MongoControl;
 pub use engine::{Documents, Duplicate, Failed, Field};
 pub use journal::INTENTS;
 pub use value::{Inexact, Kind};

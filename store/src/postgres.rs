@@ -5,6 +5,7 @@ mod aliases;
 mod backends;
 mod catalog;
 pub mod conn;
+mod control;
 mod counters;
 mod findings;
 mod horizon;
@@ -23,4 +24,5 @@ pub mod tls;
 mod write;
 
 pub use adapter::PostgresStore;
+pub use control::PostgresControl;
 pub use key_locks::{KEY_LOCKS, key_locks};

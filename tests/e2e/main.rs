@@ -21,6 +21,7 @@ mod reads;
 #[allow(dead_code, reason = "shared with the engine's own tests")]
 #[path = "../../sql/documents/tests/documents/script.rs"]
 mod script;
+mod several;
 mod walk;
 mod wire;
 mod writes;

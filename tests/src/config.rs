@@ -117,6 +117,14 @@ impl ConfigBuilder {
             .phase
     }
 
+    /// Adds a line at the top level.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
+    }
+
     /// Adds TOML sections, such as `[writes]` and what follows.
     #[must_use]
     pub fn section(mut self, toml: &str) -> Self {

@@ -29,6 +29,8 @@ pub struct Evidence {
     /// What the journal holds for this toggle; `None` when it could not be read. A toggle that needs no journal
     /// (two schemas of one database) has an empty one.
     pub journal: Option<JournalFacts>,
+    /// Proxies of the same migration, by name, whose journals are not known: they have not been heard of for a while, or not yet.
+    pub silent_proxies: Vec<String>,
     /// What the comparison of reads in phase 4 found; `None` when nothing was compared or counted.
     pub comparison: Option<Comparison>,
     /// Sequences and identities behind mapped columns, in the store that becomes the primary, that could not be moved past the
@@ -55,6 +57,7 @@ impl Evidence {
             old_store: StoreAnswer::NotAsked,
             blocking_findings: None,
             journal: None,
+            silent_proxies: Vec::new(),
             comparison: None,
             immovable_sequences: None,
             running_jobs: None,

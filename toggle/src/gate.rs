@@ -11,6 +11,11 @@
 //! comes after the flip's store, and it backs out, or the flip's scan comes after the session's store, and it sees the pin. There is
 //! no third way, and no lock.
 //!
+//! # Several proxies
+//!
+//! The gates of several proxies move together ([`Follower`]): a record that they share says which epoch is published and whether the barrier is closed. Each stands for the
+//! others in its own gate ([`StandIn`]), as if they were sessions, so that 'effective' means effective everywhere.
+//!
 //! # Several toggles
 //!
 //! A session has one slot a toggle and may hold a pin on A while it waits at B's barrier. There is no lock order to keep: B's drain waits only for pins on
@@ -20,6 +25,7 @@
 //! and the clients go on without an error: the cost of a cycle is bounded and the flip says who held it.
 
 mod flip;
+mod follow;
 mod hold;
 mod holders;
 mod permit;
@@ -27,6 +33,7 @@ mod shared;
 mod slot;
 
 pub use flip::{FlipError, Flipped, Ready};
+pub use follow::{Follower, StandIn};
 pub use hold::Hold;
 pub use holders::Holder;
 pub use permit::Permit;

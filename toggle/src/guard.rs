@@ -113,6 +113,9 @@ fn old_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
 }
 
 fn journal_empty(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
+    // What another proxy's journal held when it was last heard of says nothing of now.
+    let silent = evidence.silent_proxies.iter().cloned();
+    unmet.extend(silent.map(Unmet::SilentProxy));
     let Some(journal) = evidence.journal else {
         unmet.push(Unmet::JournalUnread);
         return;

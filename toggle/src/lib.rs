@@ -12,6 +12,7 @@ mod epoch;
 mod evidence;
 mod gate;
 mod guard;
+mod lease;
 mod moves;
 mod proof;
 mod start;
@@ -21,9 +22,11 @@ pub use crossfade_phase::{Phase, Side};
 pub use epoch::{Epoch, Snapshot};
 pub use evidence::{Comparison, Evidence, JournalFacts, StoreAnswer, TableFacts};
 pub use gate::{
-    Closed, Entry, FlipError, Flipped, Gate, Hold, Holder, Outdated, Permit, Ready, Slot,
+    Closed, Entry, FlipError, Flipped, Follower, Gate, Hold, Holder, Outdated, Permit, Ready, Slot,
+    StandIn,
 };
 pub use guard::{Unmet, guard};
+pub use lease::Lease;
 pub use moves::{IllegalMove, Move};
 pub use proof::{Basis, EmptyReason, Proof, Reason, Refusal};
 pub use start::{Plan, Start, start};

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossfade_phase::Phase;
 
-use crate::{Gate, Plan, Snapshot};
+use crate::{Gate, Lease, Plan, Snapshot};
 
 /// A named set of tables that share one phase: where it is (the gate) and where it should be (the file).
 #[derive(Debug)]
 pub struct Toggle {
     name: String,
     gate: Gate,
+    lease: Lease,
     wanted: AtomicU8,
 }
 
@@ -25,6 +26,7 @@ impl Toggle {
         Toggle {
             name: name.into(),
             gate,
+            lease: Lease::default(),
             wanted: AtomicU8::new(wanted.number()),
         }
     }
@@ -39,6 +41,12 @@ impl Toggle {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The right to commit what writes both stores.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// The phase that the file wants.

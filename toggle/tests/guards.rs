@@ -27,6 +27,7 @@ fn good(phase: Phase) -> Evidence {
         old_store: StoreAnswer::Answers,
         blocking_findings: Some(0),
         journal: Some(JournalFacts::default()),
+        silent_proxies: Vec::new(),
         comparison: Some(Comparison {
             mismatches: 0,
             window: Duration::from_secs(60),
@@ -145,6 +146,14 @@ fn dual_writes_need_a_clean_preflight() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn a_journal_that_nobody_has_heard_of_is_not_empty() {
+    let silent = |e: &mut Evidence| e.silent_proxies = vec!["b".to_owned()];
+    for step in [step(3, 4), step(4, 5), step(4, 6), step(5, 4)] {
+        assert_eq!(refused(step, silent), [Unmet::SilentProxy("b".to_owned())]);
+    }
 }
 
 #[test]
@@ -364,7 +373,7 @@ fn a_key_that_became_dirty_on_the_way_into_the_barrier_is_seen_inside() {
 
 /// What must be true to be in `to` having been in `from`: DESIGN 2's table and trap 38, as one expression each.
 fn design_allows(step: Move, e: &Evidence) -> bool {
-    let journal_empty = e.journal == Some(JournalFacts::default());
+    let journal_empty = e.journal == Some(JournalFacts::default()) && e.silent_proxies.is_empty();
     let has_tables = !e.tables.is_empty();
     let every = |fact: fn(&TableFacts) -> bool| has_tables && e.tables.iter().all(fact);
     let new_trusted = journal_empty && every(|t| !t.new_bypassed);
@@ -433,7 +442,7 @@ prop_compose! {
             2 => (0u64..2, 0u64..2).prop_map(|(dirty_keys, unresolved_intents)| Some(JournalFacts { dirty_keys, unresolved_intents })),
         ],
         comparison in prop::option::weighted(0.9, (prop_oneof![6 => Just(0u64), 1 => 1u64..4], 0u64..4, 2u64..8)),
-        lists in (names(), names()),
+        lists in (names(), names(), prop_oneof![8 => Just(Vec::new()), 1 => Just(vec!["b".to_owned()])]),
         writes_since_reverse_verify in facts_count(),
         tables in prop_oneof![1 => Just(Vec::new()), 9 => prop::collection::vec(some_table(), 1..3)],
     ) -> Evidence {
@@ -444,6 +453,7 @@ prop_compose! {
             old_store: stores.1,
             blocking_findings,
             journal,
+            silent_proxies: lists.2,
             comparison: comparison.map(|(mismatches, window, watched)| Comparison {
                 mismatches,
                 window: Duration::from_secs(window),

@@ -21,6 +21,11 @@ fn names_what_waits_for_a_restart() {
             "admin = false\nstate_dir = 'x'\njournal = 'primary'\nworkers = 77\nlisten",
             vec!["admin", "state_dir", "journal", "workers"],
         ),
+        (
+            "listen",
+            "control = 'database'\nproxy = 'b'\nlisten",
+            vec!["control", "proxy"],
+        ),
         ("@old", "@older", vec!["old.url"]),
         (":one@", ":two@", vec!["old.password"]),
         (

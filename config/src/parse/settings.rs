@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use toml::de::DeValue;
 
 use crate::{
-    ClientSettings, FlipSettings, JournalPlace, OnSecondaryError, ReconcileSettings, ServerTls,
-    WriteSettings, defaults, keys,
+    ClientSettings, Control, FlipSettings, JournalPlace, OnSecondaryError, ReconcileSettings,
+    ServerTls, WriteSettings, defaults, keys,
     reader::{Field, Reader, Section, Zero},
     suggest::nearest,
 };
@@ -97,6 +97,21 @@ pub(crate) fn journal(reader: &mut Reader<'_>, root: &Section<'_>) -> JournalPla
         ("primary", JournalPlace::Primary),
     ];
     one_of(reader, root, "journal", words, defaults::JOURNAL)
+}
+
+pub(crate) fn control(reader: &mut Reader<'_>, root: &Section<'_>) -> Control {
+    let words = [
+        ("state_dir", Control::StateDir),
+        ("database", Control::Database),
+    ];
+    one_of(reader, root, "control", words, defaults::CONTROL)
+}
+
+pub(crate) fn proxy(reader: &mut Reader<'_>, root: &Section<'_>, listen: SocketAddr) -> String {
+    let typed = root
+        .get("proxy")
+        .and_then(|field| reader.filled(&field, "a name such as \"proxy-1\""));
+    typed.map_or_else(|| defaults::proxy(listen), |text| text.value)
 }
 
 pub(crate) fn workers(reader: &mut Reader<'_>, root: &Section<'_>) -> usize {

@@ -52,7 +52,7 @@ impl Managed {
         if self.shared.stopping() {
             return Err(End::Stopping);
         }
-        self.pins.refresh().await;
+        self.pins.refresh().await.map_err(End::Fatal)?;
         self.mapping = self.shared.mapping.load_full();
         let phases: Vec<Phase> = self.pins.phases().collect();
         if let Some(tally) = &mut self.tally {

@@ -418,6 +418,8 @@ impl Managed {
         let Some(secondary) = self.secondary() else {
             return Ok(None);
         };
+        // Behind the transaction's last statement: what is sent off after this look is known to the primary by now, and is waited for when this proxy is taken for gone.
+        self.check_lease()?;
         if self.shared.same_database {
             return self.write_across(side, secondary).await.map(|()| None);
         }
@@ -480,6 +482,27 @@ impl Managed {
                         .for_each(|counted| counted.count.unsure());
                 }
             }
+        }
+    }
+
+    /// A proxy that is out of touch with the others commits nothing that writes both stores: they may have gone on without it.
+    fn check_lease(&self) -> Result<(), ClientError> {
+        let writes = |toggle: &str| {
+            let mut tables = self.transaction.tables();
+            tables.any(|table| self.mapping.tables[table.0].toggle == toggle)
+        };
+        let toggles = self.shared.toggles.iter();
+        let mut out = toggles.filter(|toggle| !toggle.lease().holds() && writes(toggle.name()));
+        match out.next() {
+            None => Ok(()),
+            Some(toggle) => Err(ClientError::new(
+                "58030",
+                format!(
+                    "the write was refused because this proxy is out of touch with the others that move toggle \"{}\"",
+                    toggle.name()
+                ),
+            )
+            .hint("try again, or connect to another proxy; crossfade status says since when and why")),
         }
     }
 

@@ -110,6 +110,11 @@ impl Transaction {
             && self.refused.is_none()
     }
 
+    /// The tables that it changed; some more than once.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.changes.iter().map(|(table, _, _)| *table)
+    }
+
     /// Whether the images were given up for want of room.
     pub(crate) fn is_keys_only(&self) -> bool {
         self.keys_only

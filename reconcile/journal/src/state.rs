@@ -145,6 +145,29 @@ impl State {
         Ok(file.value.epoch)
     }
 
+    /// Takes over where a toggle is, and how its tables stand, from the record that several proxies share. Writes nothing when that is known.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then nothing has changed.
+    pub fn follow(
+        &self,
+        toggle: &str,
+        state: &ToggleState,
+        tables: &BTreeMap<String, TableState>,
+    ) -> Result<(), StateError> {
+        let mut file = lock(&self.phases);
+        let same =
+            |(name, table): (&String, &TableState)| file.value.tables.get(name) == Some(table);
+        if file.value.toggles.get(toggle) == Some(state) && tables.iter().all(same) {
+            return Ok(());
+        }
+        file.update(|phases| {
+            phases.epoch = phases.epoch.max(state.epoch);
+            phases.toggles.insert(toggle.to_owned(), state.clone());
+            phases.tables.extend(tables.clone());
+        })
+    }
+
     /// Takes a toggle and its history out, with nothing left to say about it.
     ///
     /// # Errors

@@ -3,11 +3,36 @@
 
 mod common;
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use common::open_small;
-use crossfade_journal::{Journal, KeyBounds, KeyText, OpenError, Verified, Why};
+use crossfade_journal::{Journal, KeyBounds, KeyText, OpenError, TableState, Verified, Why};
 use crossfade_phase::Phase;
+
+#[test]
+fn what_several_proxies_share_is_taken_over_whole_and_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = TableState {
+        backfilled_at_epoch: Some(7),
+        ..TableState::default()
+    };
+    let tables = BTreeMap::from([("public.orders".to_owned(), known.clone())]);
+    let shared = {
+        let journal = Journal::open(dir.path()).unwrap();
+        let state = journal.state();
+        state.set_phase("other", Phase::UseOld, Why::First).unwrap();
+        state.set_phase("shop", Phase::UseOld, Why::First).unwrap();
+        let mut shared = state.toggle("shop").unwrap();
+        (shared.phase, shared.epoch) = (Phase::DualRead, 9);
+        state.follow("shop", &shared, &tables).unwrap();
+        assert_eq!(state.epoch(), 9);
+        shared
+    };
+    let journal = Journal::open(dir.path()).unwrap();
+    assert_eq!(journal.state().toggle("shop"), Some(shared));
+    assert_eq!(journal.state().phase("other"), Some(Phase::UseOld));
+    assert_eq!(journal.state().table("public.orders"), known);
+}
 
 #[test]
 fn trap_40_the_effective_phase_outlives_a_restart() {

@@ -1,19 +1,19 @@
 //! The ledger on the journal of a `state_dir`.
 
 use crossfade_journal::{
-    DirtyKey, Journal, JournalKey, KeyBounds, KeyRef, KeyText, Reason, StateError, TableState,
+    BackfillCheckpoint, DirtyKey, Journal, JournalKey, KeyRef, Reason, StateError, TableState,
     Verified as Record,
 };
 use crossfade_phase::Side;
 use crossfade_store::{Key, TableMap};
-use crossfade_toggle::{Epoch, Snapshot};
+use crossfade_toggle::Snapshot;
 use futures::future::BoxFuture;
 
-use super::{Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why};
+use super::{
+    Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Standing, Verified, Why,
+    standing::{self, record_of},
+};
 use crate::Direction;
-
-/// Why a table is in doubt for as long as a backfill over it has begun and not ended. Whatever else went round the store is not forgotten with it.
-const UNFINISHED: &str = "a backfill has begun and not ended";
 
 impl Ledger for Journal {
     fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
@@ -103,21 +103,7 @@ impl Ledger for Journal {
 
     fn checkpoint(&self, table: &TableMap, direction: Direction) -> Option<Checkpoint> {
         let found = self.state().backfill(&record_of(table, direction))?;
-        let mut bounds = found.done.into_iter();
-        let done = bounds.next();
-        let reached = match bounds.next() {
-            None => Reach::Nowhere,
-            Some(KeyBounds {
-                upto: Some(key), ..
-            }) => Reach::Upto(from_text(key)),
-            Some(KeyBounds { upto: None, .. }) => Reach::End,
-        };
-        Some(Checkpoint {
-            epoch: Epoch::new(found.epoch),
-            upto: done.and_then(|done| done.upto).map(from_text),
-            reached,
-            rows_seen: found.rows,
-        })
+        Some(standing::checkpoint(found))
     }
 
     fn save_checkpoint<'a>(
@@ -126,29 +112,10 @@ impl Ledger for Journal {
         direction: Direction,
         at: &'a Checkpoint,
     ) -> BoxFuture<'a, LedgerResult> {
-        let (record, at) = (record_of(table, direction), at.clone());
-        let upto = at.upto.as_ref().map(to_text);
-        let mut done = vec![KeyBounds {
-            after: None,
-            upto: upto.clone(),
-        }];
-        match &at.reached {
-            Reach::Nowhere => {}
-            Reach::Upto(key) => done.push(KeyBounds {
-                after: upto,
-                upto: Some(to_text(key)),
-            }),
-            Reach::End => done.push(KeyBounds {
-                after: upto,
-                upto: None,
-            }),
-        }
+        let (record, note) = (record_of(table, direction), standing::note(at));
         blocking(self, move |journal| {
-            journal.state().update_backfill(&record, |checkpoint| {
-                checkpoint.epoch = at.epoch.number();
-                checkpoint.rows = at.rows_seen;
-                checkpoint.done = done;
-            })
+            let change = |checkpoint: &mut BackfillCheckpoint| *checkpoint = note;
+            journal.state().update_backfill(&record, change)
         })
     }
 
@@ -159,11 +126,10 @@ impl Ledger for Journal {
     ) -> BoxFuture<'a, LedgerResult> {
         let record = record_of(table, direction);
         blocking(self, move |journal| {
-            let doubt = |table: &mut TableState| {
-                table.verified = None;
-                table.bypassed.get_or_insert_with(|| UNFINISHED.to_owned());
-            };
-            journal.state().update_table(&record, doubt).map(drop)
+            journal
+                .state()
+                .update_table(&record, standing::copying)
+                .map(drop)
         })
     }
 
@@ -176,12 +142,8 @@ impl Ledger for Journal {
         let record = record_of(table, direction);
         blocking(self, move |journal| {
             // In this order: a crash in between repeats a copy that finds nothing to do.
-            journal.state().update_table(&record, |table| {
-                table.backfilled_at_epoch = Some(at.epoch.number());
-                // What was verified before says nothing about the rows that came in since.
-                table.verified = None;
-                table.bypassed.take_if(|why| why == UNFINISHED);
-            })?;
+            let change = |table: &mut TableState| standing::backfilled(table, at);
+            journal.state().update_table(&record, change)?;
             journal.state().clear_backfill(&record)
         })
     }
@@ -194,18 +156,7 @@ impl Ledger for Journal {
     ) -> BoxFuture<'a, LedgerResult> {
         let record = record_of(table, direction);
         blocking(self, move |journal| {
-            let change = |table: &mut TableState| {
-                table.verified = Some(Record {
-                    at_unix_s: unix_now_s(),
-                    at_epoch: found.snapshot.epoch.number(),
-                    rows: found.rows,
-                    differences: found.differences,
-                });
-                if found.differences == 0 {
-                    // Whatever went round the store is there now (trap 38).
-                    table.bypassed = None;
-                }
-            };
+            let change = |table: &mut TableState| standing::verified(table, found);
             journal.state().update_table(&record, change).map(drop)
         })
     }
@@ -225,15 +176,6 @@ impl Ledger for Journal {
             backfilled: since.is_some(),
             differences,
         }
-    }
-}
-
-/// The name under which the state files keep a table. The reverse direction has a record of its own: that the old store has all rows of the
-/// new says nothing about the other way round.
-pub(crate) fn record_of(table: &TableMap, direction: Direction) -> String {
-    match direction {
-        Direction::Forward => table.old.name.to_string(),
-        Direction::Reverse => format!("{} (reverse)", table.old.name),
     }
 }
 
@@ -270,20 +212,4 @@ fn dirty(found: DirtyKey) -> Dirty {
         stale_old: found.stale.contains(Side::Old),
         stale_new: found.stale.contains(Side::New),
     }
-}
-
-fn to_text(key: &Key) -> KeyText {
-    KeyText(key.0.iter().map(|part| part.to_vec()).collect())
-}
-
-fn from_text(key: KeyText) -> Key {
-    Key(key.0.into_iter().map(Into::into).collect())
-}
-
-/// For display only (trap 44).
-fn unix_now_s() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }

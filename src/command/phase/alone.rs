@@ -8,11 +8,20 @@ use super::{Wish, refusal};
 use crate::{
     admin::on_trial,
     app::App,
+    control,
     failure::Failure,
     flip::{Outcome, attempt},
 };
 
 pub(super) async fn move_to(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
+    // Others may serve the same migration elsewhere.
+    control::join(app).await?;
+    let outcome = move_alone(app, wish).await;
+    control::leave(app).await;
+    outcome
+}
+
+async fn move_alone(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
     let Some(toggle) = app.toggles.get(wish.toggle) else {
         return Err(Failure::usage(format!(
             "the file has no toggle \"{}\"",

@@ -40,6 +40,9 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
         println!("{line}");
     }
     wish.write()?;
+    // Where the file says it already, only this is news to the proxy.
+    let parts = [("toggle", wish.toggle), ("to", wish.to.name())];
+    client.post::<serde_json::Value>("/wish", &parts).await?;
     if !wish.wait {
         println!(
             "{}: the file says {}, and the proxy follows within a second (`crossfade status`)",

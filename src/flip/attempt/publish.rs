@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use crossfade_crash::{self as crash, Point};
-use crossfade_journal::TableState;
+use crossfade_journal::{PhaseChange, TableState, Why};
 use crossfade_phase::Phase;
 use crossfade_store::{Form, KeyRange, Mapping};
-use crossfade_toggle::{Basis, Ready, Toggle};
+use crossfade_toggle::{Ready, Snapshot, Toggle};
 
 use super::{super::record::record, Outcome};
 use crate::{app::App, jobs};
@@ -33,31 +33,51 @@ pub(super) fn publish(
     crash::at(Point::FlipRecorded);
     let flipped = ready.publish();
     crash::at(Point::FlipPublished);
+    app.facts(toggle).moved();
+    if step.needs_barrier() {
+        app.facts(toggle)
+            .paused(flipped.drained_in, flipped.closed_for);
+        let (drained_ms, closed_ms) = (
+            flipped.drained_in.as_millis(),
+            flipped.closed_for.as_millis(),
+        );
+        tracing::info!(
+            toggle = toggle.name(),
+            drained_ms,
+            closed_ms,
+            "the barrier has held clients back for {closed_ms} ms at the most"
+        );
+    }
+    let last = app.journal.state().toggle(toggle.name());
+    let last = last.and_then(|state| state.history.last().cloned());
+    announce(app, toggle, step.from(), flipped.snapshot, last.as_ref());
+    Outcome::Moved
+}
+
+/// A move is published in this proxy's gate: tells everybody here who has to know.
+pub(crate) fn announce(
+    app: &Arc<App>,
+    toggle: &Arc<Toggle>,
+    from: Phase,
+    now: Snapshot,
+    last: Option<&PhaseChange>,
+) {
     app.complete.refresh(&app.journal, &app.mapping());
     if let Some(shared) = app.shared.get() {
         shared.flips.notify_waiters();
     }
-    app.facts(toggle).moved();
-    let (from, to) = (step.from(), step.to());
+    let to = now.phase;
     app.own_metrics
         .flips
         .with_label_values(&[toggle.name(), from.name(), to.name()])
         .inc();
-    let (drained_ms, closed_ms) = (
-        flipped.drained_in.as_millis(),
-        flipped.closed_for.as_millis(),
-    );
-    if step.needs_barrier() {
-        app.facts(toggle)
-            .paused(flipped.drained_in, flipped.closed_for);
-    }
-    let basis = match &flipped.basis {
-        Basis::Guard => "guard".to_owned(),
-        Basis::Override { reason, .. } => format!("override: {reason}"),
+    let basis = match last.map(|change| &change.why) {
+        Some(Why::Override { because, .. }) => format!("override: {because}"),
+        Some(Why::Guards(_)) => "guard".to_owned(),
+        Some(Why::First | Why::Followed(_)) | None => "record".to_owned(),
     };
-    tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %flipped.snapshot.epoch, drained_ms, closed_ms, basis, "toggle \"{}\" moved: {step}", toggle.name());
+    tracing::info!(toggle = toggle.name(), from = %from, to = %to, epoch = %now.epoch, basis, "toggle \"{}\" moved: {} ({}) → {to} ({})", toggle.name(), from, from.number(), to.number());
     tokio::spawn(settled(app.clone(), toggle.clone()));
-    Outcome::Moved
 }
 
 /// Waits until the published phase is effective, notes it, and starts what begins with it.

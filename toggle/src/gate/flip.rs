@@ -257,12 +257,16 @@ impl<E> FlipError<E> {
 }
 
 /// That this is the one flip under way.
-struct OnlyFlip(Arc<Shared>);
+pub(super) struct OnlyFlip(Arc<Shared>);
 
 impl OnlyFlip {
-    fn begin(gate: &Arc<Shared>) -> Option<OnlyFlip> {
+    pub(super) fn begin(gate: &Arc<Shared>) -> Option<OnlyFlip> {
         let taken = gate.flipping.swap(true, Ordering::AcqRel);
         (!taken).then(|| OnlyFlip(Arc::clone(gate)))
+    }
+
+    pub(super) fn gate(&self) -> &Shared {
+        &self.0
     }
 }
 

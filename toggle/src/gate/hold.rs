@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{Gate, Slot, shared::Shared};
 use crate::Snapshot;
 
-/// Stands for work of an epoch that no session answers for any more. As long as it lives, no later epoch is effective.
+/// Stands for work of an epoch that no session answers for any more. Of several proxies each has its own: it waits for none of the others.
+///
+/// As long as it lives, no later epoch is effective.
 #[derive(Debug)]
 pub struct Hold {
     slot: Slot,
@@ -40,13 +42,15 @@ impl Hold {
     #[must_use]
     pub fn is_last(&self) -> bool {
         let others = self.slot.gate().pinned_before(self.epoch.epoch.next());
-        others.iter().all(|other| self.slot.is(other))
+        others
+            .iter()
+            .all(|other| !other.is_here || self.slot.is(other))
     }
 
     /// Waits for that. Of use once the next epoch is published: until then sessions go on beginning transactions. Cancel-safe.
     pub async fn last(&self) {
         let (gate, limit) = (self.slot.gate(), self.epoch.epoch.next());
-        gate.drained_before(limit, |other| !self.slot.is(other))
+        gate.drained_before(limit, |other| other.is_here && !self.slot.is(other))
             .await;
     }
 }

@@ -120,6 +120,23 @@ impl Shared {
             .collect()
     }
 
+    /// The oldest pin before `limit` of a session of this process.
+    pub(super) fn pinned_here_before(&self, limit: Epoch) -> Option<Snapshot> {
+        let slots = lock(&self.slots);
+        slots
+            .by_id
+            .values()
+            .filter(|slot| slot.is_here && slot.is_pinned_before(limit))
+            .filter_map(|slot| slot.pinned())
+            .min_by_key(|pinned| pinned.epoch)
+    }
+
+    /// What a transaction of this process may run in at the earliest.
+    pub(super) fn oldest_here(&self) -> Snapshot {
+        let current = self.word().snapshot();
+        self.pinned_here_before(current.epoch).unwrap_or(current)
+    }
+
     /// Waits until no slot that `counts` is pinned to an epoch before `limit`. The gate's word must already keep new pins from that:
     /// then a slot that was seen without one never gets one again, and only those seen with one are looked at again.
     /// (A session that is just backing out may show such a pin for a moment; it is never handed out.) Cancel-safe.

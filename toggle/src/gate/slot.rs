@@ -25,6 +25,8 @@ pub struct Slot {
 /// What the gate sees of a slot.
 pub(super) struct SlotState {
     pins: Line<Pins>,
+    /// Whether it is a session of this process, and not another proxy.
+    pub(super) is_here: bool,
     label: Mutex<Arc<str>>,
 }
 
@@ -62,12 +64,22 @@ pub struct Outdated {
 
 impl Slot {
     pub(super) fn register(gate: Arc<Shared>, label: Arc<str>) -> Slot {
+        Slot::with(gate, label, true)
+    }
+
+    /// A slot that stands for another proxy.
+    pub(super) fn for_another(gate: Arc<Shared>, label: Arc<str>) -> Slot {
+        Slot::with(gate, label, false)
+    }
+
+    fn with(gate: Arc<Shared>, label: Arc<str>, is_here: bool) -> Slot {
         let pins = Pins {
             word: AtomicU64::new(0),
             stamp: AtomicU64::new(0),
         };
         let (id, state) = gate.register(SlotState {
             pins: Line(pins),
+            is_here,
             label: Mutex::new(label),
         });
         Slot { gate, state, id }
@@ -194,6 +206,15 @@ impl Slot {
             bound,
             current: entry.snapshot,
         })
+    }
+
+    /// Notes what another proxy may still run in. Whatever this gate shows by now, it is true of the other.
+    pub(super) fn pin_for_another(&mut self, oldest: Snapshot) {
+        let word = Word::open(oldest).0;
+        let before = self.state.pins.0.word.swap(word, Ordering::SeqCst);
+        if before != word {
+            self.gate.notify_released();
+        }
     }
 
     /// The transaction is over. Does nothing when nothing is pinned.

@@ -21,6 +21,8 @@ pub enum Unmet {
     BlockingFindings(u64),
     /// The journal could not be read.
     JournalUnread,
+    /// Another proxy of the migration, by name, has not been heard of: what its journal holds is not known.
+    SilentProxy(String),
     /// Keys whose row in the secondary may differ; their number.
     DirtyKeys(u64),
     /// Intents that no running transaction will close; their number.
@@ -92,6 +94,9 @@ impl Unmet {
             | Unmet::WatchedTooShort { .. }
             | Unmet::JobsUnknown
             | Unmet::JobRunning(_) => "crossfade status".to_owned(),
+            Unmet::SilentProxy(name) => {
+                format!("crossfade forget {} --because …", shell_word(name))
+            }
             Unmet::NewStoreSilent(_)
             | Unmet::OldStoreSilent(_)
             | Unmet::NoPreflight
@@ -146,6 +151,10 @@ impl fmt::Display for Unmet {
                 )
             }
             Unmet::JournalUnread => f.write_str("the journal could not be read"),
+            Unmet::SilentProxy(name) => write!(
+                f,
+                "proxy \"{name}\" has not been heard of, and what its journal holds is not known: start it again, or, if it is gone for good, have it forgotten"
+            ),
             Unmet::DirtyKeys(count) => {
                 write!(
                     f,

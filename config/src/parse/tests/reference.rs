@@ -40,6 +40,8 @@ fn the_defaults_it_tells_are_the_defaults() {
         (real.listen, real.admin, real.workers)
     );
     assert_eq!(told.journal, real.journal);
+    assert_eq!(told.control, real.control);
+    assert_eq!(real.proxy, defaults::proxy(real.listen));
     assert!(told.state_dir.ends_with(defaults::STATE_DIR));
     assert_eq!(
         told.tls.map(|tls| tls.required),

@@ -1,0 +1,111 @@
+//! What a job's outcome does to what is on record of a table. Shared by all ledgers that keep it in the journal's own types.
+
+use crossfade_journal::{BackfillCheckpoint, KeyBounds, KeyText, TableState, Verified as Record};
+use crossfade_store::{Key, TableMap};
+use crossfade_toggle::{Epoch, Snapshot};
+
+use super::{Checkpoint, Reach, Verified};
+use crate::Direction;
+
+/// Why a table is in doubt for as long as a backfill over it has begun and not ended. Whatever else went round the store is not forgotten with it.
+const UNFINISHED: &str = "a backfill has begun and not ended";
+
+/// The name under which a table is on record. The reverse direction has a record of its own: that the old store has all rows of the new says
+/// nothing about the other way round.
+#[must_use]
+pub fn record_of(table: &TableMap, direction: Direction) -> String {
+    match direction {
+        Direction::Forward => table.old.name.to_string(),
+        Direction::Reverse => format!("{} (reverse)", table.old.name),
+    }
+}
+
+/// A backfill from the primary begins.
+pub fn copying(table: &mut TableState) {
+    table.verified = None;
+    table.bypassed.get_or_insert_with(|| UNFINISHED.to_owned());
+}
+
+/// The whole table is copied.
+pub fn backfilled(table: &mut TableState, at: Snapshot) {
+    table.backfilled_at_epoch = Some(at.epoch.number());
+    // What was verified before says nothing about the rows that came in since.
+    table.verified = None;
+    table.bypassed.take_if(|why| why == UNFINISHED);
+}
+
+/// A verify went over the whole table.
+pub fn verified(table: &mut TableState, found: Verified) {
+    table.verified = Some(Record {
+        at_unix_s: unix_now_s(),
+        at_epoch: found.snapshot.epoch.number(),
+        rows: found.rows,
+        differences: found.differences,
+    });
+    if found.differences == 0 {
+        // Whatever went round the store is there now (trap 38).
+        table.bypassed = None;
+    }
+}
+
+/// A checkpoint as it is kept.
+#[must_use]
+pub fn note(at: &Checkpoint) -> BackfillCheckpoint {
+    let upto = at.upto.as_ref().map(to_text);
+    let mut done = vec![KeyBounds {
+        after: None,
+        upto: upto.clone(),
+    }];
+    match &at.reached {
+        Reach::Nowhere => {}
+        Reach::Upto(key) => done.push(KeyBounds {
+            after: upto,
+            upto: Some(to_text(key)),
+        }),
+        Reach::End => done.push(KeyBounds {
+            after: upto,
+            upto: None,
+        }),
+    }
+    BackfillCheckpoint {
+        epoch: at.epoch.number(),
+        rows: at.rows_seen,
+        done,
+    }
+}
+
+/// A checkpoint as it was kept.
+#[must_use]
+pub fn checkpoint(found: BackfillCheckpoint) -> Checkpoint {
+    let mut bounds = found.done.into_iter();
+    let done = bounds.next();
+    let reached = match bounds.next() {
+        None => Reach::Nowhere,
+        Some(KeyBounds {
+            upto: Some(key), ..
+        }) => Reach::Upto(from_text(key)),
+        Some(KeyBounds { upto: None, .. }) => Reach::End,
+    };
+    Checkpoint {
+        epoch: Epoch::new(found.epoch),
+        upto: done.and_then(|done| done.upto).map(from_text),
+        reached,
+        rows_seen: found.rows,
+    }
+}
+
+fn to_text(key: &Key) -> KeyText {
+    KeyText(key.0.iter().map(|part| part.to_vec()).collect())
+}
+
+fn from_text(key: KeyText) -> Key {
+    Key(key.0.into_iter().map(Into::into).collect())
+}
+
+/// For display only (trap 44).
+fn unix_now_s() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}

@@ -1,0 +1,189 @@
+//! An operator's word that a proxy will not come back, and that nobody will read its journal.
+
+use std::time::{Duration, Instant};
+
+use crossfade_phase::{Phase, Side};
+use crossfade_toggle::Reason;
+
+use super::{
+    record::Record,
+    seat::{LEASE, MARGIN, Other, Seat, Trouble},
+};
+use crate::{app::App, failure::Failure};
+
+/// Longest wait for what the proxy has left behind in the primary.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Counts a proxy out that ended without taking leave, of all toggles. What its journal may have held makes the tables untrusted until they are verified.
+///
+/// It may be out of sight only, so this takes two steps: from the first on it gets no new lease, and what it had has run out before the second; what it had sent off by
+/// then has ended in the primary. Should it come back in between, it counts again.
+///
+/// # Errors
+/// When it is not known, still there, or has left transactions behind.
+pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec<String>, Failure> {
+    let Some(shared) = &app.control else {
+        return Err(Failure::usage(
+            "this proxy is the only one of its migration: control = \"state_dir\" in the file",
+        ));
+    };
+    let mut meant = Vec::new();
+    for seat in shared.seats() {
+        let is_meant = |other: &Other| other.name == name || other.id == name;
+        if let Some(other) = seat.others().into_iter().find(is_meant) {
+            is_gone(&other)?;
+            meant.push((seat, other));
+        }
+    }
+    if meant.is_empty() {
+        return Err(Failure::usage(format!(
+            "there is no other proxy \"{name}\" (`crossfade status` lists them)"
+        )));
+    }
+    for (seat, other) in &meant {
+        let mark = |record: &mut Record| {
+            mark(record, &other.id);
+            Ok(())
+        };
+        seat.change(mark).await.map_err(again)?;
+    }
+    tokio::time::sleep(LEASE + MARGIN).await;
+    for (seat, other) in &meant {
+        nothing_left_behind(app, seat).await?;
+        let tables = app.tables_of(&seat.toggle);
+        let names: Vec<String> = tables
+            .iter()
+            .map(|table| table.old.name.to_string())
+            .collect();
+        let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, &names)));
+        if !taken.await.map_err(again)? {
+            return Err(Failure::no(format!(
+                "proxy \"{name}\" is back, and counts again"
+            )));
+        }
+        seat.silence(&other.id).await.map_err(again)?;
+        tracing::warn!(
+            toggle = seat.toggle,
+            proxy = name,
+            because = reason.as_str(),
+            "an operator has a proxy forgotten, with its journal"
+        );
+    }
+    Ok(meant
+        .into_iter()
+        .map(|(seat, _)| seat.toggle.clone())
+        .collect())
+}
+
+fn again(error: Trouble) -> Failure {
+    Failure::broken(format!("{error}; run the command again"))
+}
+
+fn is_gone(other: &Other) -> Result<(), Failure> {
+    let Some(heard) = &other.heard else {
+        return Ok(());
+    };
+    let silent = heard.silent_for();
+    if heard.row.ended || silent >= LEASE + MARGIN {
+        return Ok(());
+    }
+    Err(Failure::no(format!(
+        "proxy \"{}\" was heard of {} s ago: end it first, and run the command again {} s later",
+        other.name,
+        silent.as_secs(),
+        (LEASE + MARGIN).as_secs()
+    )))
+}
+
+async fn nothing_left_behind(app: &App, seat: &Seat) -> Result<(), Failure> {
+    let primary = app.stores.on(seat.record().state.phase.primary());
+    let horizon = primary.horizon().await?;
+    let began = Instant::now();
+    while !primary.has_passed(horizon).await? {
+        if began.elapsed() > LEFT_BEHIND {
+            return Err(Failure::no(format!(
+                "transactions that were open in the {} store at the beginning of this command still are, and one of them may be the proxy's: end it (pg_stat_activity shows them), and run the command again",
+                primary.side()
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn mark(record: &mut Record, id: &str) {
+    if let Some(member) = record.members.get_mut(id) {
+        member.forgotten = true;
+    }
+}
+
+/// `false` when it is not marked any more.
+fn take_out(record: &mut Record, id: &str, name: &str, reason: &Reason, tables: &[String]) -> bool {
+    if record
+        .members
+        .get(id)
+        .is_none_or(|member| !member.forgotten)
+    {
+        return false;
+    }
+    record.part(id);
+    // What it had not brought to the secondary, nobody knows.
+    let secondary = match record.state.phase {
+        Phase::DeployNew | Phase::UseOld => return true,
+        phase => phase.primary().other(),
+    };
+    for table in tables {
+        let table = match secondary {
+            Side::New => table.clone(),
+            Side::Old => format!("{table} (reverse)"),
+        };
+        let table = record.tables.entry(table).or_default();
+        table.bypassed = Some(format!(
+            "proxy \"{name}\" was forgotten with its journal: {reason}"
+        ));
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::record::{Member, tests::record};
+
+    #[test]
+    fn trap_38_the_tables_of_a_forgotten_journal_are_not_trusted() {
+        let reason = Reason::new("its disk burnt").unwrap();
+        let tables = ["public.orders".to_owned()];
+        for (phase, doubted) in [
+            (Phase::UseOld, None),
+            (Phase::DualWrite, Some("public.orders")),
+            (Phase::DualRead, Some("public.orders")),
+            (Phase::NewPrimary, Some("public.orders (reverse)")),
+        ] {
+            let mut record = record(phase, 4);
+            let member = Member {
+                name: "b".into(),
+                life: 1,
+                forgotten: false,
+            };
+            record.join("2", member.clone());
+            assert!(
+                !take_out(&mut record, "2", "b", &reason, &tables),
+                "not marked"
+            );
+            mark(&mut record, "2");
+            record.join("2", member);
+            assert!(
+                !take_out(&mut record, "2", "b", &reason, &tables),
+                "it is back"
+            );
+            mark(&mut record, "2");
+            assert!(take_out(&mut record, "2", "b", &reason, &tables));
+            assert!(record.members.is_empty());
+            let found: Vec<&str> = record.tables.keys().map(String::as_str).collect();
+            assert_eq!(found, doubted.into_iter().collect::<Vec<_>>(), "{phase}");
+            assert!(record.tables.values().all(|table| table.bypassed.is_some()));
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The reconciler's memory where several proxies share a migration: dirty keys are each proxy's own, what is known of tables is in the record.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use crossfade_journal::{BackfillCheckpoint, Journal, TableState};
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{
+    Checkpoint, Direction, Dirty, Ledger, LedgerError, LedgerResult, Standing, Verified, Why,
+    standing,
+};
+use crossfade_store::{Key, TableMap};
+use crossfade_toggle::Snapshot;
+use futures::future::BoxFuture;
+
+use super::{
+    record::Record,
+    seat::{Seat, Trouble},
+};
+
+/// Time between two looks at whether another proxy's job has ended.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct SharedLedger {
+    journal: Arc<Journal>,
+    seats: Arc<Vec<Arc<Seat>>>,
+}
+
+impl SharedLedger {
+    pub(crate) fn new(journal: Arc<Journal>, seats: Vec<Arc<Seat>>) -> SharedLedger {
+        SharedLedger {
+            journal,
+            seats: Arc::new(seats),
+        }
+    }
+
+    fn seat(&self, table: &TableMap) -> Result<&Arc<Seat>, LedgerError> {
+        let seat = self.seats.iter().find(|seat| seat.toggle == table.toggle);
+        seat.ok_or_else(|| {
+            LedgerError(format!(
+                "toggle \"{}\" is not shared: it waits for a restart",
+                table.toggle
+            ))
+        })
+    }
+
+    /// Changes what is known of a table, first for everybody, then here.
+    fn change<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        change: impl Fn(&mut TableState, &mut Option<BackfillCheckpoint>) + Send + Sync + 'a,
+    ) -> BoxFuture<'a, LedgerResult> {
+        Box::pin(async move {
+            let (seat, name) = (self.seat(table)?, standing::record_of(table, direction));
+            let change = |record: &mut Record| {
+                let mut checkpoint = record.checkpoints.remove(&name);
+                change(
+                    record.tables.entry(name.clone()).or_default(),
+                    &mut checkpoint,
+                );
+                if let Some(checkpoint) = checkpoint {
+                    record.checkpoints.insert(name.clone(), checkpoint);
+                }
+                Ok(record.tables.clone())
+            };
+            let tables = seat
+                .change(change)
+                .await
+                .map_err(|error| unshared(&error))?;
+            let state = self.journal.state();
+            match state.toggle(&table.toggle) {
+                Some(toggle) => state
+                    .follow(&table.toggle, &toggle, &tables)
+                    .map_err(|error| LedgerError(error.to_string())),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+fn unshared(trouble: &Trouble) -> LedgerError {
+    LedgerError(format!("{trouble}; run the command again"))
+}
+
+/// The right to be the one job over a table, among all proxies.
+struct Held {
+    seat: Arc<Seat>,
+    table: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (seat, table) = (Arc::clone(&self.seat), self.table.clone());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        // Should that fail, this proxy's next start takes it back.
+        runtime.spawn(async move {
+            let give_back = |record: &mut Record| {
+                if record.jobs.get(&table) == Some(&seat.me.id) {
+                    record.jobs.remove(&table);
+                }
+                Ok(())
+            };
+            if let Err(error) = seat.change(give_back).await {
+                tracing::warn!(table, %error, "the others still think that a job of this proxy is at work on the table");
+            }
+        });
+    }
+}
+
+impl Ledger for SharedLedger {
+    fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
+        Ledger::take(&*self.journal, toggle, limit)
+    }
+
+    fn page(&self, table: &TableMap, after: Option<&Key>, limit: usize) -> Vec<Dirty> {
+        self.journal.page(table, after, limit)
+    }
+
+    fn marks(&self, table: &TableMap, keys: &[Key]) -> Vec<Option<Dirty>> {
+        self.journal.marks(table, keys)
+    }
+
+    fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
+        self.journal.doubts(table, keys)
+    }
+
+    fn intends(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
+        self.journal.intends(table, keys)
+    }
+
+    fn give_back(&self, dirty: &Dirty) {
+        Ledger::give_back(&*self.journal, dirty);
+    }
+
+    fn clean(&self, dirty: &Dirty) {
+        Ledger::clean(&*self.journal, dirty);
+    }
+
+    fn failed(&self, dirty: &Dirty, error: &str) {
+        Ledger::failed(&*self.journal, dirty, error);
+    }
+
+    fn mark<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+        stale: Side,
+        why: Why,
+    ) -> BoxFuture<'a, LedgerResult> {
+        self.journal.mark(table, keys, stale, why)
+    }
+
+    fn dirty_count(&self, toggle: &str) -> u64 {
+        Ledger::dirty_count(&*self.journal, toggle)
+    }
+
+    fn checkpoint(&self, table: &TableMap, direction: Direction) -> Option<Checkpoint> {
+        let record = self.seat(table).ok()?.record();
+        let found = record
+            .checkpoints
+            .get(&standing::record_of(table, direction))?;
+        Some(standing::checkpoint(found.clone()))
+    }
+
+    fn save_checkpoint<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: &'a Checkpoint,
+    ) -> BoxFuture<'a, LedgerResult> {
+        self.change(table, direction, |_, checkpoint| {
+            *checkpoint = Some(standing::note(at))
+        })
+    }
+
+    fn copying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult> {
+        self.change(table, direction, |table, _| standing::copying(table))
+    }
+
+    fn backfilled<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        at: Snapshot,
+    ) -> BoxFuture<'a, LedgerResult> {
+        self.change(table, direction, move |table, checkpoint| {
+            standing::backfilled(table, at);
+            *checkpoint = None;
+        })
+    }
+
+    fn verified<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        found: Verified,
+    ) -> BoxFuture<'a, LedgerResult> {
+        self.change(table, direction, move |table, _| {
+            standing::verified(table, found)
+        })
+    }
+
+    fn standing(&self, table: &TableMap, direction: Direction) -> Standing {
+        self.journal.standing(table, direction)
+    }
+
+    fn knows_all_stale(&self, table: &TableMap) -> LedgerResult {
+        others_hide_nothing(self.seat(table)?)
+    }
+
+    fn turn<'a>(
+        &'a self,
+        table: &'a TableMap,
+    ) -> BoxFuture<'a, Result<Box<dyn Any + Send + Sync>, LedgerError>> {
+        Box::pin(async move {
+            let (seat, name) = (self.seat(table)?, table.old.name.to_string());
+            let mut told = false;
+            loop {
+                let mine = seat.me.id.clone();
+                let holder = seat.change(|record| {
+                    let holder = record
+                        .jobs
+                        .entry(name.clone())
+                        .or_insert_with(|| mine.clone());
+                    Ok(holder.clone())
+                });
+                let holder = holder.await.map_err(|error| unshared(&error))?;
+                if holder == seat.me.id {
+                    let held = Held {
+                        seat: Arc::clone(seat),
+                        table: name,
+                    };
+                    return Ok(Box::new(held) as Box<dyn Any + Send + Sync>);
+                }
+                if !std::mem::replace(&mut told, true) {
+                    let view = seat.record();
+                    let by = view
+                        .members
+                        .get(&holder)
+                        .map_or("another proxy", |member| member.name.as_str());
+                    tracing::info!(
+                        toggle = table.toggle,
+                        table = name,
+                        by,
+                        "waits: a job of proxy \"{by}\" is at work on the table (`crossfade status`)"
+                    );
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+    }
+}
+
+/// From phase 6 on a dirty key says that the old store's row is not the one that counts. Only the proxy that has the key in its journal knows.
+fn others_hide_nothing(seat: &Seat) -> LedgerResult {
+    if seat.record().state.phase < Phase::NewWrites {
+        return Ok(());
+    }
+    let hiding = seat
+        .others()
+        .into_iter()
+        .find(|other| other.row().is_none_or(|row| row.dirty > 0));
+    match hiding {
+        None => Ok(()),
+        Some(other) => Err(LedgerError(format!(
+            "proxy \"{}\" may have keys in its journal that the old store is stale for: run the job through that proxy",
+            other.name
+        ))),
+    }
+}

@@ -1,0 +1,70 @@
+//! What each proxy says of itself, several times a second: its sign of life, and its answer to a flip.
+
+use std::time::{Duration, Instant};
+
+use crossfade_phase::Phase;
+use crossfade_toggle::{Epoch, Snapshot};
+use serde::{Deserialize, Serialize};
+
+/// What names of these entries begin with; behind it stands the id.
+pub(super) const ROW: &str = "proxy/";
+
+/// The entry's body.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// Which run of the proxy says this.
+    pub(crate) life: u64,
+    /// The epoch that it has published, and its phase by number.
+    pub(crate) epoch: u64,
+    pub(crate) phase: u8,
+    /// The oldest epoch that a transaction of it may be in, and its phase by number.
+    pub(crate) oldest: u64,
+    pub(crate) oldest_phase: u8,
+    /// The flip that it knows to be called.
+    pub(crate) heard: Option<i64>,
+    /// The flip whose barrier it has closed and drained. What the journal holds was counted after that.
+    pub(crate) drained: Option<i64>,
+    /// Dirty keys of the toggle in its journal.
+    pub(crate) dirty: u64,
+    /// Intents there that are open, or not confirmed.
+    pub(crate) open: u64,
+    /// What comparing reads has shown it.
+    pub(crate) compared: Option<Compared>,
+    /// It has ended, and nothing runs in it.
+    pub(crate) ended: bool,
+    /// Why it cannot do what the record says.
+    pub(crate) trouble: Option<String>,
+}
+
+/// What comparing reads in phase 4 has shown one proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compared {
+    pub(crate) mismatches: u64,
+    pub(crate) watched_ms: u64,
+}
+
+/// A row as it was read, by this process's own clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) row: Row,
+    pub(super) serial: i64,
+    /// When it was first seen to be as it is: the other has given a sign of life then, or before.
+    pub(crate) since: Instant,
+}
+
+impl Heard {
+    /// For how long nothing was heard.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+impl Row {
+    /// The oldest that may run there.
+    pub(super) fn oldest(&self) -> Snapshot {
+        Snapshot {
+            epoch: Epoch::new(self.oldest),
+            phase: Phase::from_number(self.oldest_phase).unwrap_or(Phase::DeployNew),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Several proxies over one migration.
+
+mod entries;
+mod flips;
+mod gone;
+mod touch;
+
+use std::time::Duration;
+
+use crossfade_tests::{Proxy, SHOP_TABLES, Stores, eventually};
+
+/// Longest wait for what the proxies do by themselves.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A shop in phase 2, and two proxies in front of it.
+struct Pair {
+    stores: Stores,
+    a: Proxy,
+    b: Proxy,
+}
+
+impl Pair {
+    async fn new() -> Pair {
+        let stores = Stores::shop().await;
+        stores.old.run(crate::shop::SEED).await;
+        let [a, b] = start(&stores).await;
+        Pair { stores, a, b }
+    }
+
+    /// In phase 3 or 4, with everything copied.
+    async fn in_phase(phase: &str) -> Pair {
+        let mut pair = Pair::new().await;
+        pair.a.flip("dual-write").await;
+        pair.a.cli(&["backfill"]).expect(0);
+        pair.a.cli(&["verify"]).expect(0);
+        if phase == "dual-read" {
+            pair.a.flip("dual-read").await;
+        }
+        pair.both_in(phase).await;
+        pair
+    }
+
+    /// Waits until both proxies say that the toggle is effectively in `phase`.
+    async fn both_in(&self, phase: &str) {
+        for proxy in [&self.a, &self.b] {
+            in_phase(proxy, phase).await;
+        }
+    }
+
+    async fn drained(&self) {
+        self.a.drained().await;
+        self.b.drained().await;
+    }
+
+    async fn assert_equal(&self) {
+        self.stores
+            .assert_equal(&["orders", "items", "counters"])
+            .await;
+    }
+}
+
+async fn start(stores: &Stores) -> [Proxy; 2] {
+    let config = |name: &str| {
+        stores
+            .config("use-old", SHOP_TABLES)
+            .line(&format!("control = \"database\"\nproxy = \"{name}\""))
+    };
+    [
+        Proxy::start(config("a")).await,
+        Proxy::start(config("b")).await,
+    ]
+}
+
+async fn in_phase(proxy: &Proxy, phase: &str) {
+    eventually(&format!("a proxy is in {phase}"), SOON, async || {
+        let toggle = proxy.toggle("shop").await;
+        toggle["effective"] == phase && toggle["published"] == phase
+    })
+    .await;
+}
+
+/// A write through a proxy.
+async fn write(proxy: &Proxy, stores: &Stores, sql: &str) -> Result<(), tokio_postgres::Error> {
+    proxy.connect(&stores.old).await.batch_execute(sql).await
+}

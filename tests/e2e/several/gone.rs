@@ -1,0 +1,183 @@
+//! Proxies that are frozen, killed, ended, forgotten, and that come back.
+
+use std::time::Duration;
+
+use crossfade_tests::{eventually, within};
+
+use super::{Pair, SOON, in_phase, write};
+
+#[tokio::test]
+async fn a_frozen_proxy_holds_up_the_flip_and_no_client() {
+    let mut pair = Pair::in_phase("dual-read").await;
+    pair.b.freeze();
+    pair.a.ask("shop", "new-primary");
+    let client = pair.a.connect(&pair.stores.old).await;
+    for id in 1..20 {
+        let sql = format!("UPDATE orders SET total = 7 WHERE id = {id}");
+        within(
+            1,
+            "a write beside a flip that is not called yet",
+            client.batch_execute(&sql),
+        )
+        .await
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(pair.a.toggle("shop").await["published"], "dual-read");
+    pair.b.thaw();
+    pair.both_in("new-primary").await;
+    write(
+        &pair.b,
+        &pair.stores,
+        "UPDATE orders SET total = 8 WHERE id = 1",
+    )
+    .await
+    .unwrap();
+    pair.drained().await;
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn trap_40_a_restart_with_an_older_file_follows_the_others() {
+    let mut pair = Pair::in_phase("dual-read").await;
+    pair.b.kill9();
+    // A step back is free, and what the killed one still ran is over with it: it counts when it is back.
+    pair.a.ask("shop", "dual-write");
+    eventually("the step is published", SOON, async || {
+        pair.a.toggle("shop").await["published"] == "dual-write"
+    })
+    .await;
+    assert_eq!(pair.a.toggle("shop").await["effective"], "dual-read");
+    for file in ["deploy-new", "dual-read", "new-only"] {
+        pair.b.kill9();
+        pair.b.ask("shop", file);
+        pair.b.restart().await;
+        pair.both_in("dual-write").await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(
+            pair.b.toggle("shop").await["wanted"],
+            "dual-write",
+            "{file}"
+        );
+        assert!(pair.b.log().contains("which is no wish to move on a start"));
+    }
+    // Asked for, it is one.
+    pair.a.flip("dual-read").await;
+    pair.b
+        .cli(&["phase", "shop", "dual-write", "--wait"])
+        .expect(0);
+    pair.both_in("dual-write").await;
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn trap_03_a_killed_proxy_blocks_what_needs_its_journal_until_it_is_back() {
+    let mut pair = Pair::in_phase("dual-write").await;
+    pair.b.kill9();
+    eventually("it is missed", SOON, async || {
+        let proxies = pair.a.toggle("shop").await["proxies"].clone();
+        proxies[1]["heard_ms_ago"]
+            .as_u64()
+            .is_some_and(|ms| ms > 5_000)
+    })
+    .await;
+    let refusal = pair.a.flip_refused("dual-read").await;
+    assert!(
+        refusal.contains("proxy \"b\" has not been heard of")
+            && refusal.contains("crossfade forget b"),
+        "{refusal}"
+    );
+    pair.b.restart().await;
+    pair.both_in("dual-read").await;
+}
+
+#[tokio::test]
+async fn one_that_is_ended_in_order_counts_no_more() {
+    let mut pair = Pair::in_phase("dual-read").await;
+    assert_eq!(pair.b.stop(), Some(0));
+    pair.a.flip("new-primary").await;
+    let proxies = pair.a.toggle("shop").await["proxies"].clone();
+    assert_eq!(proxies.as_array().map(Vec::len), Some(1), "{proxies}");
+    pair.b.restart().await;
+    in_phase(&pair.b, "new-primary").await;
+    write(
+        &pair.b,
+        &pair.stores,
+        "UPDATE orders SET total = 4 WHERE id = 4",
+    )
+    .await
+    .unwrap();
+    pair.drained().await;
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_forgotten_proxy_leaves_tables_to_verify_and_may_come_back() {
+    let mut pair = Pair::in_phase("dual-write").await;
+    let alive = pair.a.cli(&["forget", "b", "--because", "a test"]);
+    assert!(
+        alive.status != 0 && alive.stderr.contains("was heard of"),
+        "{alive:?}"
+    );
+    pair.b.freeze();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    pair.a
+        .cli(&["forget", "b", "--because", "its disk burnt"])
+        .expect(0);
+    let refusal = pair.a.flip_refused("dual-read").await;
+    assert!(refusal.contains("crossfade verify"), "{refusal}");
+    pair.a.cli(&["verify"]).expect(0);
+    in_phase(&pair.a, "dual-read").await;
+    pair.a.flip("new-primary").await;
+    // It was only frozen: it notices, and is brought to where the others are before it serves.
+    pair.b.thaw();
+    in_phase(&pair.b, "new-primary").await;
+    write(
+        &pair.b,
+        &pair.stores,
+        "UPDATE orders SET total = 9 WHERE id = 9",
+    )
+    .await
+    .unwrap();
+    pair.both_in("new-primary").await;
+    pair.drained().await;
+    pair.assert_equal().await;
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn trap_37_a_flipper_that_is_killed_leaves_one_primary() {
+    for (point, phase) in [
+        ("flip-ready", "dual-read"),
+        ("flip-recorded", "new-primary"),
+    ] {
+        let mut pair = Pair::in_phase("dual-read").await;
+        pair.a.arm(point).await;
+        pair.both_in("dual-read").await;
+        let client = pair.b.connect(&pair.stores.old).await;
+        pair.a.ask("shop", "new-primary");
+        assert!(pair.a.crashed(SOON).await, "{point}");
+        // In the barrier clients wait until somebody calls it off.
+        within(
+            15,
+            "a write at the other one",
+            client.batch_execute("UPDATE orders SET total = 5 WHERE id = 5"),
+        )
+        .await
+        .unwrap();
+        assert_eq!(pair.b.toggle("shop").await["published"], phase, "{point}");
+        pair.a.restart().await;
+        pair.both_in(phase).await;
+        for proxy in [&pair.a, &pair.b] {
+            write(
+                proxy,
+                &pair.stores,
+                "UPDATE orders SET total = total + 1 WHERE id = 6",
+            )
+            .await
+            .unwrap();
+        }
+        pair.drained().await;
+        pair.assert_equal().await;
+    }
+}

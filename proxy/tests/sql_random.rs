@@ -233,7 +233,9 @@ fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
 
 /// What a statement leaves behind.
 fn left(output: &str) -> Option<&str> {
-    output.split_once("\nstate\n").map(|(_, state)| state)
+    output
+        .split_once("\n-- left behind\n")
+        .map(|(_, state)| state)
 }
 
 #[test]

@@ -203,6 +203,6 @@ pub(crate) fn outcome(server: &Server, text: &str, side: usize, describe: bool) 
         String::new()
     };
     server.run(&format!(
-        "\\set VERBOSITY sqlstate\nBEGIN;\nSELECT setval(pg_get_serial_sequence('{table}', '{key}'), 100);\n{described}\\echo answer\n{text};\n\\echo state\n{state} {documents}\nROLLBACK;\n"
+        "\\set VERBOSITY sqlstate\nBEGIN;\nSELECT setval(pg_get_serial_sequence('{table}', '{key}'), 100);\n{described}\\echo answer\n{text};\n\\echo -- left behind\n{state} {documents}\nROLLBACK;\n"
     ))
 }

@@ -120,13 +120,7 @@ impl Managed {
         let execute = Execute {
             capture: Some(Arc::new(Capture {
                 mapping: copy.mapping.clone(),
-                own: Some(Written {
-                    table,
-                    deletes: false,
-                    only_keys: false,
-                    old_keys: 0,
-                    conflicts: false,
-                }),
+                own: Some(Written::rows(table)),
                 parts: None,
                 counted: self.counted(side, Some((table, Extent::ROWS)), None),
             })),
@@ -228,13 +222,7 @@ impl Managed {
         for emptied in &tables {
             let capture = Capture {
                 mapping: mapping.clone(),
-                own: Some(Written {
-                    table: emptied.table,
-                    deletes: true,
-                    only_keys: true,
-                    old_keys: 0,
-                    conflicts: false,
-                }),
+                own: Some(Written::keys(emptied.table)),
                 parts: None,
                 counted: self.counted(side, Some((emptied.table, Extent::ALL)), None),
             };

@@ -33,7 +33,7 @@ impl Extent {
         };
         Extent {
             most,
-            conflicts: matches!(kind, Kind::Insert(facts) if facts.conflict.is_some()),
+            conflicts: kind.has_conflict(),
         }
     }
 
@@ -110,12 +110,13 @@ impl Own {
 
     /// The statement under way is complete.
     pub(super) fn completed(&mut self, capture: &Capture) {
-        let rows = std::mem::take(&mut self.rows);
         for counted in &capture.counted {
-            let rows = rows.iter().find(|(table, _)| *table == counted.table);
+            let rows = self.rows.iter().find(|(table, _)| *table == counted.table);
             let rows = rows.map_or(0, |(_, rows)| *rows);
             self.note(Some(&counted.count), counted.extent.completed(rows));
         }
+        // Emptied, not taken: the next statement counts in the same room.
+        self.rows.clear();
     }
 
     /// The statement under way has failed.

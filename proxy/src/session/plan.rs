@@ -228,22 +228,14 @@ impl Managed {
         }
         plan.variant = Variant::For(target);
         plan.sql = Some(rewritten.sql.into());
+        let own = statement.kind.written();
         plan.capture = captures.then(|| {
             Arc::new(Capture {
                 mapping: self.mapping.clone(),
-                own: statement.kind.written().map(|table| Written {
-                    table,
-                    deletes: matches!(statement.kind, Kind::Delete(_)),
-                    only_keys: false,
-                    old_keys: rewritten.old_keys,
-                    conflicts: statement.kind.has_conflict(),
-                }),
+                own: own.map(|table| Written::by(&statement.kind, table, rewritten.old_keys)),
                 counted: self.counted(
                     decision.side,
-                    statement
-                        .kind
-                        .written()
-                        .map(|table| (table, Extent::of(&statement.kind))),
+                    own.map(|table| (table, Extent::of(&statement.kind))),
                     rewritten.parts.as_ref(),
                 ),
                 parts: rewritten.parts,

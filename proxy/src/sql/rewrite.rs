@@ -106,6 +106,38 @@ pub struct Written {
     pub conflicts: bool,
 }
 
+impl Written {
+    /// Of a statement that writes `table`.
+    pub(crate) fn by(kind: &Kind, table: TableId, old_keys: usize) -> Written {
+        Written {
+            deletes: matches!(kind, Kind::Delete(_)),
+            old_keys,
+            conflicts: kind.has_conflict(),
+            ..Written::rows(table)
+        }
+    }
+
+    /// Of plain new rows.
+    pub(crate) fn rows(table: TableId) -> Written {
+        Written {
+            table,
+            deletes: false,
+            only_keys: false,
+            old_keys: 0,
+            conflicts: false,
+        }
+    }
+
+    /// Of deleted rows whose keys are all there is.
+    pub(crate) fn keys(table: TableId) -> Written {
+        Written {
+            deletes: true,
+            only_keys: true,
+            ..Written::rows(table)
+        }
+    }
+}
+
 /// Plans made so far for one statement.
 #[derive(Debug, Default)]
 pub(super) struct Plans([OnceLock<Result<Arc<Plan>, Refusal>>; 5]);

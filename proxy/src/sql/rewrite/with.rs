@@ -202,13 +202,8 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
         return Ok(());
     };
     let number = parts.written.len();
-    parts.written.push(Written {
-        table,
-        deletes: matches!(part.statement.kind, Kind::Delete(_)),
-        only_keys: false,
-        old_keys,
-        conflicts: part.statement.kind.has_conflict(),
-    });
+    let written = Written::by(&part.statement.kind, table, old_keys);
+    parts.written.push(written);
     frame(walk, part, number, &returned, width);
     Ok(())
 }

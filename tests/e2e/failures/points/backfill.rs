@@ -1,8 +1,10 @@
 //! Backfill beside clients that change, delete and bring back the rows that it copies.
 
+use std::time::Duration;
+
 use crossfade_crash::Point;
 use crossfade_tests::{
-    Endpoint,
+    Endpoint, eventually,
     history::{HISTORY, HISTORY_SEED, HISTORY_TABLES, Random},
 };
 
@@ -118,5 +120,72 @@ async fn trap_08_killed_at_every_point_of_a_reverse_backfill() {
         proxy.cli(&["verify", "--reverse"]).expect(0);
         scene.shop.stores.assert_equal(&["archive"]).await;
         scene.shop.stores.assert_equal(&super::TABLES).await;
+    }
+}
+
+/// Tables that phase 3 has left out.
+const LATE: i32 = 8;
+/// Longest that phase 7 takes for them.
+const COPIED: Duration = Duration::from_secs(60);
+
+async fn with_tables_for_phase_7() -> Shop {
+    let names: Vec<String> = (0..LATE).map(|n| format!("late_{n}")).collect();
+    let made = names
+        .iter()
+        .map(|name| format!("CREATE TABLE {name} (id int PRIMARY KEY, note text);"));
+    let schema = format!("{HISTORY}{}", made.collect::<String>());
+    let mapped = names
+        .iter()
+        .map(|name| format!("\n[toggle.shop.table.{name}]\n"));
+    let tables = format!("{HISTORY_TABLES}{}", mapped.collect::<String>());
+    let rows = names.iter().map(|name| {
+        format!("INSERT INTO {name} SELECT n, 'note ' || n FROM generate_series(1, 600) n;")
+    });
+    let seed = format!("{HISTORY_SEED}{}", rows.collect::<String>());
+    let mut shop = Shop::with("use-old", &schema, &schema, &tables, &seed, |config| {
+        config.section("[reconcile]\nchunk_rows = 50\nmax_rows_per_s = 600")
+    })
+    .await;
+    shop.proxy.flip("dual-write").await;
+    for table in super::TABLES {
+        shop.proxy.cli(&["backfill", "--table", table]).expect(0);
+        shop.proxy.cli(&["verify", "--table", table]).expect(0);
+    }
+    for phase in ["dual-read", "new-primary"] {
+        shop.proxy.force(phase, "phase 7 copies the rest").await;
+    }
+    shop.proxy.flip("new-writes").await;
+    shop
+}
+
+/// Phase 7 copies by itself, and goes on by itself. What it copies is only read meanwhile (docs/decision/11).
+#[tokio::test]
+async fn trap_27_killed_at_every_point_of_the_backfill_of_phase_7() {
+    let mut scene = Scene::of(with_tables_for_phase_7().await);
+    for &point in POINTS {
+        let times = match point {
+            Point::BeforeBackfilled | Point::Backfilled => 1,
+            _of_chunks => 3,
+        };
+        scene.arm(point, times).await;
+        scene.shop.proxy.ask("shop", "backfill");
+        let reached = scene.shop.proxy.crashed(super::REACHED).await;
+        assert!(reached, "{point:?} was not reached");
+    }
+    scene.shop.proxy.restart().await;
+    let clients = scene.clients().await;
+    let proxy = &mut scene.shop.proxy;
+    eventually("every table is complete", COPIED, async || {
+        let toggle = proxy.toggle("shop").await;
+        let complete = |name| toggle["tables"][format!("public.late_{name}")]["complete"] == true;
+        (0..LATE).all(complete)
+    })
+    .await;
+    proxy.flip("new-only").await;
+    let findings = clients.stop().await;
+    scene.holds(&findings).await;
+    for n in 0..LATE {
+        let table = format!("late_{n}");
+        scene.shop.stores.assert_equal(&[&table]).await;
     }
 }

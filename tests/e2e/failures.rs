@@ -3,6 +3,7 @@
 mod around;
 pub(crate) mod crash;
 mod disk;
+mod failover;
 mod histories;
 // A release build has no crash points.
 #[cfg(debug_assertions)]

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossfade_crash::{self as crash, Point};
 use crossfade_sql_wire::{Begin, Isolation};
 use crossfade_store::{
     StoreError,
@@ -200,6 +201,7 @@ impl Txn {
         }
         self.log.truncate(mark);
         self.abort().await;
+        crash::at(Point::DocumentsEnded);
         self.store.pause(attempt).await;
         self.replay().await
     }
@@ -260,6 +262,7 @@ impl Txn {
     /// Makes writes, and keeps them.
     pub(crate) async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Fail> {
         self.write(&entries).await?;
+        crash::at(Point::DocumentsWritten);
         self.log.extend(entries);
         Ok(())
     }
@@ -451,7 +454,9 @@ impl Txn {
             let Some(session) = &mut self.session else {
                 return Ok(());
             };
+            crash::at(Point::BeforeDocumentsCommit);
             let Err(error) = session.commit_transaction().await else {
+                crash::at(Point::DocumentsCommitted);
                 return Ok(());
             };
             let failed = self.store.failed(&error);

@@ -58,6 +58,16 @@ points! {
     /// The secondary refused; the keys are dirty in memory.
     GivenUp = "given-up",
 
+    // A primary that holds documents.
+    /// The writes of a statement are in MongoDB's transaction.
+    DocumentsWritten = "documents-written",
+    /// MongoDB has ended a transaction for a conflict, and it is about to be made again.
+    DocumentsEnded = "documents-ended",
+    /// MongoDB is about to be told to commit.
+    BeforeDocumentsCommit = "before-documents-commit",
+    /// MongoDB has committed, the session does not know.
+    DocumentsCommitted = "documents-committed",
+
     // The journal.
     /// Half a batch is in the file.
     JournalTorn = "journal-torn",

@@ -10,12 +10,13 @@ use std::{
 use crossfade_crash::Point;
 
 /// Folders of code that ships.
-const SHIPS: [&str; 5] = [
+const SHIPS: [&str; 6] = [
     "src",
     "proxy/src",
     "reconcile/src",
     "reconcile/journal/src",
     "store/src",
+    "sql/documents/src",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

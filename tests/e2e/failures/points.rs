@@ -42,6 +42,7 @@ fn every_point_has_its_test() {
         repair::POINTS,
         backfill::POINTS,
         flip::POINTS,
+        crate::mongo::points::PRIMARY,
         &ELSEWHERE,
     ]
     .concat();

@@ -211,3 +211,37 @@ in_dual_phases!(
         shop.proxy.drained().await;
     }
 );
+
+#[tokio::test]
+async fn many_dirty_keys_are_repaired_beside_live_writes_that_do_not_wait_for_them() {
+    let mut frail = Frail::start().await;
+    let old = &frail.stores.old;
+    let client = frail.proxy.connect(old).await;
+    frail.server.stop();
+    let many =
+        "INSERT INTO orders (customer) SELECT 'missed ' || n FROM generate_series(1, 20000) n";
+    client.batch_execute(many).await.unwrap();
+    frail.proxy.dirty(20_000).await;
+    frail.server.restart();
+    let (mut took, began) = (Vec::new(), Instant::now());
+    while frail.proxy.dirty_keys().await > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "not drained");
+        for id in 1..=10 {
+            let sql = format!("UPDATE orders SET total = total + 1 WHERE id = {id}");
+            let start = Instant::now();
+            let write = client.batch_execute(&sql);
+            within(5, "a write beside the repairer", write)
+                .await
+                .unwrap();
+            took.push(start.elapsed());
+        }
+    }
+    took.sort();
+    let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+    assert!(
+        median < Duration::from_millis(50) && longest < Duration::from_secs(1),
+        "{median:?}, {longest:?} at the most, of {} writes",
+        took.len()
+    );
+    frail.assert_equal().await;
+}

@@ -43,23 +43,36 @@ async fn trap_03_killed_at_every_point_without_transactions() {
     killed_at_every_point(Mongod::standalone().await).await;
 }
 
+/// Steps within the primary.
+pub(crate) const PRIMARY: &[Point] = &[
+    Point::DocumentsWritten,
+    Point::DocumentsEnded,
+    Point::BeforeDocumentsCommit,
+    Point::DocumentsCommitted,
+];
+
+/// Points of the sandwich that tell most about a primary that holds documents.
+const AROUND: [Point; 6] = [
+    Point::PrimaryExecuted,
+    Point::IntentDurable,
+    Point::CommitSent,
+    Point::PrimaryCommitted,
+    Point::BeforeSecondaryCommit,
+    Point::SecondaryCommitted,
+];
+
 #[tokio::test]
 pub(crate) async fn trap_03_killed_at_points_of_the_sandwich_whose_primary_holds_documents() {
     let schema = format!("{HISTORY}{HISTORY_SEED}");
     let mut documents = Documents::of(Mongod::start().await, &schema, HISTORY_TABLES).await;
     documents.complete();
     documents.walk(&["dual-read"]).await;
-    let points = [
-        Point::PrimaryExecuted,
-        Point::IntentDurable,
-        Point::CommitSent,
-        Point::PrimaryCommitted,
-        Point::BeforeSecondaryCommit,
-        Point::SecondaryCommitted,
-    ];
-    for (point, run) in points.into_iter().zip(1..) {
+    for (&point, run) in AROUND.iter().chain(PRIMARY).zip(1..) {
         documents.walk(&["new-primary"]).await;
-        let nth = 5 + run * 7 % 20;
+        let nth = match point {
+            Point::DocumentsEnded => 2,
+            _in_every_write => 5 + run * 7 % 20,
+        };
         documents
             .proxy
             .arm(&format!("{}:{nth}", point.name()))

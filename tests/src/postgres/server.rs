@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{binaries::program, template::Template};
-use crate::{Database, Folder, Port, identity::mortal};
+use crate::{
+    Database, Endpoint, Folder, Port,
+    identity::{mortal, unprivileged},
+};
 
 /// A server of this test alone, on a free loopback port. It ends with the test, whatever becomes of the test.
 #[derive(Debug)]
@@ -96,6 +99,56 @@ impl Postgres {
     #[must_use]
     pub fn builder() -> PostgresBuilder {
         PostgresBuilder::default()
+    }
+
+    /// A standby of this server, which from now on waits with each commit until the standby has it too.
+    ///
+    /// # Panics
+    /// When it does not follow within 30 seconds.
+    pub async fn standby(&self) -> Postgres {
+        let folder = Folder::new("postgres");
+        let data = folder.path().join("data");
+        let copied = unprivileged(&program("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-U", "crossfade", "-R", "-c", "fast"])
+            .args(["-p", &self.port.number().to_string(), "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&copied.stderr);
+        assert!(copied.status.success(), "pg_basebackup: {said}");
+        let mut standby = Postgres {
+            folder,
+            port: Port::reserve(),
+            process: None,
+        };
+        standby.restart();
+        let main = self.database("of_the_standby");
+        main.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            .await;
+        main.rows("SELECT pg_reload_conf()").await;
+        main.becomes("SELECT sync_state FROM pg_stat_replication", "sync")
+            .await;
+        standby
+    }
+
+    /// Takes the place of `failed`, whose standby it is: promoted, and where that one has listened.
+    ///
+    /// # Panics
+    /// When it is not promoted within a minute.
+    pub async fn take_over(&mut self, failed: &mut Postgres) {
+        failed.stop();
+        let own = Endpoint {
+            addr: self.addr(),
+            database: "postgres".to_owned(),
+            user: "crossfade".to_owned(),
+            password: "proxy secret".to_owned(),
+        };
+        let own = own.connect().await;
+        let promoted = own.query_one("SELECT pg_promote(true, 60)", &[]);
+        assert!(promoted.await.unwrap().get::<_, bool>(0));
+        self.stop_fast();
+        std::mem::swap(&mut self.port, &mut failed.port);
+        self.restart();
     }
 
     /// Where it listens, also while it is down.

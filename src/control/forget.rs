@@ -103,7 +103,7 @@ async fn nothing_left_behind(app: &App, seat: &Seat) -> Result<(), Failure> {
     while !primary.has_passed(horizon).await? {
         if began.elapsed() > LEFT_BEHIND {
             return Err(Failure::no(format!(
-                "transactions that were open in the {} store at the beginning of this command still are, and one of them may be the proxy's: end it (pg_stat_activity shows them), and run the command again",
+                "transactions that were open in the {} store at the beginning of this command still are, and one of them may be the proxy's: end it (pg_stat_activity shows them), and run the command again; the proxy counts as forgotten already and commits nothing, should it come back",
                 primary.side()
             )));
         }

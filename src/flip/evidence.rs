@@ -9,7 +9,7 @@ use tokio::time::{Duration, timeout};
 
 use super::{preflight, sequences};
 use crate::{
-    app::{App, reverse_record, table_record},
+    app::{App, Need, reverse_record, table_record},
     control::{Other, Seat},
 };
 
@@ -47,8 +47,8 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
         evidence.old_store = answer(app, Side::Old).await;
     }
     if step.changes_primary() {
-        let (coming, details) = sequences::immovable(app, &tables, step.to().primary()).await;
-        evidence.immovable_sequences = coming;
+        let (immovable, details) = immovable(app, toggle, &tables, step.to().primary()).await;
+        evidence.immovable_sequences = immovable;
         gathered.details.extend(details);
         // Jobs pin the gate chunk by chunk and end by themselves when it moves; jobs of another process would hold the journal.
         evidence.running_jobs = Some(Vec::new());
@@ -129,6 +129,29 @@ pub(super) fn inside_all(app: &App, toggle: &Toggle, seat: &Seat, before: Eviden
 
 fn is_effective(gate: &Gate) -> bool {
     gate.is_effective()
+}
+
+/// Sequences that cannot be moved, by the catalog as it is: what the mapping remembers of it may have been mended since.
+async fn immovable(
+    app: &App,
+    toggle: &Toggle,
+    tables: &[TableMap],
+    coming: Side,
+) -> (Option<Vec<String>>, Vec<String>) {
+    let remembered = sequences::immovable(app, tables, coming).await;
+    if remembered.0.as_ref().is_none_or(Vec::is_empty) {
+        return remembered;
+    }
+    let Ok(mapping) = app.resolve(&Need::of(app.toggles.values())).await else {
+        return remembered;
+    };
+    let of_toggle = |table: &&TableMap| table.toggle == toggle.name();
+    let tables: Vec<TableMap> = mapping.tables.iter().filter(of_toggle).cloned().collect();
+    let found = sequences::immovable(app, &tables, coming).await;
+    if found != remembered {
+        app.put_mapping(mapping);
+    }
+    found
 }
 
 async fn take_preflight(app: &App, toggle: &Toggle, gathered: &mut Gathered) {

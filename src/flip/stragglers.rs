@@ -4,7 +4,7 @@
 //! pin stands for it any more, and it writes the old store alone, behind whatever backfill and verify have looked at. So phase 3 is effective only when every
 //! transaction has ended that was open in the old store when the last session of phase 2 had gone, those of sessions that go on excepted; and every backend
 //! whose session has gone of late, as it may not have read yet what it was sent. Of a process that was killed only the former are known; its backends have had
-//! the time of a start to read what they were sent.
+//! the time of a start to read what they were sent. A transaction that was prepared for two-phase commit outlives its session in the same way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -110,6 +110,12 @@ fn named(backend: &Backend) -> String {
         format!(", open for {} ms", open_for.as_millis())
     });
     let Backend { pid, who, .. } = backend;
+    if *pid == 0 {
+        let what = backend.transaction.as_deref().unwrap_or_default();
+        return format!(
+            "{what} ({who}{open_for}); COMMIT PREPARED or ROLLBACK PREPARED it on the old store itself"
+        );
+    }
     format!("pid {pid} ({who}{open_for}); if nobody needs it, SELECT pg_terminate_backend({pid})")
 }
 

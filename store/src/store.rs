@@ -291,10 +291,10 @@ pub trait LockedRow: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Horizon(pub i64);
 
-/// A server's end of a client's connection.
+/// A server's end of a client's connection, or what has outlived one: a transaction of two-phase commit that waits for its COMMIT PREPARED.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
-    /// The server's process.
+    /// The server's process; 0 where there is none any more.
     pub pid: i32,
     /// The transaction that is open there. No other one of the server's life has its name.
     pub transaction: Option<String>,

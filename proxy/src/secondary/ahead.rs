@@ -54,10 +54,13 @@ impl Pool {
                 .acquire_owned()
                 .await
                 .map_err(stopping)?;
-            let idle = Idle::new(
-                self.store.secondary(mapping.clone()).await?,
-                mapping.clone(),
-            );
+            let idle = match self.lane(worker).take_free(mapping) {
+                Some(idle) => idle,
+                None => Idle::new(
+                    self.store.secondary(mapping.clone()).await?,
+                    mapping.clone(),
+                ),
+            };
             Ok((large, permit, idle))
         };
         let connected = tokio::time::timeout(within, connect)

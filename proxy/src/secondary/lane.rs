@@ -109,6 +109,14 @@ impl Lane {
         (taken, late)
     }
 
+    /// A connection that owes nothing.
+    pub(super) fn take_free(&self, mapping: &Arc<Mapping>) -> Option<Idle> {
+        let mut state = self.lock();
+        let fits = |idle: &Idle| idle.owed.is_none() && Arc::ptr_eq(&idle.mapping, mapping);
+        let at = state.idle.iter().position(fits)?;
+        Some(state.idle.swap_remove(at))
+    }
+
     /// Takes a connection back. Says whether somebody has to be found who looks after its commit.
     #[must_use]
     fn put(&self, idle: Idle) -> bool {

@@ -134,9 +134,12 @@ pub(crate) async fn prepare(
         intents,
     };
     match staged {
-        Err(reason) if policy == OnSecondaryError::Fail && reason != Reason::NotWritten => {
+        Err(reason) if policy == OnSecondaryError::Fail => {
             declared.rolled_back();
-            Err(secondary_failed(secondary, reason))
+            Err(match reason {
+                Reason::NotWritten => not_whole(secondary),
+                reason => secondary_failed(secondary, reason),
+            })
         }
         staged => Ok(Prepared { declared, staged }),
     }
@@ -376,6 +379,15 @@ pub(super) fn reason_of(table: Option<&str>, rows: usize, error: &StageError) ->
 fn secondary_failed(side: Side, reason: Reason) -> ClientError {
     ClientError::new("40001", format!("the write was rolled back because the {side} store did not take it: {reason}"))
         .hint("try again; writes.on_secondary_error = \"journal\" lets such writes through and repairs the other store later")
+}
+
+/// Its images were given up: it deletes very much, or has taken back a part of what had gone ahead.
+fn not_whole(side: Side) -> ClientError {
+    ClientError::new(
+        "54000",
+        format!("the transaction was rolled back because it is too large to be written into the {side} store as a whole"),
+    )
+    .hint("make it several smaller ones, without ROLLBACK TO SAVEPOINT, or raise writes.max_transaction_bytes; writes.on_secondary_error = \"journal\" lets it through and repairs the other store later")
 }
 
 fn not_taken_back(side: Side) -> ClientError {

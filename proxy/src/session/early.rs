@@ -88,6 +88,11 @@ impl Early {
         }
     }
 
+    /// The tables of what has gone.
+    pub(super) fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.tables.iter().copied()
+    }
+
     /// Whether images are still wanted.
     pub(super) fn takes_images(&self) -> bool {
         self.sent.is_ok()

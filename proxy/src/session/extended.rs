@@ -40,6 +40,20 @@ impl Managed {
                 .is_some_and(|backend| backend.skipping)
     }
 
+    /// As [`Managed::skips`], of a message that ends no batch and belongs to none: in the middle of one, what the server says of it has to be known.
+    pub(super) async fn skips_unasked(&mut self) -> Result<bool, End> {
+        for side in [Side::Old, Side::New] {
+            if self
+                .backends
+                .get_mut(side)
+                .is_some_and(|backend| backend.batch)
+            {
+                self.settle_batch(side).await?;
+            }
+        }
+        Ok(self.skips())
+    }
+
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
     /// their order.
     async fn activate(&mut self, side: Side) -> Result<(), End> {

@@ -334,14 +334,17 @@ impl Managed {
             b'C' => self.close(&frame).await,
             b'H' => self.flush_message().await,
             b'S' => self.sync().await,
-            b'F' => self.function(&frame),
+            b'F' => self.function(&frame).await,
             b'd' | b'c' | b'f' => self.copy_data(&frame).await,
             b'X' => Err(End::ClientGone),
             kind => Err(End::Malformed(crate::wire::ProtocolError::Kind { kind })),
         }
     }
 
-    fn function(&mut self, frame: &Frame) -> Result<(), End> {
+    async fn function(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips_unasked().await? {
+            return Ok(());
+        }
         self.push(self.home, &frame.whole, Expect::Function)
     }
 

@@ -515,16 +515,12 @@ impl Managed {
         if rows != 0 && now == rows {
             backend::empty(&mut self.client.out, b's');
         } else if let Some(completion) = &portal.completion {
-            // As the server does it: a SELECT's completion counts the rows of this message, any other's all that were written.
-            if completion
-                .get(crate::wire::HEADER..)
-                .is_some_and(|tag| tag.starts_with(b"SELECT "))
-            {
-                let tag = format!("SELECT {now}\0");
-                backend::with_body(&mut self.client.out, b'C', tag.as_bytes());
-            } else {
-                self.client.out.extend_from_slice(completion);
-            }
+            // As the server does it: the completion counts the rows of this message.
+            let tag = completion.get(crate::wire::HEADER..).unwrap_or_default();
+            let tag = String::from_utf8_lossy(tag);
+            let (verb, _all) = tag.rsplit_once(' ').unwrap_or((&tag, ""));
+            let tag = format!("{verb} {now}\0");
+            backend::with_body(&mut self.client.out, b'C', tag.as_bytes());
         }
     }
 }

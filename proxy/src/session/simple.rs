@@ -31,6 +31,9 @@ struct Piece {
 
 impl Managed {
     pub(super) async fn query(&mut self, frame: &Frame) -> Result<(), End> {
+        if self.skips_unasked().await? {
+            return Ok(());
+        }
         let body = frame.body();
         let sql = frontend::read_query(&body)?;
         if let Some(tally) = &mut self.tally {

@@ -110,9 +110,12 @@ impl Transaction {
             && self.refused.is_none()
     }
 
-    /// The tables that it changed; some more than once.
+    /// The tables that it changed, also by what has gone ahead; some more than once.
     pub(crate) fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
-        self.changes.iter().map(|(table, _, _)| *table)
+        let early = self.early.iter().flat_map(|early| early.tables());
+        let deleted = self.deletes.iter().map(|(table, _)| *table);
+        let changed = self.changes.iter().map(|(table, _, _)| *table);
+        changed.chain(deleted).chain(early)
     }
 
     /// Whether the images were given up for want of room.

@@ -1,4 +1,4 @@
-//! The backends of clients.
+//! The backends of clients, and the transactions that they have prepared.
 
 use super::{PostgresStore, adapter::SHORT};
 use crate::{Backend, StoreResult};
@@ -9,7 +9,10 @@ const BACKENDS: &str = "SELECT a.pid, l.virtualxid::text AS transaction, \
     pg_catalog.concat_ws(' ', 'user', a.usename, 'application', a.application_name)::text AS who, \
     (extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) * 1000)::bigint AS open_ms \
     FROM pg_catalog.pg_stat_activity a LEFT JOIN pg_catalog.pg_locks l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock' \
-    WHERE a.datname = pg_catalog.current_database() AND a.usesysid IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid()";
+    WHERE a.datname = pg_catalog.current_database() AND a.usesysid IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid() \
+    UNION ALL SELECT 0, 'prepared ' || p.gid, pg_catalog.concat_ws(' ', 'user', p.owner), \
+    (extract(epoch FROM pg_catalog.clock_timestamp() - p.prepared) * 1000)::bigint \
+    FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database()";
 
 pub(super) async fn backends(store: &PostgresStore) -> StoreResult<Vec<Backend>> {
     let lease = store.pool.lease().await?;

@@ -250,3 +250,22 @@ async fn types_of_users_whose_text_depends_on_the_session_block() {
     );
     assert_eq!(found.len(), 2, "{found:#?}");
 }
+
+#[tokio::test]
+async fn a_type_that_the_new_store_does_not_know_blocks() {
+    let old = "CREATE TYPE mood AS ENUM ('a'); CREATE TYPE size AS ENUM ('s');
+        CREATE TABLE t (id int PRIMARY KEY, m mood, gone mood, s size)";
+    let new = "CREATE TYPE size AS ENUM ('s'); CREATE TABLE t (id int PRIMARY KEY, m text, s text)";
+    let tables = "[toggle.t.table.t]\ncolumn.m = { type = \"text\" }\ncolumn.gone = false\ncolumn.s = { type = \"text\" }";
+    let pair = Pair::new("unknown_type", "", old, new, tables).await;
+    let found = pair.findings(&*pair.mapping().await).await;
+    for column in ["m", "gone"] {
+        let what = format!("does not know public.mood, the type of \"{column}\"");
+        blocks(&found, &what, Some(column));
+    }
+    assert!(
+        !found
+            .iter()
+            .any(|(_, finding)| finding.what.contains("\"s\" in the old"))
+    );
+}

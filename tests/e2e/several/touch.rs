@@ -5,6 +5,9 @@ use crossfade_tests::{Proxy, eventually, within};
 use super::{Pair, SOON, write};
 
 const WRITE: &str = "UPDATE orders SET total = 3 WHERE id = 3";
+/// All of it has gone ahead when it commits.
+const LARGE: &str =
+    "INSERT INTO items SELECT 100000 + n, 1, 'large' FROM generate_series(1, 8192) n";
 
 #[tokio::test]
 async fn one_that_loses_touch_refuses_to_write_both_stores_says_so_and_comes_back() {
@@ -20,13 +23,15 @@ async fn one_that_loses_touch_refuses_to_write_both_stores_says_so_and_comes_bac
             proxy.toggle("shop").await["out_of_touch"].is_string()
         })
         .await;
-        let error = write(proxy, &pair.stores, WRITE).await.unwrap_err();
-        let error = error.as_db_error().unwrap();
-        assert_eq!(error.code().code(), "58030", "{error}");
-        assert!(
-            error.message().contains("out of touch") && error.hint().is_some(),
-            "{error:?}"
-        );
+        for sql in [WRITE, LARGE] {
+            let error = write(proxy, &pair.stores, sql).await.unwrap_err();
+            let error = error.as_db_error().unwrap();
+            assert_eq!(error.code().code(), "58030", "{error}");
+            assert!(
+                error.message().contains("out of touch") && error.hint().is_some(),
+                "{error:?}"
+            );
+        }
         let (status, why) = proxy.fetch("/readyz").await;
         assert!(
             status == 503 && why.contains("out of touch"),

@@ -1,7 +1,7 @@
 //! The barrier between primaries, and transactions that keep their phase.
 
 use crate::shop::Shop;
-use crossfade_tests::{Traffic, within};
+use crossfade_tests::{Traffic, eventually, within};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -151,5 +151,24 @@ async fn flips_between_2_3_and_4_do_not_wait_for_idle_transactions_to_take_effec
     }
     idle.batch_execute("COMMIT").await.unwrap();
     shop.proxy.flip("dual-read").await;
+    shop.assert_equal().await;
+}
+
+#[tokio::test]
+async fn trap_33_a_sequence_that_was_missing_is_seen_once_it_is_there() {
+    let mut shop = Shop::in_phase("use-old").await;
+    let missing = "ALTER TABLE orders ALTER id DROP IDENTITY IF EXISTS; ALTER TABLE orders ALTER id DROP DEFAULT; DROP SEQUENCE IF EXISTS orders_id_seq";
+    shop.stores.new.run(missing).await;
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    shop.proxy.flip("dual-read").await;
+    let reason = shop.proxy.flip_refused("new-primary").await;
+    assert!(reason.contains("sequence"), "{reason}");
+    let made = "CREATE SEQUENCE late OWNED BY orders.id; ALTER TABLE orders ALTER id SET DEFAULT nextval('late')";
+    shop.stores.new.run(made).await;
+    let moved = async || shop.proxy.toggle("shop").await["effective"] == "new-primary";
+    eventually("it moves by itself", Duration::from_secs(20), moved).await;
+    shop.run("INSERT INTO orders (customer) VALUES ('by the late sequence')")
+        .await;
     shop.assert_equal().await;
 }

@@ -177,3 +177,52 @@ async fn a_prepared_transaction_from_before_would_be_missed() {
         assert_eq!(error.code().map(|code| code.code()), Some("0A000"), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn trap_43_phase_3_waits_for_what_was_prepared_during_the_flip() {
+    let server = crossfade_tests::Postgres::builder()
+        .setting("max_prepared_transactions = 4")
+        .start();
+    let (old, new) = (
+        server.database("old"),
+        crossfade_tests::Stores::shop().await.new,
+    );
+    old.run(crossfade_tests::SHOP).await;
+    let config = crossfade_tests::ConfigBuilder::new(old.own(), new.own())
+        .section("[flips]\nmismatch_window = \"0s\"")
+        .toggle("shop", "use-old", crossfade_tests::SHOP_TABLES);
+    let mut proxy = crossfade_tests::Proxy::start(config).await;
+    let client = proxy.connect(&old).await;
+    client
+        .batch_execute("BEGIN; INSERT INTO orders (customer) VALUES ('in doubt')")
+        .await
+        .unwrap();
+    proxy.ask("shop", "dual-write");
+    let state = async |proxy: &crossfade_tests::Proxy, what: &str| {
+        proxy.toggle("shop").await[what].as_str().map(str::to_owned)
+    };
+    let limit = Duration::from_secs(20);
+    crossfade_tests::eventually("it is published", limit, async || {
+        state(&proxy, "published").await.as_deref() == Some("dual-write")
+    })
+    .await;
+    client
+        .batch_execute("PREPARE TRANSACTION 'late'")
+        .await
+        .unwrap();
+    crossfade_tests::eventually("it is named", limit, async || {
+        let holders = proxy.toggle("shop").await["holders"].to_string();
+        holders.contains("late") && holders.contains("COMMIT PREPARED")
+    })
+    .await;
+    assert_eq!(state(&proxy, "effective").await.as_deref(), Some("use-old"));
+    old.run("COMMIT PREPARED 'late'").await;
+    crossfade_tests::eventually("it is effective", limit, async || {
+        state(&proxy, "effective").await.as_deref() == Some("dual-write")
+    })
+    .await;
+    proxy.cli(&["backfill"]).expect(0);
+    proxy.cli(&["verify"]).expect(0);
+    let found = "SELECT count(*) FROM orders WHERE customer = 'in doubt'";
+    assert_eq!(new.value(found).await, "1");
+}

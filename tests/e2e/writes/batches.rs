@@ -2,9 +2,12 @@
 
 use crate::shop::Shop;
 use bytes::Bytes;
-use crossfade_tests::wire::{
-    messages::{bind, execute, parse, sync},
-    transcript,
+use crossfade_tests::{
+    wire::{
+        messages::{bind, execute, flush, function_call, parse, query, sync},
+        transcript,
+    },
+    within,
 };
 
 fn statement(sql: &str, params: &[Option<&str>]) -> Vec<Bytes> {
@@ -137,3 +140,46 @@ in_dual_phases!(reads_and_writes_mixed_in_a_pipeline, async |shop: &Shop| {
     assert_eq!(transcript(&frames), "12DC12C12DCZ");
     assert_eq!(frames[9].body, b"\0\x01\0\0\0\x017"[..], "{frames:?}");
 });
+
+in_dual_phases!(
+    trap_14_what_a_failed_batch_skips_is_skipped_whatever_it_is,
+    async |shop: &Shop| {
+        const WRITE: &str = "INSERT INTO orders (customer) VALUES ('skipped')";
+        // An error of the server's, and a refusal of the proxy's; the client waits for it, or has sent everything at once.
+        for (bad, waits) in [
+            ("SELECT 1/0", true),
+            ("SELECT 1/0", false),
+            ("ALTER TABLE orders ADD COLUMN more int", true),
+            ("ALTER TABLE orders ADD COLUMN more int", false),
+        ] {
+            for skipped in [
+                query(WRITE),
+                query("SELECT 3"),
+                function_call(0, &[]),
+                query("BEGIN; INSERT INTO orders (customer) VALUES ('skipped'); COMMIT"),
+            ] {
+                let mut wire = shop.proxy.wire(&shop.stores.old).await;
+                let mut messages = statement(bad, &[]);
+                if waits {
+                    messages.push(flush());
+                    wire.send(&messages).await;
+                    messages.clear();
+                    while wire.frame().await.tag != b'E' {}
+                }
+                messages.extend([skipped, sync()]);
+                let frames = within(10, "the end of the batch", wire.ask(&messages)).await;
+                let end = transcript(&frames);
+                assert!(
+                    end.ends_with('Z') && !end.contains('C'),
+                    "{bad}: {frames:?}"
+                );
+                let frames = within(10, "the next one", wire.query("SELECT 4")).await;
+                assert_eq!(transcript(&frames), "TDCZ", "{bad}: {frames:?}");
+            }
+        }
+        for store in [&shop.stores.old, &shop.stores.new] {
+            let skipped = "SELECT count(*) FROM orders WHERE customer = 'skipped'";
+            assert_eq!(store.value(skipped).await, "0");
+        }
+    }
+);

@@ -156,6 +156,44 @@ async fn trap_11_a_secondary_that_refuses_a_portion_costs_the_images_and_no_more
     strict.assert_clean().await;
 }
 
+#[tokio::test]
+async fn who_wants_both_or_none_gets_none_of_what_cannot_go_as_a_whole() {
+    let strict = narrow("dual-write", "on_secondary_error = \"fail\"\n").await;
+    strict.run(MANY).await;
+    let client = strict.client().await;
+    // More deletes than a session may hold; and a part taken back of what has gone ahead.
+    let undone = format!(
+        "BEGIN; SAVEPOINT a; {MANY}; ROLLBACK TO a; UPDATE orders SET total = 7 WHERE id = 7; COMMIT"
+    );
+    for sql in ["DELETE FROM orders", &undone] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "54000", "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("smaller")));
+    }
+    strict.assert_equal().await;
+    strict.assert_clean().await;
+    let count = "SELECT count(*) FROM orders WHERE customer LIKE 'many%' AND total = 0";
+    assert_ne!(strict.stores.old.value(count).await, "0");
+}
+
+#[tokio::test]
+async fn large_transactions_come_by_on_the_connections_that_are_there() {
+    let shop = narrow("dual-write", "").await;
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'crossfade'";
+    let connections = async || -> u32 { shop.stores.new.value(count).await.parse().unwrap() };
+    let client = shop.client().await;
+    client.batch_execute(MANY).await.unwrap();
+    let before = connections().await;
+    for total in 0..12 {
+        let sql = format!("UPDATE orders SET total = {total}");
+        client.batch_execute(&sql).await.unwrap();
+    }
+    let after = connections().await;
+    assert!(after <= before + 1, "{before} connections, then {after}");
+    shop.assert_equal().await;
+}
+
 /// A deferred constraint fails in the primary, behind all that went ahead.
 #[tokio::test]
 async fn a_commit_that_the_primary_refuses_takes_back_what_went_ahead() {

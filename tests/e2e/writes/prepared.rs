@@ -205,3 +205,32 @@ async fn a_portal_that_is_closed_in_the_same_pipeline_hands_out_its_rows_first()
     shop.stores.old.becomes(count, "5").await;
     shop.assert_equal().await;
 }
+
+in_dual_phases!(
+    completions_of_portions_count_their_own_rows,
+    async |shop: &Shop| {
+        let statements = [
+            "UPDATE counters SET value = value + 1 WHERE name < 'counter 5' RETURNING 1",
+            "WITH gone AS (DELETE FROM items WHERE order_id < 3) \
+         INSERT INTO counters (name) SELECT 'portion ' || n FROM generate_series(1, 5) n RETURNING name",
+            "DELETE FROM counters WHERE name < 'counter 4' RETURNING 2",
+        ];
+        for sql in statements {
+            let mut seen = Vec::new();
+            for endpoint in [
+                shop.stores.old.direct(),
+                shop.proxy.endpoint(&shop.stores.old),
+            ] {
+                let mut wire = endpoint.wire().await;
+                wire.query("BEGIN").await;
+                let mut pipeline = vec![parse("", sql, &[]), bind("p", "", &[])];
+                pipeline.extend((0..4).map(|_| execute("p", 2)));
+                pipeline.push(sync());
+                let frames = wire.ask(&pipeline).await;
+                wire.query("ROLLBACK").await;
+                seen.push(frames);
+            }
+            assert_eq!(seen[1], seen[0], "{sql}");
+        }
+    }
+);

@@ -13,6 +13,9 @@ use crate::{
 };
 
 pub(super) async fn types(report: &mut Report<'_>, lease: &Lease, side: Side) -> StoreResult<()> {
+    if side == Side::New {
+        missing_types(report, lease).await?;
+    }
     let table = report.table;
     let name = quote_name(&table.on(side).name);
     for column in &table.columns {
@@ -41,6 +44,30 @@ pub(super) async fn types(report: &mut Report<'_>, lease: &Lease, side: Side) ->
                 &column.old.name,
                 format!("the cast of \"{}\" from {} to {} depends on the session's time zone: it is made in UTC", column.old.name, column.old.type_name, column.new.type_name),
                 "make sure that UTC is meant",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// From phase 5 on the new store shows the table as it was in the old one, in the types that it had.
+async fn missing_types(report: &mut Report<'_>, lease: &Lease) -> StoreResult<()> {
+    let table = report.table;
+    for old in &table.old.columns {
+        let carried = table
+            .columns
+            .iter()
+            .find(|column| column.old.name == old.name);
+        if carried.is_some_and(|column| column.new.type_name == old.type_name) {
+            continue;
+        }
+        if let Some(reason) =
+            refused(lease, &format!("SELECT CAST(NULL AS {})", old.type_name)).await?
+        {
+            report.blocks_unless(
+                &old.name,
+                format!("the new store does not know {}, the type of \"{}\" in the old one ({reason}): from phase 5 on most statements on the table fail there", old.type_name, old.name),
+                "create the type in the new store, although no column has it",
             );
         }
     }

@@ -140,25 +140,52 @@ async fn a_refused_move_can_be_forced_with_a_reason_that_is_kept() {
     );
 }
 
+/// A shop in phase 2 whose old store knows two-phase commit.
+struct TwoPhase {
+    _server: crossfade_tests::Postgres,
+    old: crossfade_tests::Database,
+    new: crossfade_tests::Database,
+    proxy: crossfade_tests::Proxy,
+}
+
+impl TwoPhase {
+    async fn start() -> TwoPhase {
+        let server = crossfade_tests::Postgres::builder()
+            .setting("max_prepared_transactions = 4")
+            .start();
+        let (old, new) = (
+            server.database("old"),
+            crossfade_tests::Stores::shop().await.new,
+        );
+        old.run(crossfade_tests::SHOP).await;
+        let config = crossfade_tests::ConfigBuilder::new(old.own(), new.own())
+            .section("[flips]\nmismatch_window = \"0s\"")
+            .toggle("shop", "use-old", crossfade_tests::SHOP_TABLES);
+        let proxy = crossfade_tests::Proxy::start(config).await;
+        TwoPhase {
+            _server: server,
+            old,
+            new,
+            proxy,
+        }
+    }
+
+    /// A client that has written and not said yet what becomes of it.
+    async fn writer(&self) -> tokio_postgres::Client {
+        let client = self.proxy.connect(&self.old).await;
+        client
+            .batch_execute("BEGIN; INSERT INTO orders (customer) VALUES ('in doubt')")
+            .await
+            .unwrap();
+        client
+    }
+}
+
 #[tokio::test]
 async fn a_prepared_transaction_from_before_would_be_missed() {
-    let server = crossfade_tests::Postgres::builder()
-        .setting("max_prepared_transactions = 4")
-        .start();
-    let (old, new) = (
-        server.database("old"),
-        crossfade_tests::Stores::shop().await.new,
-    );
-    old.run(crossfade_tests::SHOP).await;
-    let config = crossfade_tests::ConfigBuilder::new(old.own(), new.own())
-        .section("[flips]\nmismatch_window = \"0s\"")
-        .toggle("shop", "use-old", crossfade_tests::SHOP_TABLES);
-    let mut proxy = crossfade_tests::Proxy::start(config).await;
-    let client = proxy.connect(&old).await;
-    client
-        .batch_execute("BEGIN; INSERT INTO orders (customer) VALUES ('in doubt')")
-        .await
-        .unwrap();
+    let mut shop = TwoPhase::start().await;
+    let client = shop.writer().await;
+    let proxy = &mut shop.proxy;
     client
         .batch_execute("PREPARE TRANSACTION 'g1'")
         .await
@@ -180,23 +207,11 @@ async fn a_prepared_transaction_from_before_would_be_missed() {
 
 #[tokio::test]
 async fn trap_43_phase_3_waits_for_what_was_prepared_during_the_flip() {
-    let server = crossfade_tests::Postgres::builder()
-        .setting("max_prepared_transactions = 4")
-        .start();
-    let (old, new) = (
-        server.database("old"),
-        crossfade_tests::Stores::shop().await.new,
-    );
-    old.run(crossfade_tests::SHOP).await;
-    let config = crossfade_tests::ConfigBuilder::new(old.own(), new.own())
-        .section("[flips]\nmismatch_window = \"0s\"")
-        .toggle("shop", "use-old", crossfade_tests::SHOP_TABLES);
-    let mut proxy = crossfade_tests::Proxy::start(config).await;
-    let client = proxy.connect(&old).await;
-    client
-        .batch_execute("BEGIN; INSERT INTO orders (customer) VALUES ('in doubt')")
-        .await
-        .unwrap();
+    let mut shop = TwoPhase::start().await;
+    let client = shop.writer().await;
+    let TwoPhase {
+        old, new, proxy, ..
+    } = &mut shop;
     proxy.ask("shop", "dual-write");
     let state = async |proxy: &crossfade_tests::Proxy, what: &str| {
         proxy.toggle("shop").await[what].as_str().map(str::to_owned)

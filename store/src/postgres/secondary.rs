@@ -4,26 +4,30 @@
 //! the transaction (and its row locks) open, and the Sync that commits it is sent when the primary has committed. So a
 //! transaction costs the secondary two trips and no BEGIN or COMMIT.
 
+mod answers;
+mod messages;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    io, mem,
+    mem,
     sync::Arc,
 };
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use crossfade_phase::Side;
 use futures::future::BoxFuture;
-use postgres_protocol::message::{backend::Message, frontend};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use postgres_protocol::message::frontend;
 
 use super::{
-    conn::{Endpoint, Stream, rejected},
+    conn::{Endpoint, Stream},
     key_locks::{
         KEY_LOCK_EXCLUSIVE, KEY_LOCK_SHARED, KEY_LOCKS, locks_of, parameters, with_shared,
     },
     settings::PINNED,
     sql::{self, ParamKind, Statement},
 };
+use messages::{put, put_bind};
+
 use crate::{Change, Mapping, OwnChange, OwnChanges, Secondary, StoreError, StoreResult, TableId};
 
 /// Statements sent before their answers are read. Bounds what either side has to buffer; most transactions fit in one go.
@@ -38,9 +42,6 @@ const PARAMETERS: usize = 65_535;
 
 /// OID of `int8`, by `pg_type.dat`.
 const INT8: u32 = 20;
-
-/// Room for one read, in bytes. Enough for the answers to a window.
-const READ_BUFFER: usize = 4096;
 
 /// Opens a connection for secondary writes.
 ///
@@ -364,131 +365,6 @@ impl PostgresSecondary {
             .or_insert_with(|| Arc::new(make()))
             .clone()
     }
-
-    async fn await_completions(&mut self, count: usize) -> StoreResult<()> {
-        let mut left = count;
-        while left > 0 {
-            match self.receive().await? {
-                Message::CommandComplete(_) => left -= 1,
-                Message::ErrorResponse(body) => {
-                    return Err(rejected(&self.endpoint.config.url, &body));
-                }
-                Message::ParseComplete
-                // Of statements that an earlier failed batch had prepared.
-                | Message::CloseComplete
-                | Message::BindComplete
-                // Of a lock.
-                | Message::DataRow(_)
-                | Message::NoticeResponse(_)
-                | Message::ParameterStatus(_) => {}
-                _ => {
-                    return Err(self.unexpected("a message that has no place in a batch of writes"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// After an error of the server: ends the failed transaction, so that the connection can be used again.
-    async fn recover(&mut self, error: StoreError, fresh: &[(TableId, Verb)]) -> StoreResult<()> {
-        self.ahead.clear();
-        if matches!(error, StoreError::Rejected { .. }) {
-            frontend::sync(&mut self.out);
-            self.send().await?;
-            // A Parse behind the one that failed was skipped; which ones took effect is not worth telling apart.
-            for (table, verb) in fresh {
-                self.prepared.remove(&(*table, *verb));
-                frontend::close(b'S', &statement_name(*table, *verb), &mut self.out)
-                    .map_err(|error| self.broken(&error))?;
-            }
-            self.await_ready().await?;
-            over(&mut self.under_way);
-            self.state = State::Idle;
-        }
-        Err(error)
-    }
-
-    /// Sends a Sync behind what is in the buffer and waits for the end of the transaction.
-    async fn finish(&mut self) -> StoreResult<()> {
-        let before = mem::replace(&mut self.state, State::Lost);
-        self.ahead.clear();
-        if before != State::Staged {
-            return Err(self.unexpected("nothing is staged"));
-        }
-        frontend::sync(&mut self.out);
-        self.send().await?;
-        let outcome = self.await_ready().await;
-        if matches!(outcome, Ok(()) | Err(StoreError::Rejected { .. })) {
-            over(&mut self.under_way);
-        }
-        outcome?;
-        self.state = State::Idle;
-        Ok(())
-    }
-
-    async fn await_ready(&mut self) -> StoreResult<()> {
-        let mut outcome = Ok(());
-        loop {
-            match self.receive().await? {
-                Message::ReadyForQuery(_) => return outcome,
-                Message::ErrorResponse(body) => {
-                    self.state = State::Idle;
-                    outcome = Err(rejected(&self.endpoint.config.url, &body));
-                }
-                Message::ParseComplete
-                | Message::BindComplete
-                | Message::CloseComplete
-                | Message::CommandComplete(_)
-                | Message::NoticeResponse(_)
-                | Message::ParameterStatus(_) => {}
-                _ => {
-                    return Err(
-                        self.unexpected("a message that has no place at the end of a transaction")
-                    );
-                }
-            }
-        }
-    }
-
-    async fn send(&mut self) -> StoreResult<()> {
-        let sent = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await
-        };
-        sent.await
-            .map_err(|error| StoreError::unreachable(&self.endpoint.config.url, &error))?;
-        self.out.clear();
-        Ok(())
-    }
-
-    async fn receive(&mut self) -> StoreResult<Message> {
-        loop {
-            if let Some(message) =
-                Message::parse(&mut self.inbound).map_err(|error| self.broken(&error))?
-            {
-                return Ok(message);
-            }
-            // Room for all that a batch is answered with: a buffer that grows by itself takes a call for each step.
-            self.inbound.reserve(READ_BUFFER);
-            if self
-                .stream
-                .read_buf(&mut self.inbound)
-                .await
-                .map_err(|error| self.broken(&error))?
-                == 0
-            {
-                return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
-            }
-        }
-    }
-
-    fn broken(&self, error: &io::Error) -> StoreError {
-        StoreError::unreachable(&self.endpoint.config.url, error)
-    }
-
-    fn unexpected(&self, what: &str) -> StoreError {
-        StoreError::unexpected(&self.endpoint.config.url, what)
-    }
 }
 
 impl Secondary for PostgresSecondary {
@@ -554,39 +430,4 @@ fn statement_name(table: TableId, verb: Verb) -> String {
         Verb::LockShared => "ks".to_owned(),
         Verb::LockExclusive => "kx".to_owned(),
     }
-}
-
-fn put_bind(out: &mut BytesMut, name: &str, params: &[ParamKind], values: &[Option<Bytes>]) {
-    // A table has at most 1,600 columns, so the counts fit.
-    let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
-    put(out, b'B', |out| {
-        out.put_u8(0);
-        out.put_slice(name.as_bytes());
-        out.put_u8(0);
-        out.put_u16(count);
-        for kind in params {
-            out.put_u16(u16::from(matches!(kind, ParamKind::Binary(_))));
-        }
-        out.put_u16(count);
-        for value in values {
-            match value {
-                Some(value) => {
-                    // Values come out of a message, whose length is a positive i32.
-                    out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
-                    out.put_slice(value);
-                }
-                None => out.put_i32(-1),
-            }
-        }
-        out.put_u16(0);
-    });
-}
-
-fn put(out: &mut BytesMut, kind: u8, fill: impl FnOnce(&mut BytesMut)) {
-    out.put_u8(kind);
-    let at = out.len();
-    out.put_u32(0);
-    fill(out);
-    let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
-    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }

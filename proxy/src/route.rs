@@ -120,6 +120,9 @@ impl Plan {
 
     /// Columns appended to its answer.
     pub(crate) fn appended(&self) -> usize {
+        if let Some(Bulk::Merge(merge)) = self.bulk.as_deref() {
+            return merge.appended();
+        }
         let version = self.merge.as_ref().map_or(0, |merge| merge.images);
         self.capture
             .as_ref()

@@ -12,6 +12,7 @@ mod guard;
 mod handover;
 mod managed;
 mod merge;
+mod merge_into;
 mod names;
 mod own;
 mod plan;
@@ -28,6 +29,7 @@ use crossfade_store::postgres::conn::Stream;
 
 pub(crate) use capture::Capture;
 pub(crate) use managed::Managed;
+pub(crate) use merge_into::MergeInto;
 pub(crate) use transaction::Effect;
 
 use crate::{

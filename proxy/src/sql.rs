@@ -20,17 +20,18 @@ mod tree;
 
 use std::sync::Arc;
 
+use crossfade_phase::Side;
 use crossfade_store::{Mapping, TableId};
 
 pub use facts::{
     AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts,
-    InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue, Kind, Problem, Role, SelectFacts,
-    SetAction, SetFacts, SetTarget, Source, StatementFacts, TableUse, TargetItem, Traits,
-    UpdateFacts,
+    InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue, Kind, MergeFacts, Problem, Role,
+    SelectFacts, SetAction, SetFacts, SetTarget, Source, StatementFacts, TableUse, TargetItem,
+    Traits, UpdateFacts,
 };
 pub use lexer::{Lexer, Token, TokenKind};
 pub use names::{Glance, NameSet};
-pub use rewrite::{Parts, Refusal, Rewritten, Target, Written};
+pub use rewrite::{MergeTexts, Merged, Parts, Refusal, Rewritten, Target, Written};
 pub use text::constant;
 
 use cache::Cache;
@@ -137,6 +138,47 @@ impl Analyzer {
         target: Target,
     ) -> Result<Rewritten, Refusal> {
         rewrite::rewrite(text, conforming, facts, index, &self.in_sql, target)
+    }
+
+    /// What statement `index` of `text`, a MERGE into a mapped table, is sent as to the server of `side`, which is to give back the rows written.
+    ///
+    /// # Errors
+    ///
+    /// A refusal where no text means the same.
+    pub fn merge(
+        &mut self,
+        text: &[u8],
+        conforming: bool,
+        facts: &Facts,
+        index: usize,
+        path: PathId,
+        side: Side,
+    ) -> Result<MergeTexts, Refusal> {
+        let statement = facts.statements.get(index);
+        let statement =
+            statement.ok_or_else(|| Refusal::unsupported("there is no such statement"))?;
+        let mapping = self.in_sql.clone();
+        let expanded = rewrite::expand(text, conforming, facts, statement, &mapping, side)?;
+        let (reads, writes) = match side {
+            Side::Old => (None, Target::OldCapture),
+            Side::New => (Some(Target::New), Target::NewCapture),
+        };
+        let merge = match reads {
+            None => Some(self.split(text, conforming, facts)[index].to_vec()),
+            Some(_) if rewrite::is_recast(statement, &mapping) => None,
+            Some(target) => Some(self.rewrite(text, conforming, facts, index, target)?.sql),
+        };
+        let mut placed = |sql: &str, target| {
+            let facts = self.facts(sql.as_bytes(), conforming, path);
+            let places = &expanded.places;
+            rewrite::rewrite_placed(sql.as_bytes(), conforming, &facts, &mapping, target, places)
+        };
+        let lock = match (&expanded.lock, reads) {
+            (Some(sql), Some(target)) => Some(placed(sql, target)?.sql),
+            (lock, _) => lock.clone().map(String::into_bytes),
+        };
+        let write = placed(&expanded.write, writes)?;
+        Ok(MergeTexts { merge, lock, write })
     }
 
     /// The COPY FROM that is statement `index` of `text`, into the relation `name` (as SQL writes it) instead.

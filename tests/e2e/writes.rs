@@ -9,6 +9,7 @@ mod images;
 mod keys;
 pub(crate) mod large;
 mod mapping;
+mod merge;
 mod names;
 mod prepared;
 mod races;

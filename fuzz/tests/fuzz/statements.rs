@@ -168,6 +168,30 @@ fn is_sql(sql: &[u8]) -> Result<(), String> {
     }
 }
 
+/// What MERGEs are sent as is SQL, too.
+fn merges(
+    analyzer: &mut Analyzer,
+    text: &[u8],
+    conforming: bool,
+    facts: &Facts,
+) -> Result<(), String> {
+    let path = analyzer.path(&["public".into()]);
+    for (index, statement) in facts.statements.iter().enumerate() {
+        if statement.kind.merged().is_none() {
+            continue;
+        }
+        for side in [Side::Old, Side::New] {
+            if let Ok(texts) = analyzer.merge(text, conforming, facts, index, path, side) {
+                let texts = [texts.merge, texts.lock, Some(texts.write.sql)];
+                // The grammar here reads strings as conforming ones.
+                let mut read = texts.iter().flatten().filter(|_| conforming);
+                read.try_for_each(|sql| is_sql(sql))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Known {
     fn check(&self, text: &[u8], conforming: bool) -> Result<Shown, String> {
         let mut known = self.0.borrow_mut();
@@ -175,6 +199,7 @@ impl Known {
         let glance = known.glance(text, conforming);
         let facts = known.facts(text, conforming, path);
         let outcomes = rewrites(&known, text, conforming, &facts);
+        merges(&mut known, text, conforming, &facts)?;
         let pieces = known.split(text, conforming, &facts);
 
         let mut unknowing = fresh();

@@ -11,6 +11,7 @@ use crossfade_store::{
 use super::Router;
 use crate::{
     errors::ClientError,
+    session::MergeInto,
     sql::{CopyFacts, Facts, Kind, PathId, Refusal, StatementFacts, Target},
 };
 
@@ -24,6 +25,8 @@ pub(crate) enum Bulk {
     Copy(CopyIn),
     /// TRUNCATE: the keys are read first.
     Truncate(Truncate),
+    /// MERGE: a WITH query that writes stands in for it.
+    Merge(MergeInto),
 }
 
 /// A COPY FROM.

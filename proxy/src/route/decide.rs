@@ -8,7 +8,10 @@ use crate::{
     errors::ClientError,
     session::Effect,
     shared::Completeness,
-    sql::{AliasKind, AliasUse, DiscardTarget, Kind, Role, SelectFacts, StatementFacts, Target},
+    sql::{
+        AliasKind, AliasUse, DiscardTarget, Kind, MergeFacts, Role, SelectFacts, StatementFacts,
+        Target,
+    },
 };
 
 /// What is to be done with a statement; the text is made from it.
@@ -55,6 +58,7 @@ impl Decision {
 }
 
 const HINT_CAPTURE: &str = "use INSERT, UPDATE or DELETE of one table, or run it in a phase that writes one store (use-old, new-only)";
+const HINT_MERGE: &str = "write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT in one transaction; or run it in a phase that writes one store (use-old, new-only)";
 const HINT_COMPLETE: &str = "look rows up by their key, or complete the table first: crossfade backfill, then crossfade verify";
 const HINT_TOGGLE: &str = "put tables that are used together into one toggle";
 
@@ -321,21 +325,22 @@ fn check_aliases(router: &Router, statement: &StatementFacts) -> Result<(), Clie
         })
 }
 
-/// Whether a statement is COPY FROM or TRUNCATE of a mapped table on the server of `side`, which are captured in their own way.
+/// Whether a statement is COPY FROM, TRUNCATE or MERGE of a mapped table on the server of `side`, which are captured in their own way.
 fn is_bulk(router: &Router, statement: &StatementFacts, side: Side) -> Result<bool, ClientError> {
     let what = match &statement.kind {
         Kind::Copy(facts) if facts.from => "COPY FROM",
         Kind::Truncate { .. } => "TRUNCATE",
+        Kind::Merge(facts) if facts.table.is_some() => "MERGE",
         _ => return Ok(false),
     };
     check_functions(router, statement)?;
     check_aliases(router, statement)?;
     let documents = |table: &TableId| router.mapping.tables[table.0].on(side).shapeless;
     if statement.tables().iter().any(documents) {
-        let hint = if what == "TRUNCATE" {
-            "use DELETE"
-        } else {
-            "use INSERT"
+        let hint = match what {
+            "TRUNCATE" => "use DELETE",
+            "MERGE" => HINT_MERGE,
+            _ => "use INSERT",
         };
         return Err(router.refusal(statement, what, hint));
     }
@@ -345,6 +350,7 @@ fn is_bulk(router: &Router, statement: &StatementFacts, side: Side) -> Result<bo
             "COPY FROM a file or program of the old store's server",
             "use COPY FROM STDIN",
         )),
+        Kind::Merge(facts) => check_merge(router, statement, facts).map(|()| true),
         _ => Ok(true),
     }
 }
@@ -377,30 +383,49 @@ fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>,
         .rows_written()
         .any(|(table, kind)| moves_what_others_point_to(router, kind, table))
     {
-        return Err(router.refusal(
-            statement,
-            "a change of a key that other tables point to",
-            "insert the row under its new key, turn the rows that point to it, and delete the old one",
-        ));
+        return Err(moves_key(router, statement));
     }
     Ok(Some(returns))
+}
+
+/// What a MERGE may not do to a table that other tables point to. Its clauses are what `facts` says: any of them may delete, and set these columns.
+fn check_merge(
+    router: &Router,
+    statement: &StatementFacts,
+    facts: &MergeFacts,
+) -> Result<(), ClientError> {
+    let referenced = facts
+        .table
+        .is_some_and(|table| is_referenced(router, table));
+    if referenced && facts.sets_key {
+        return Err(moves_key(router, statement));
+    }
+    Ok(())
+}
+
+fn moves_key(router: &Router, statement: &StatementFacts) -> ClientError {
+    router.refusal(
+        statement,
+        "a change of a key that other tables point to",
+        "insert the row under its new key, turn the rows that point to it, and delete the old one",
+    )
+}
+
+fn is_referenced(router: &Router, table: TableId) -> bool {
+    let map = &router.mapping.tables[table.0];
+    !map.old.referenced_by.is_empty() || !map.new.referenced_by.is_empty()
 }
 
 /// The other store gets a changed key as a delete and an upsert, so its foreign keys act as for a delete, where those of the primary act as for an
 /// update (trap 10).
 fn moves_what_others_point_to(router: &Router, kind: &Kind, table: TableId) -> bool {
-    let map = &router.mapping.tables[table.0];
-    let referenced = !map.old.referenced_by.is_empty() || !map.new.referenced_by.is_empty();
-    matches!(kind, Kind::Update(facts) if facts.sets_key) && referenced
+    matches!(kind, Kind::Update(facts) if facts.sets_key) && is_referenced(router, table)
 }
 
 /// What a write is that gives no images, and what to do instead.
 fn uncaptured(kind: &Kind) -> (&'static str, &'static str) {
     match kind {
-        Kind::Merge => (
-            "MERGE",
-            "write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT in one transaction; or run it in a phase that writes one store (use-old, new-only)",
-        ),
+        Kind::Merge(_) => ("MERGE", HINT_MERGE),
         Kind::CreateAs => (
             "CREATE TABLE AS that writes a mapped table",
             "make the new table first, and write the rows by a statement of its own",

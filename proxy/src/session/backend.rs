@@ -55,6 +55,8 @@ pub(crate) enum Expect {
         /// Whether the client sees `NoData` (it does not where a Query was taken apart).
         show_none: bool,
     },
+    /// Describe of a statement, for the types of its parameters alone.
+    Types,
     /// Execute.
     Execute(Execute),
     /// Sync.
@@ -84,7 +86,7 @@ pub(crate) struct Execute {
     pub(crate) lookup: Option<usize>,
     /// It inserts what was copied: to the client it is the COPY.
     pub(crate) copied: bool,
-    /// The rows are an answer to the session itself.
+    /// The rows are an answer to the session itself; of a captured write, the last column of its own row is.
     pub(crate) own: bool,
     /// What its completion does to the transaction.
     pub(crate) effect: Option<Effect>,
@@ -153,9 +155,21 @@ impl Backend {
     /// Adds a statement of the session's own to the batch. The client sees none of its answers but an error. `name` is what its statement and
     /// portal go by; an earlier statement of that name is replaced.
     pub(crate) fn push_own(&mut self, name: &[u8], sql: &str, execute: Execute) {
+        self.push_bound(name, sql, &[], &[0, 0, 0, 0], execute);
+    }
+
+    /// As [`Backend::push_own`], with parameters of these types as they stand in a Bind.
+    pub(crate) fn push_bound(
+        &mut self,
+        name: &[u8],
+        sql: &str,
+        types: &[u32],
+        parameters: &[u8],
+        execute: Execute,
+    ) {
         frontend::target(&mut self.out, b'C', Target::Statement, name);
-        frontend::parse(&mut self.out, name, sql.as_bytes(), &[]);
-        frontend::bind(&mut self.out, name, name, &[0, 0, 0, 0], &[]);
+        frontend::parse(&mut self.out, name, sql.as_bytes(), types);
+        frontend::bind(&mut self.out, name, name, parameters, &[]);
         frontend::execute(&mut self.out, name, 0);
         // A named portal would stand in the way of the next one of that name until the transaction ends.
         frontend::target(&mut self.out, b'C', Target::Portal, name);

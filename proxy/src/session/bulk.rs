@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Of the statement and portal of what is sent around.
-const STEP: &[u8] = b"crossfade_step";
+pub(super) const STEP: &[u8] = b"crossfade_step";
 
 /// The statement itself, as it is sent to the server.
 pub(super) enum Step<'a> {
@@ -58,6 +58,7 @@ impl Managed {
                 outcome
             }
             Bulk::Truncate(truncate) => self.truncate(side, truncate, &step).await,
+            Bulk::Merge(merge) => self.merge_into(side, merge, &step).await,
         }
     }
 
@@ -309,6 +310,9 @@ impl Managed {
     ) -> Result<Plan, ClientError> {
         let statement = &context.facts.statements[context.index];
         self.check_encoding(context.sql, statement, true)?;
+        if statement.kind.merged().is_some() {
+            return self.plan_merge(context, plan);
+        }
         let (bulk, sql) = route::bulk(&self.router, context, statement, plan.side)
             .map_err(|refusal| self.router.cannot_rewrite(statement, &refusal))?;
         if let Some(sql) = sql {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     errors::ClientError,
-    route::{Plan, Variant},
+    route::{Bulk, Plan, Variant},
     wire::{
         backend::Status,
         frontend::{self, Bind, Parse, Target},
@@ -99,6 +99,7 @@ impl Managed {
             sql: body.slice_ref(sql),
             types: types.into(),
             planned: None,
+            told: None,
         };
         if let Some(tally) = &mut self.tally {
             tally.parse(&name, sql);
@@ -211,6 +212,16 @@ impl Managed {
         self.activate_for(&plan).await?;
         self.finish_portion(&portal).await?;
         self.prepare_on(&name, &plan, false)?;
+        self.learn_types(&name, &plan).await?;
+        if self.skips() {
+            return Ok(());
+        }
+        let merges = matches!(plan.bulk.as_deref(), Some(Bulk::Merge(_)));
+        let types = if merges {
+            self.types_of(&name, plan.side)
+        } else {
+            Arc::default()
+        };
         let compare = self.compared(&plan, Some(&bind));
         let backend = self.backend(plan.side)?;
         let there = backend
@@ -224,7 +235,9 @@ impl Managed {
         backend.expect.push_back(Expect::Bind { show: true });
         let entry = Portal {
             side: plan.side,
-            bind: plan.merge.is_some().then(|| body.clone()),
+            bind: (plan.merge.is_some() || merges).then(|| body.clone()),
+            types,
+            ran: false,
             plan,
             held: VecDeque::new(),
             completion: None,
@@ -628,7 +641,7 @@ pub(super) fn shown() -> Execute {
 }
 
 /// Types of the user's own have other OIDs in the new store; left open, the server infers them.
-fn types_for(side: Side, types: &[u32]) -> Vec<u32> {
+pub(super) fn types_for(side: Side, types: &[u32]) -> Vec<u32> {
     const FIRST_USER_OID: u32 = 16_384;
     let open = |&oid: &u32| {
         if side == Side::New && oid >= FIRST_USER_OID {

@@ -106,6 +106,7 @@ impl Managed {
                 sql: sql.clone(),
                 types: oids(types.as_deref()),
                 planned: None,
+                told: None,
             };
             self.prepared.statements.insert(name, statement);
         }
@@ -131,6 +132,7 @@ impl Managed {
                 sql: Bytes::copy_from_slice(parse.sql),
                 types: parse.types.into(),
                 planned: None,
+                told: None,
             };
             self.prepared.statements.insert(Bytes::new(), statement);
         }

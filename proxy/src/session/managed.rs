@@ -129,6 +129,8 @@ pub(crate) struct Managed {
     pub(super) custom_settings: std::collections::BTreeSet<String>,
     /// The last value that a server answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
+    /// The parameter types that a server has told the session itself.
+    pub(super) told_types: Option<Arc<[u32]>>,
     /// Names for variants of the client's statements.
     pub(super) names: u64,
     /// Commits that the secondary still has to answer.
@@ -184,6 +186,7 @@ impl Managed {
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            told_types: None,
             custom_settings: std::collections::BTreeSet::new(),
             sql_writes: std::collections::HashSet::new(),
             fatal_shown: false,

@@ -175,6 +175,7 @@ impl Managed {
             ..Plan::pass(decision.side)
         };
         if decision.bulk {
+            self.check_account(statement, sql, &plan)?;
             let context = route::Context {
                 sql,
                 conforming: self.conforming(),

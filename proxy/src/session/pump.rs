@@ -294,6 +294,11 @@ impl Managed {
             (&Expect::Parse { show }, b'1')
             | (&Expect::Bind { show }, b'2')
             | (&Expect::Close { show }, b'3') => self.done(side, show, &frame),
+            (Expect::Types, b't') => {
+                self.told_types = Some(backend::parameter_types(&frame.body())?.into());
+                Ok(())
+            }
+            (Expect::Types, b'T' | b'n') => self.done(side, false, &frame),
             (Expect::Describe { .. }, b't') => {
                 self.show(&frame);
                 Ok(())
@@ -391,7 +396,8 @@ impl Managed {
             });
             return Ok(());
         }
-        if execute.own {
+        let own = execute.own;
+        if own && execute.capture.is_none() {
             self.own_answer = backend::split_row(frame.body(), 1)?
                 .appended
                 .pop()
@@ -405,11 +411,14 @@ impl Managed {
             return Ok(());
         };
         let portion = execute.portion.as_ref().map(|(portal, _)| portal.clone());
-        let mut row = backend::split_row(frame.body(), capture.width())?;
+        let mut row = backend::split_row(frame.body(), capture.width() + usize::from(own))?;
+        let mut appended = std::mem::take(&mut row.appended);
+        let answer = if own { appended.remove(0) } else { None };
         let captured = capture
-            .read(std::mem::take(&mut row.appended))
+            .read(appended)
             .ok_or(End::Malformed(ProtocolError::Body { kind: b'D' }))?;
         if captured.own {
+            self.own_answer = answer;
             self.own_rows += 1;
         }
         if show && captured.own {

@@ -23,6 +23,8 @@ pub(crate) struct Statement {
     pub(crate) types: Arc<[u32]>,
     /// What it does, with the stamp of the phases and the meaning of names for which that holds.
     pub(crate) planned: Option<(Stamp, Arc<Plan>)>,
+    /// Parameter types as the server of a store has told them, where they had to be asked for.
+    pub(crate) told: Option<(Side, Arc<[u32]>)>,
 }
 
 /// A portal.
@@ -39,8 +41,12 @@ pub(crate) struct Portal {
     pub(crate) portioned: bool,
     /// The completion that goes after the held rows.
     pub(crate) completion: Option<Bytes>,
-    /// The Bind that made it, where it is needed once more for the other store.
+    /// The Bind that made it, where its parameters are needed once more: for the other store, or for what stands in for a MERGE.
     pub(crate) bind: Option<Bytes>,
+    /// The types of those.
+    pub(crate) types: Arc<[u32]>,
+    /// What stands in for it has been run.
+    pub(crate) ran: bool,
     /// The lookup it makes, to be compared afterwards.
     pub(crate) compare: Option<Lookup>,
 }

@@ -204,11 +204,16 @@ impl Court {
         text: &[u8],
         facts: &Facts,
     ) -> Result<Vec<Piece>, ClientError> {
-        let analyzer = router.analyzer();
+        let mut analyzer = router.analyzer();
         let texts = analyzer.split(text, true, facts);
         let mut pieces = Vec::with_capacity(texts.len());
         for (index, (statement, own)) in std::iter::zip(&facts.statements, texts).enumerate() {
             let decision = decide(router, &Complete, statement)?;
+            if decision.bulk && statement.kind.merged().is_some() {
+                analyzer
+                    .merge(text, true, facts, index, self.path, decision.side)
+                    .map_err(|refusal| router.cannot_rewrite(statement, &refusal))?;
+            }
             let sql = match decision.target {
                 None => own.to_vec(),
                 Some(target) => {

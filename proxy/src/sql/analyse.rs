@@ -3,6 +3,7 @@
 mod collect;
 mod dml;
 mod kind;
+mod merge;
 mod parts;
 mod pins;
 mod resolve;
@@ -16,7 +17,7 @@ use super::{
     tree::{self, Node, Value},
 };
 
-pub(super) use dml::values_rows;
+pub(super) use dml::{SCALAR_FUNCTIONS, qualifier, values_rows};
 pub(super) use resolve::Names;
 
 /// What a statement is analysed with.

@@ -14,8 +14,8 @@ mod kind;
 mod session;
 
 pub use dml::{
-    ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, SelectFacts, Source,
-    TargetItem, UpdateFacts,
+    ConflictFacts, DeleteFacts, InsertFacts, InsertRows, KeyLookup, KeyValue, MergeFacts,
+    SelectFacts, Source, TargetItem, UpdateFacts,
 };
 pub use kind::{DiscardTarget, Kind};
 pub use session::{CopyFacts, CursorFetch, Isolation, SetAction, SetFacts, SetTarget};

@@ -8,6 +8,7 @@ mod figure;
 mod group;
 mod hint;
 mod insert;
+mod merge;
 mod read;
 mod returning;
 mod scope;
@@ -25,10 +26,12 @@ use crossfade_phase::Side;
 use crossfade_store::{Mapping, TableId};
 
 use super::{
-    facts::{Facts, Kind, StatementFacts},
+    facts::{Facts, Kind, MergeFacts, StatementFacts},
     lexer::{Lexer, Token},
 };
 
+pub use merge::{MergeTexts, Merged};
+pub(super) use merge::{Places, expand, is_recast};
 pub(super) use script::Script;
 use splice::Plan;
 pub(super) use stage::stage;
@@ -194,15 +197,37 @@ pub(super) fn rewrite(
     let plan = statement
         .plans
         .slot(target)
-        .get_or_init(|| plan(facts, statement, mapping, target).map(Arc::new))
+        .get_or_init(|| plan(facts, statement, mapping, target, None).map(Arc::new))
         .clone()?;
+    Ok(rewritten(text, conforming, statement, &plan))
+}
+
+fn rewritten(text: &[u8], conforming: bool, statement: &StatementFacts, plan: &Plan) -> Rewritten {
     let tokens = tokens(text, conforming);
-    Ok(Rewritten {
+    Rewritten {
         sql: plan.apply(text, &tokens, statement),
         images: plan.images,
         old_keys: plan.old_keys,
         parts: plan.parts.clone(),
-    })
+    }
+}
+
+/// As [`rewrite`], of a text of our own that reads places of rows.
+pub(super) fn rewrite_placed(
+    text: &[u8],
+    conforming: bool,
+    facts: &Facts,
+    mapping: &Mapping,
+    target: Target,
+    places: &Places,
+) -> Result<Rewritten, Refusal> {
+    let [statement] = &facts.statements[..] else {
+        return Err(Refusal::unsupported(
+            "this MERGE cannot be written in another way; write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT in one transaction",
+        ));
+    };
+    let plan = plan(facts, statement, mapping, target, Some(places))?;
+    Ok(rewritten(text, conforming, statement, &plan))
 }
 
 fn plan(
@@ -210,6 +235,7 @@ fn plan(
     statement: &StatementFacts,
     mapping: &Mapping,
     target: Target,
+    places: Option<&Places>,
 ) -> Result<Plan, Refusal> {
     if facts.script.opaque {
         return Err(Refusal::unsupported(
@@ -217,6 +243,7 @@ fn plan(
         ));
     }
     let mut walk = walk::Rewriter::new(&facts.script, statement, mapping);
+    walk.places = places.cloned();
     match target {
         Target::OldCapture => with::capture(&mut walk, Side::Old)?,
         Target::New => write_or_read(&mut walk, false)?,
@@ -236,7 +263,10 @@ fn write_or_read(walk: &mut walk::Rewriter<'_>, capture: bool) -> Result<(), Ref
         Kind::Delete(facts) => delete::delete(walk, facts, capture),
         Kind::Copy(facts) => read::copy(walk, facts),
         Kind::Ddl(_) => read::untouched(walk),
-        Kind::Merge | Kind::CreateAs if statement.writes_mapped() => read::untouched(walk),
+        Kind::Merge(MergeFacts {
+            table: Some(table), ..
+        }) => merge::renamed(walk, *table),
+        Kind::CreateAs if statement.writes_mapped() => read::untouched(walk),
         Kind::Truncate { .. } | Kind::Lock | Kind::Maintenance => read::names(walk),
         _ => read::anything(walk),
     }

@@ -118,6 +118,20 @@ pub fn strip_description(body: &[u8], strip: usize) -> Result<Option<BytesMut>, 
     Ok(Some(out))
 }
 
+/// The types in a `ParameterDescription`.
+///
+/// # Errors
+/// When the body is malformed.
+pub fn parameter_types(mut body: &[u8]) -> Result<Vec<u32>, ProtocolError> {
+    let count = take_u16(&mut body).map(usize::from);
+    let (types, rest) = body.as_chunks();
+    if count == Some(types.len()) && rest.is_empty() {
+        Ok(types.iter().map(|oid| u32::from_be_bytes(*oid)).collect())
+    } else {
+        Err(ProtocolError::Body { kind: b't' })
+    }
+}
+
 /// A `DataRow` split into what the client asked for and what was appended for the images.
 #[derive(Debug)]
 pub struct SplitRow {

@@ -42,6 +42,10 @@ const MISHAPS: &[&str] = &[
     // The new store does not take it, so that the repairer tries again and again.
     "UPDATE counters SET value = 13 WHERE name = 'counter 5'",
     "UPDATE items SET line = line + 1000 WHERE order_id = 3",
+    "MERGE INTO counters c USING (VALUES ('contended'), ('counter 6'), ('counter 1')) s (name) ON c.name = s.name AND s.name <> 'counter 1' \
+        WHEN MATCHED AND c.value > 2 THEN DELETE WHEN MATCHED THEN UPDATE SET value = c.value + 1 WHEN NOT MATCHED THEN INSERT (name) VALUES (s.name || random()::text)",
+    "MERGE INTO items i USING items s ON i.order_id = s.order_id AND s.order_id = 4 WHEN MATCHED THEN UPDATE SET line = i.line + 1000",
+    "MERGE INTO counters c USING (VALUES (1), (2)) s (n) ON c.name = 'counter 6' WHEN MATCHED THEN UPDATE SET value = s.n",
 ];
 
 /// A client that does all of that, and now and then leaves in the middle.

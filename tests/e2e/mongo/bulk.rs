@@ -32,6 +32,16 @@ async fn filled_and_emptied(server: Mongod) -> Documents {
         .await
         .unwrap();
     documents.verify();
+    client
+        .batch_execute(
+            "MERGE INTO counters c USING (SELECT customer, total FROM orders WHERE id > 40) o ON c.name = o.customer \
+             WHEN NOT MATCHED THEN INSERT (name, value) VALUES (o.customer, o.total); \
+             MERGE INTO counters c USING orders o ON c.name = o.customer WHEN MATCHED AND o.id % 2 = 0 THEN DELETE \
+             WHEN MATCHED THEN UPDATE SET name = 'order ' || o.id, value = c.value + 1 WHEN NOT MATCHED AND o.id < 3 THEN INSERT (name) VALUES (o.customer)",
+        )
+        .await
+        .unwrap();
+    documents.verify();
     // Filled again in one transaction, of which a part is undone, and then all.
     client.batch_execute("BEGIN; TRUNCATE orders RESTART IDENTITY; INSERT INTO orders (customer) SELECT 'many ' || n FROM generate_series(1, 2000) n").await.unwrap();
     copy(&client, 1, 1500).await;
@@ -66,7 +76,11 @@ async fn trap_15_copies_and_truncates_with_transactions() {
     let mut documents = filled_and_emptied(Mongod::start().await).await;
     // SQL on documents has neither.
     documents.walk(&["dual-read", "new-primary"]).await;
-    for sql in ["COPY items FROM STDIN", "TRUNCATE items"] {
+    for sql in [
+        "COPY items FROM STDIN",
+        "TRUNCATE items",
+        "MERGE INTO items i USING items s ON i.order_id = s.order_id WHEN MATCHED THEN DELETE",
+    ] {
         let error = documents
             .client()
             .await

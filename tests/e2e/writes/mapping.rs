@@ -3,6 +3,7 @@
 use crate::shop::Shop;
 use crossfade_tests::{ConfigBuilder, Database, Proxy, compare};
 use futures::SinkExt as _;
+use tokio_postgres::types::Type;
 
 const OLD: &str = "
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, amount float8, joined text, secret text, touched timestamptz DEFAULT now());";
@@ -76,6 +77,40 @@ async fn a_column_that_is_not_carried_survives_writes_from_the_new_side() {
         .becomes("SELECT secret FROM people WHERE id = 1", "x")
         .await;
     assert_alike(&shop.stores.old, &shop.stores.new).await;
+}
+
+/// The new store has no MERGE that means the same; what runs there means it.
+#[tokio::test]
+async fn trap_34_a_prepared_merge_into_a_table_that_differs_on_either_side() {
+    let mut shop = Shop::with("dual-write", OLD, NEW, TABLES, SEED, |config| config).await;
+    let client = shop.client().await;
+    let merge = client
+        .prepare(
+            "MERGE INTO people p USING (VALUES ($1::int, $2), (7, 'Fay')) AS s (id, name) ON p.id = s.id WHEN MATCHED AND p.amount > $3 THEN DELETE \
+             WHEN MATCHED THEN UPDATE SET amount = p.amount + $3, name = s.name || p.name WHEN NOT MATCHED THEN INSERT (id, name, amount, joined) VALUES (s.id, s.name, $3, $4)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        merge.params(),
+        [Type::INT4, Type::TEXT, Type::FLOAT8, Type::TEXT]
+    );
+    let mut phases = ["dual-read", "new-primary"].iter();
+    loop {
+        for (id, more) in [(1, 3.25_f64), (5, 4.5), (5, 1.0)] {
+            client
+                .execute(&merge, &[&id, &"Gil", &more, &"2003-04-05"])
+                .await
+                .unwrap();
+            assert_alike(&shop.stores.old, &shop.stores.new).await;
+        }
+        let Some(phase) = phases.next() else { break };
+        shop.proxy.walk(&[phase]).await;
+    }
+    let sql = "SELECT string_agg(person_id || full_name || balance, ',' ORDER BY person_id) FROM crm.contacts";
+    let left = shop.stores.new.value(sql).await;
+    assert!(left.contains("Gil"), "{left}");
+    shop.assert_clean().await;
 }
 
 #[tokio::test]

@@ -199,14 +199,6 @@ async fn what_is_refused_says_what_to_do() {
     let client = shop.client().await;
     for (sql, advice) in [
         (
-            "MERGE INTO counters c USING (VALUES ('merged')) AS s (name) ON c.name = s.name WHEN NOT MATCHED THEN INSERT (name) VALUES (s.name)",
-            "INSERT … ON CONFLICT",
-        ),
-        (
-            "WITH a AS (DELETE FROM orders RETURNING *) MERGE INTO counters c USING a ON c.name = a.customer WHEN MATCHED THEN DELETE",
-            "INSERT … ON CONFLICT",
-        ),
-        (
             "WITH a AS (DELETE FROM orders USING unmapped RETURNING *) SELECT 1 FROM a",
             "name them in its RETURNING",
         ),

@@ -20,7 +20,7 @@ use crate::sql::{
 };
 
 /// Functions that give one value for one row: a lookup by key may use them.
-const SCALAR_FUNCTIONS: [&str; 60] = [
+pub(in crate::sql) const SCALAR_FUNCTIONS: [&str; 60] = [
     "abs",
     "ceil",
     "ceiling",
@@ -164,7 +164,7 @@ fn target_item(item: &Node) -> TargetItem {
 }
 
 /// The mapped table that a relation names.
-fn target(relation: &Node, uses: &Uses) -> Option<TableId> {
+pub(super) fn target(relation: &Node, uses: &Uses) -> Option<TableId> {
     uses.relations.get(&relation.location()).copied()
 }
 
@@ -306,13 +306,13 @@ fn conflict(clause: &Node, table: Option<&TableMap>) -> ConflictFacts {
     }
 }
 
-fn set_columns(tree: &Node) -> Vec<String> {
+pub(super) fn set_columns(tree: &Node) -> Vec<String> {
     tree.nodes("target_list")
         .map(|target| target.text("name").to_owned())
         .collect()
 }
 
-fn sets_key(columns: &[String], table: &TableMap) -> bool {
+pub(super) fn sets_key(columns: &[String], table: &TableMap) -> bool {
     table
         .key
         .iter()

@@ -2,7 +2,7 @@
 
 use pg_query::protobuf as pb;
 
-use super::{Context, collect::Uses, collect::is_definition, dml};
+use super::{Context, collect::Uses, collect::is_definition, dml, merge};
 use crate::sql::{
     facts::DiscardTarget,
     facts::{CopyFacts, CursorFetch, Isolation, Kind, SetAction, SetFacts, SetTarget},
@@ -25,7 +25,7 @@ pub(super) fn kind(tree: &Node, context: &Context<'_>, uses: &Uses) -> Kind {
         "InsertStmt" => Kind::Insert(dml::insert(tree, context, uses)),
         "UpdateStmt" => Kind::Update(dml::update(tree, context, uses)),
         "DeleteStmt" => Kind::Delete(dml::delete(tree, context, uses)),
-        "MergeStmt" => Kind::Merge,
+        "MergeStmt" => Kind::Merge(merge::merge(tree, context, uses)),
         "CopyStmt" => Kind::Copy(copy(tree)),
         "TruncateStmt" => Kind::Truncate {
             restart: tree.flag("restart_seqs"),

@@ -157,3 +157,16 @@ pub struct DeleteFacts {
     /// WHERE CURRENT OF this cursor.
     pub current_of: Option<String>,
 }
+
+/// MERGE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeFacts {
+    /// The mapped table it writes; `None` for another table.
+    pub table: Option<TableId>,
+    /// Columns that any of its clauses sets by UPDATE.
+    pub sets: Vec<String>,
+    /// A key column is among them (trap 9).
+    pub sets_key: bool,
+    /// A clause of it deletes.
+    pub deletes: bool,
+}

@@ -3,8 +3,8 @@
 use crossfade_store::TableId;
 
 use super::{
-    CopyFacts, CursorFetch, DeleteFacts, InsertFacts, Isolation, SelectFacts, SetFacts, SetTarget,
-    UpdateFacts,
+    CopyFacts, CursorFetch, DeleteFacts, InsertFacts, Isolation, MergeFacts, SelectFacts, SetFacts,
+    SetTarget, UpdateFacts,
 };
 
 /// What a statement is.
@@ -21,7 +21,7 @@ pub enum Kind {
     /// DELETE.
     Delete(DeleteFacts),
     /// MERGE.
-    Merge,
+    Merge(MergeFacts),
     /// COPY.
     Copy(CopyFacts),
     /// TRUNCATE.
@@ -161,6 +161,15 @@ impl Kind {
             Kind::Insert(facts) => facts.table,
             Kind::Update(facts) => facts.table,
             Kind::Delete(facts) => facts.table,
+            _ => None,
+        }
+    }
+
+    /// The mapped table that a MERGE writes.
+    #[must_use]
+    pub fn merged(&self) -> Option<TableId> {
+        match self {
+            Kind::Merge(facts) => facts.table,
             _ => None,
         }
     }

@@ -53,7 +53,9 @@ pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
 
 fn not_captured(kind: &Kind) -> Refusal {
     let what = match kind {
-        Kind::Merge => "MERGE: write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT",
+        Kind::Merge(_) => {
+            "MERGE: write it as INSERT … ON CONFLICT, or as UPDATE, DELETE and INSERT"
+        }
         Kind::Copy(_) => "COPY FROM: use INSERT",
         Kind::Truncate { .. } => "TRUNCATE: use DELETE",
         Kind::Ddl(_) => {

@@ -166,7 +166,7 @@ pub(super) fn copy(walk: &mut Rewriter<'_>, facts: &CopyFacts) -> Result<(), Ref
                     .map(|column| quote_ident(column))
                     .collect()
             };
-            let source = shape::as_old_table(map);
+            let source = shape::as_old_table(map, false);
             walk.plan.replace(
                 range,
                 format!(

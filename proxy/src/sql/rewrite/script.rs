@@ -98,6 +98,27 @@ impl Script {
         })
     }
 
+    /// As [`Script::find`], passing over CASE … END, which has words of its own.
+    pub(in crate::sql) fn find_clause(
+        &self,
+        range: Range<usize>,
+        keywords: &[&str],
+    ) -> Option<usize> {
+        let first = range.start;
+        let mut cases = 0_usize;
+        self.outside(range).find(|&token| {
+            if token > first && (self.mark(token - 1, b'.') || self.is(token - 1, "as")) {
+                return false;
+            }
+            cases += usize::from(self.is(token, "case"));
+            if self.is(token, "end") {
+                cases = cases.saturating_sub(1);
+                return false;
+            }
+            cases == 0 && keywords.iter().any(|keyword| self.is(token, keyword))
+        })
+    }
+
     /// Where a run that began outside of brackets ends: at the first closing bracket too many, or at the end of `range`.
     pub(in crate::sql) fn enclosed_end(&self, range: Range<usize>) -> usize {
         let mut depth = 0_usize;

@@ -164,8 +164,8 @@ fn without_length(column: &Column) -> &str {
 }
 
 /// The table of the new store as the old one: its columns under the old names, in the old order, of the old types. The bracket is left open,
-/// for a WHERE to follow.
-pub(super) fn as_old_table(table: &TableMap) -> String {
+/// for a WHERE to follow. `placed`: with the places of its rows.
+pub(super) fn as_old_table(table: &TableMap, placed: bool) -> String {
     let columns: Vec<String> = table
         .old
         .columns
@@ -173,7 +173,8 @@ pub(super) fn as_old_table(table: &TableMap) -> String {
         .map(|old| as_old_column(table, old, ""))
         .collect();
     format!(
-        "(SELECT {} FROM {}",
+        "(SELECT {}{} FROM {}",
+        if placed { "tableoid, ctid, xmin, " } else { "" },
         columns.join(", "),
         quote_name(&table.new.name)
     )

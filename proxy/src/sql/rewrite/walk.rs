@@ -8,8 +8,10 @@ use crossfade_store::{Mapping, TableId, TableMap, postgres::sql::quote_ident};
 mod column;
 mod from;
 
+pub(super) use column::SYSTEM_COLUMNS;
+
 use super::{
-    Refusal, Script, columns, figure, group,
+    Places, Refusal, Script, columns, figure, group,
     scope::{Scopes, What},
     shape::{self, Shape},
     splice::{Piece, Plan},
@@ -46,6 +48,8 @@ pub(super) struct Rewriter<'a> {
     pub(super) captures: Option<Side>,
     /// Images stand before what the client asked for: that may be more columns than are known, if the table has just got another.
     pub(super) images_first: bool,
+    /// A relation whose rows are told apart by their places.
+    pub(super) places: Option<Places>,
     /// Whole rows that may stand, by their token.
     rows: BTreeSet<usize>,
 }
@@ -66,6 +70,7 @@ impl<'a> Rewriter<'a> {
             ctes: Vec::new(),
             captures: None,
             images_first: false,
+            places: None,
             rows: BTreeSet::new(),
         }
     }

@@ -7,7 +7,7 @@ use crossfade_store::{TableId, postgres::sql::quote_ident};
 use super::{Rewriter, dropped};
 use crate::sql::{
     rewrite::{
-        Refusal,
+        Places, Refusal,
         scope::{self, Owner, What},
         shape::{self, Fate, Shape},
     },
@@ -15,14 +15,17 @@ use crate::sql::{
 };
 
 /// Columns that every table has beside its own.
-const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+pub(in crate::sql::rewrite) const SYSTEM_COLUMNS: [&str; 6] =
+    ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 impl Rewriter<'_> {
     pub(super) fn column(&mut self, node: &Node) -> Result<(), Refusal> {
         let at = node.location();
         let names = node.names("fields");
         let last = names.last().copied().unwrap_or("");
-        if SYSTEM_COLUMNS.contains(&last) && self.has_recast() {
+        let is_place = |places: &Places| names[..] == [places.qualifier.as_str(), last];
+        let placed = self.places.as_ref().is_some_and(is_place);
+        if SYSTEM_COLUMNS.contains(&last) && self.has_recast() && !placed {
             return Err(Refusal::unsupported(format!(
                 "system column \"{last}\" does not mean the same in the new store"
             )));

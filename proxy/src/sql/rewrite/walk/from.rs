@@ -5,7 +5,7 @@ use crossfade_store::postgres::sql::{quote_ident, quote_name};
 use super::Rewriter;
 use crate::sql::{
     rewrite::{
-        Refusal, columns,
+        Places, Refusal, columns,
         scope::{Relation, What},
         shape::{self, Shape},
         splice::Piece,
@@ -89,7 +89,11 @@ impl<'a> Rewriter<'a> {
                 if self.script.word(range.end) == "*" {
                     range.end += 1;
                 }
-                let mut pieces = vec![Piece::Text(shape::as_old_table(map))];
+                let named = crate::sql::analyse::qualifier(node);
+                let is_placed =
+                    |places: &Places| places.table == table && places.qualifier == named;
+                let placed = self.places.as_ref().is_some_and(is_placed);
+                let mut pieces = vec![Piece::Text(shape::as_old_table(map, placed))];
                 pieces.append(&mut self.hint);
                 pieces.push(format!("){alias}").into());
                 self.plan.replace_with(range, pieces);

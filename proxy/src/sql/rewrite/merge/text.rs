@@ -1,0 +1,362 @@
+//! The texts that a MERGE becomes, put together from the client's own words.
+
+use std::ops::Range;
+
+use crossfade_phase::Side;
+use crossfade_store::{
+    TableMap,
+    postgres::sql::{quote_ident, quote_literal, quote_name},
+};
+
+use super::{
+    layout::{Action, Clause, Layout},
+    names::Source,
+};
+use crate::sql::{
+    lexer::Token,
+    rewrite::{Refusal, tokens, walk::Rewriter},
+    tree::Node,
+};
+
+/// The answer where row-level security is active.
+pub(super) const HIDDEN: &str = "hidden";
+
+/// In place of a place: the row has been written on behalf of another row of the source.
+pub(super) const TWICE: &str = "twice";
+
+/// Between two places.
+pub(super) const BETWEEN: &str = ", ";
+
+/// The client's text.
+pub(super) struct Words<'t> {
+    text: &'t [u8],
+    tokens: Vec<Token>,
+}
+
+impl<'t> Words<'t> {
+    pub(super) fn new(text: &'t [u8], conforming: bool) -> Words<'t> {
+        Words {
+            text,
+            tokens: tokens(text, conforming),
+        }
+    }
+
+    fn of(&self, range: &Range<usize>) -> String {
+        let spanned = self
+            .tokens
+            .get(range.start..range.end)
+            .and_then(|tokens| Some(tokens.first()?.start..tokens.last()?.end));
+        spanned.map_or_else(String::new, |span| {
+            String::from_utf8_lossy(&self.text[span]).into_owned()
+        })
+    }
+}
+
+/// Puts the texts together.
+pub(super) struct Writer<'a> {
+    pub(super) words: &'a Words<'a>,
+    pub(super) layout: &'a Layout,
+    pub(super) tree: &'a Node,
+    pub(super) map: &'a TableMap,
+    pub(super) side: Side,
+    pub(super) source: Source,
+    /// What the columns of the table written are qualified with.
+    pub(super) qualifier: String,
+}
+
+impl Writer<'_> {
+    fn words(&self, range: &Range<usize>) -> String {
+        self.words.of(range)
+    }
+
+    /// The client's WITH clause, for more to follow.
+    fn with(&self) -> String {
+        if self.layout.with.is_empty() {
+            "WITH ".to_owned()
+        } else {
+            format!("{}, ", self.words(&self.layout.with))
+        }
+    }
+
+    fn source_name(&self) -> String {
+        quote_ident(&self.source.name)
+    }
+
+    fn target_name(&self) -> String {
+        quote_ident(&self.qualifier)
+    }
+
+    /// Locks the rows that are going to be written, as they are when nobody else is writing them any more: what is run next sees them so. In a column of its
+    /// own at the top, a condition would be passed over by the lock; down here it must not be asked of rows that do not match, so it depends on both sides.
+    /// In the order of the key, so that two of them that want the same rows do not wait for each other.
+    pub(super) fn lock(&self) -> String {
+        let (source, target) = (self.source_name(), self.target_name());
+        let key = self.map.key.iter().map(|&index| {
+            let column = quote_ident(&self.map.columns[index].old.name);
+            format!("{target}.{column}")
+        });
+        let key: Vec<String> = key.collect();
+        let whens: Vec<String> = self
+            .clauses(true)
+            .map(|(_, clause)| {
+                format!(
+                    "WHEN {} THEN {}",
+                    self.condition(clause),
+                    clause.writes_row()
+                )
+            })
+            .collect();
+        format!(
+            "{} SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} JOIN {} ON ({}) \
+             WHERE CASE WHEN {source}.* IS NULL AND {target}.ctid IS NULL THEN false {} ELSE false END ORDER BY {} FOR NO KEY UPDATE OF {target}) AS crossfade_locked",
+            self.words(&self.layout.with),
+            self.words(&self.layout.source),
+            self.words(&self.layout.target),
+            self.words(&self.layout.condition),
+            whens.join(" "),
+            key.join(", "),
+        )
+    }
+
+    /// Does what the MERGE does, and says what it did. Deletes come first and inserts last, so that a unique value that is given away is free.
+    pub(super) fn write(&self) -> Result<String, Refusal> {
+        let mut queries = vec![self.read_source(), self.read_matched()];
+        if self.clauses(false).next().is_some() {
+            queries.push(self.read_absent());
+        }
+        let mut parts: Vec<(usize, &Clause)> = self
+            .layout
+            .clauses
+            .iter()
+            .enumerate()
+            .filter(|(_, clause)| !matches!(clause.action, Action::Nothing))
+            .collect();
+        parts.sort_by_key(|(_, clause)| match clause.action {
+            Action::Delete => 0,
+            Action::Update(_) => 1,
+            Action::Insert { .. } | Action::Nothing => 2,
+        });
+        for &(place, clause) in &parts {
+            queries.push(self.part(place, clause)?);
+        }
+        let answer = self.answer(&parts, &mut queries);
+        Ok(format!("{}{} {answer}", self.with(), queries.join(", ")))
+    }
+
+    /// The clauses for rows that match, or for those that do not, each with its number.
+    fn clauses(&self, matched: bool) -> impl Iterator<Item = (usize, &Clause)> {
+        let clauses = self.layout.clauses.iter().enumerate();
+        clauses.filter(move |(_, clause)| clause.matched == matched)
+    }
+
+    fn condition(&self, clause: &Clause) -> String {
+        let condition = clause.condition.as_ref();
+        condition.map_or_else(
+            || "true".to_owned(),
+            |range| format!("({})", self.words(range)),
+        )
+    }
+
+    /// The number of the clause that applies. In a select list it is asked once, and of the rows alone that are left.
+    fn choice(&self, matched: bool) -> String {
+        let whens: Vec<String> = self
+            .clauses(matched)
+            .map(|(place, clause)| format!("WHEN {} THEN {place}", self.condition(clause)))
+            .collect();
+        if whens.is_empty() {
+            "NULL::pg_catalog.int4 AS crossfade_n".to_owned()
+        } else {
+            format!("CASE {} END AS crossfade_n", whens.join(" "))
+        }
+    }
+
+    fn read_source(&self) -> String {
+        format!(
+            "crossfade_source AS MATERIALIZED (SELECT *, pg_catalog.row_number() OVER () AS crossfade_r FROM {})",
+            self.words(&self.layout.source)
+        )
+    }
+
+    fn read_matched(&self) -> String {
+        let (source, target) = (self.source_name(), self.target_name());
+        format!(
+            "crossfade_matched AS MATERIALIZED (SELECT {source}.crossfade_r AS crossfade_r, {target}.tableoid AS crossfade_o, {target}.ctid AS crossfade_c, \
+             {target}.xmin::pg_catalog.text AS crossfade_x, {} FROM crossfade_source AS {source} JOIN {} ON ({}))",
+            self.choice(true),
+            self.words(&self.layout.target),
+            self.words(&self.layout.condition),
+        )
+    }
+
+    fn read_absent(&self) -> String {
+        let source = self.source_name();
+        format!(
+            "crossfade_absent AS MATERIALIZED (SELECT {source}.crossfade_r AS crossfade_r, {} FROM crossfade_source AS {source} \
+             WHERE NOT EXISTS (SELECT 1 FROM crossfade_matched WHERE crossfade_matched.crossfade_r = {source}.crossfade_r))",
+            self.choice(false)
+        )
+    }
+
+    /// What a clause does. The row is found by its place: one that somebody else changes meanwhile is passed over, and missed in the answer.
+    fn part(&self, place: usize, clause: &Clause) -> Result<String, Refusal> {
+        const WRITTEN: &str = "RETURNING crossfade_matched.crossfade_o AS crossfade_o, crossfade_matched.crossfade_c AS crossfade_c, \
+             crossfade_matched.crossfade_r AS crossfade_r";
+        let (source, target) = (self.source_name(), self.target_name());
+        let table = self.words(&self.layout.target);
+        let found = format!(
+            "{target}.ctid = crossfade_matched.crossfade_c AND {target}.tableoid = crossfade_matched.crossfade_o \
+             AND crossfade_matched.crossfade_n = {place} AND NOT {}",
+            self.hides()
+        );
+        let part = match &clause.action {
+            Action::Delete => {
+                format!("DELETE FROM {table} USING crossfade_matched WHERE {found} {WRITTEN}")
+            }
+            Action::Update(set) => format!(
+                "UPDATE {table} SET {} FROM crossfade_matched, crossfade_source AS {source} \
+                 WHERE {found} AND {source}.crossfade_r = crossfade_matched.crossfade_r {WRITTEN}",
+                self.words(set)
+            ),
+            Action::Insert {
+                columns,
+                overriding,
+                values,
+            } => self.insert(place, columns.as_deref(), overriding, values)?,
+            Action::Nothing => String::new(),
+        };
+        Ok(format!("crossfade_do{place} AS ({part})"))
+    }
+
+    /// Whether row-level security is active. It would hide rows from an UPDATE or DELETE that MERGE fails for.
+    fn hides(&self) -> String {
+        let name = quote_literal(&quote_name(&self.map.on(self.side).name));
+        format!("pg_catalog.row_security_active({name}::pg_catalog.regclass)")
+    }
+
+    /// A value that is DEFAULT is left out with its column, which is the same, and can stand in a SELECT.
+    fn insert(
+        &self,
+        place: usize,
+        columns: Option<&[Range<usize>]>,
+        overriding: &Range<usize>,
+        values: &[Range<usize>],
+    ) -> Result<String, Refusal> {
+        let nodes: Vec<&Node> = self
+            .tree
+            .nodes("merge_when_clauses")
+            .nth(place)
+            .into_iter()
+            .flat_map(|clause| clause.nodes("values"))
+            .collect();
+        let names: Vec<String> = match columns {
+            Some(columns) => columns.iter().map(|range| self.words(range)).collect(),
+            None => {
+                let known = self.map.old.columns.iter().take(values.len());
+                known.map(|column| quote_ident(&column.name)).collect()
+            }
+        };
+        // Behind an error of the client's that the server has told already, or a table that has just got another column.
+        if nodes.len() != values.len() || !values.is_empty() && names.len() != values.len() {
+            return Err(Refusal {
+                sqlstate: "42601",
+                reason: "INSERT has another number of expressions than of target columns"
+                    .to_owned(),
+            });
+        }
+        let given: Vec<(String, String)> = std::iter::zip(names, std::iter::zip(values, nodes))
+            .filter(|(_, (_, node))| node.kind != "SetToDefault")
+            .map(|(name, (range, node))| (name, scalar(self.words(range), node)))
+            .collect();
+        let (names, values): (Vec<String>, Vec<String>) = given.into_iter().unzip();
+        let list = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", names.join(", "))
+        };
+        let source = self.source_name();
+        let name = self.tree.node("relation").map(Rewriter::name_tokens);
+        Ok(format!(
+            "INSERT INTO {}{list} {} SELECT {} FROM crossfade_absent, crossfade_source AS {source} WHERE crossfade_absent.crossfade_n = {place} \
+             AND {source}.crossfade_r = crossfade_absent.crossfade_r AND NOT {} ORDER BY {source}.crossfade_r RETURNING 1 AS crossfade_a",
+            self.words(&name.unwrap_or_default()),
+            self.words(overriding),
+            values.join(", "),
+            self.hides()
+        ))
+    }
+
+    /// The number of rows written; behind it the places of rows that were chosen and not written.
+    fn answer(&self, parts: &[(usize, &Clause)], queries: &mut Vec<String>) -> String {
+        let counted = |parts: &[usize]| {
+            let counts: Vec<String> = parts
+                .iter()
+                .map(|place| format!("(SELECT pg_catalog.count(*) FROM crossfade_do{place})"))
+                .collect();
+            if counts.is_empty() {
+                "0".to_owned()
+            } else {
+                format!("({})", counts.join(" + "))
+            }
+        };
+        let all: Vec<usize> = parts.iter().map(|(place, _)| *place).collect();
+        let of_rows: Vec<usize> = parts
+            .iter()
+            .filter(|(_, clause)| clause.writes_row())
+            .map(|(place, _)| *place)
+            .collect();
+        let passed = if of_rows.is_empty() {
+            "''".to_owned()
+        } else {
+            queries.extend(passed_over(&of_rows));
+            format!(
+                "CASE WHEN (SELECT pg_catalog.count(*) FROM crossfade_chosen) = {} THEN '' ELSE \
+                 (SELECT ' ' || pg_catalog.string_agg(crossfade_passed.crossfade_p, '{BETWEEN}') FROM crossfade_passed) END",
+                counted(&of_rows)
+            )
+        };
+        // Every row is asked for, so that each is asked which clause applies to it, before anything is written and also where nothing is to be done.
+        let mut asked = vec!["(SELECT pg_catalog.count(*) FROM crossfade_matched) < 0"];
+        if self.clauses(false).next().is_some() {
+            asked.push("(SELECT pg_catalog.count(*) FROM crossfade_absent) < 0");
+        }
+        format!(
+            "SELECT CASE WHEN {} OR {} THEN '{HIDDEN}' ELSE {}::pg_catalog.text || {passed} END AS crossfade_answer",
+            self.hides(),
+            asked.join(" OR "),
+            counted(&all),
+        )
+    }
+}
+
+/// A value of an INSERT as one of a SELECT, which would take a function for a set of rows where VALUES takes none.
+fn scalar(words: String, node: &Node) -> String {
+    if node.contains(&["FuncCall"]) {
+        format!("CASE WHEN true THEN {words} END")
+    } else {
+        words
+    }
+}
+
+/// Queries that tell which of the chosen rows were not written by these parts.
+fn passed_over(parts: &[usize]) -> Vec<String> {
+    let places: Vec<String> = parts.iter().map(usize::to_string).collect();
+    let written: Vec<String> = parts
+        .iter()
+        .map(|place| {
+            format!("SELECT crossfade_o, crossfade_c, crossfade_r FROM crossfade_do{place}")
+        })
+        .collect();
+    let same = "w.crossfade_o = k.crossfade_o AND w.crossfade_c = k.crossfade_c";
+    vec![
+        format!(
+            "crossfade_chosen AS (SELECT crossfade_o, crossfade_c, crossfade_r, crossfade_x FROM crossfade_matched WHERE crossfade_n IN ({}))",
+            places.join(", ")
+        ),
+        format!("crossfade_written AS ({})", written.join(" UNION ALL ")),
+        format!(
+            "crossfade_passed AS (SELECT CASE WHEN EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same}) THEN '{TWICE}' \
+             ELSE pg_catalog.format('(%s::pg_catalog.oid,%L::pg_catalog.tid,%L)', k.crossfade_o::pg_catalog.oid, k.crossfade_c, k.crossfade_x) END AS crossfade_p \
+             FROM crossfade_chosen AS k WHERE NOT EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same} AND w.crossfade_r = k.crossfade_r))"
+        ),
+    ]
+}

@@ -119,11 +119,15 @@ impl Database {
     /// Waits until the only value of the only row of a query is this: a client is answered before the secondary has committed.
     ///
     /// # Panics
-    /// When it is another one for two seconds.
+    /// When it is another one, or there are other rows, for two seconds.
     pub async fn becomes(&self, sql: &str, expected: &str) {
-        let look = async || self.value(sql).await;
-        let found = look_until(Duration::from_secs(2), look, |found| found == expected).await;
-        assert_eq!(found, expected, "{sql}");
+        let look = async || self.rows(sql).await;
+        let is_it = |rows: &Vec<Vec<Option<String>>>| {
+            let [row] = &rows[..] else { return false };
+            row[0].as_deref().unwrap_or_default() == expected
+        };
+        let found = look_until(Duration::from_secs(2), look, is_it).await;
+        assert!(is_it(&found), "{sql} gave {found:?}, not {expected}");
     }
 
     fn maintenance(&self, sql: &str) {

@@ -213,12 +213,11 @@ async fn trap_43_phase_3_waits_for_what_was_prepared_during_the_flip() {
         old, new, proxy, ..
     } = &mut shop;
     proxy.ask("shop", "dual-write");
-    let state = async |proxy: &crossfade_tests::Proxy, what: &str| {
-        proxy.toggle("shop").await[what].as_str().map(str::to_owned)
-    };
+    let proxy = &*proxy;
+    let state = async |what: &str| proxy.toggle("shop").await[what].as_str().map(str::to_owned);
     let limit = Duration::from_secs(20);
     crossfade_tests::eventually("it is published", limit, async || {
-        state(&proxy, "published").await.as_deref() == Some("dual-write")
+        state("published").await.as_deref() == Some("dual-write")
     })
     .await;
     client
@@ -230,10 +229,10 @@ async fn trap_43_phase_3_waits_for_what_was_prepared_during_the_flip() {
         holders.contains("late") && holders.contains("COMMIT PREPARED")
     })
     .await;
-    assert_eq!(state(&proxy, "effective").await.as_deref(), Some("use-old"));
+    assert_eq!(state("effective").await.as_deref(), Some("use-old"));
     old.run("COMMIT PREPARED 'late'").await;
     crossfade_tests::eventually("it is effective", limit, async || {
-        state(&proxy, "effective").await.as_deref() == Some("dual-write")
+        state("effective").await.as_deref() == Some("dual-write")
     })
     .await;
     proxy.cli(&["backfill"]).expect(0);

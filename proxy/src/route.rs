@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) variant: Variant,
     /// The text, where it is not the client's.
     pub(crate) sql: Option<bytes::Bytes>,
+    /// Statements that make the functions which the text calls.
+    pub(crate) functions: Vec<Arc<str>>,
     /// Its answer carries images.
     pub(crate) capture: Option<Arc<Capture>>,
     /// What is sent around it.
@@ -102,6 +104,7 @@ impl Plan {
             side,
             variant: Variant::Original,
             sql: None,
+            functions: Vec::new(),
             capture: None,
             bulk: None,
             returns_rows: true,

@@ -1,6 +1,7 @@
 //! One client's session: relayed where the phases allow it, managed statement by statement where they do not.
 
 mod across;
+mod again;
 mod backend;
 mod bulk;
 mod capture;

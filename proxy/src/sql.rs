@@ -4,6 +4,7 @@
 //! is due; [`Analyzer::facts`] parses a statement's normal form once and remembers what it found; [`Analyzer::rewrite`] makes a plan of splices once a
 //! statement and target, and applies it to each text.
 
+mod actions;
 mod analyse;
 mod cache;
 mod facts;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use crossfade_phase::Side;
 use crossfade_store::{Mapping, TableId};
 
+pub(crate) use actions::Actions;
 pub use facts::{
     AliasKind, AliasUse, ConflictFacts, CopyFacts, CursorFetch, DeleteFacts, DiscardTarget, Facts,
     InsertFacts, InsertRows, Isolation, KeyLookup, KeyValue, Kind, MergeFacts, Problem, Role,

@@ -1,6 +1,7 @@
 //! MongoDB as the new store.
 
 mod bulk;
+mod cascades;
 mod drivers;
 pub(crate) mod failures;
 mod phases;

@@ -3,6 +3,7 @@
 mod answers;
 mod batches;
 mod capture;
+mod cascades;
 mod copy;
 mod groups;
 mod images;

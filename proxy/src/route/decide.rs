@@ -1,7 +1,7 @@
 //! The rules.
 
 use crossfade_phase::{Phase, Side};
-use crossfade_store::{TableId, TableMap};
+use crossfade_store::{FkAction, ForeignKey, TableId, TableMap};
 
 use super::{Deallocated, Router};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
     session::Effect,
     shared::Completeness,
     sql::{
-        AliasKind, AliasUse, DiscardTarget, Kind, MergeFacts, Role, SelectFacts, StatementFacts,
-        Target,
+        Actions, AliasKind, AliasUse, DiscardTarget, Kind, MergeFacts, Role, SelectFacts,
+        StatementFacts, Target,
     },
 };
 
@@ -379,13 +379,38 @@ fn captured(router: &Router, statement: &StatementFacts) -> Result<Option<bool>,
     if statement.rows_written().next().is_none() {
         return Err(router.refusal(statement, "a write that cannot be followed", HINT_CAPTURE));
     }
-    if statement
-        .rows_written()
-        .any(|(table, kind)| moves_what_others_point_to(router, kind, table))
-    {
-        return Err(moves_key(router, statement));
+    for (table, kind) in statement.rows_written() {
+        check_actions(router, statement, table, kind)?;
     }
     Ok(Some(returns))
+}
+
+/// What foreign keys do on account of a write has to be known exactly, and has to go to the same store (trap 10).
+fn check_actions(
+    router: &Router,
+    statement: &StatementFacts,
+    table: TableId,
+    kind: &Kind,
+) -> Result<(), ClientError> {
+    const WHAT: &str = "a write that foreign keys follow up";
+    let phase = router.phase(table);
+    if moves_what_others_point_to(router, phase.primary(), kind, table) {
+        return Err(moves_key(router, statement));
+    }
+    let actions = Actions::of(&router.mapping, phase.primary(), table, kind)
+        .map_err(|reason| router.refusal(statement, WHAT, &reason))?;
+    let tables = actions.map_or_else(Default::default, |actions| actions.tables());
+    let place = |phase: Phase| (phase.primary(), phase.secondary());
+    match tables
+        .into_iter()
+        .find(|child| place(router.phase(*child)) != place(phase))
+    {
+        None => Ok(()),
+        Some(child) => Err(router.refusal(statement, WHAT, HINT_TOGGLE).detail(format!(
+            "their actions change rows of {}",
+            router.describe(child)
+        ))),
+    }
 }
 
 /// What a MERGE may not do to a table that other tables point to. Its clauses are what `facts` says: any of them may delete, and set these columns.
@@ -394,13 +419,13 @@ fn check_merge(
     statement: &StatementFacts,
     facts: &MergeFacts,
 ) -> Result<(), ClientError> {
-    let referenced = facts
-        .table
-        .is_some_and(|table| is_referenced(router, table));
-    if referenced && facts.sets_key {
+    let Some(table) = facts.table else {
+        return Ok(());
+    };
+    if facts.sets_key && is_referenced(router, table) {
         return Err(moves_key(router, statement));
     }
-    Ok(())
+    check_actions(router, statement, table, &statement.kind)
 }
 
 fn moves_key(router: &Router, statement: &StatementFacts) -> ClientError {
@@ -416,10 +441,29 @@ fn is_referenced(router: &Router, table: TableId) -> bool {
     !map.old.referenced_by.is_empty() || !map.new.referenced_by.is_empty()
 }
 
-/// The other store gets a changed key as a delete and an upsert, so its foreign keys act as for a delete, where those of the primary act as for an
-/// update (trap 10).
-fn moves_what_others_point_to(router: &Router, kind: &Kind, table: TableId) -> bool {
-    matches!(kind, Kind::Update(facts) if facts.sets_key) && is_referenced(router, table)
+/// The other store gets a changed key as a delete and an upsert, so its foreign keys act as for a delete. They find no rows, where the primary's own are followed
+/// ([`Actions`]). Documents have none that could be, and what only the other store has, the primary's rows know nothing of.
+fn moves_what_others_point_to(router: &Router, primary: Side, kind: &Kind, table: TableId) -> bool {
+    if !matches!(kind, Kind::Update(facts) if facts.sets_key) {
+        return false;
+    }
+    let map = &router.mapping.tables[table.0];
+    let (here, there) = (map.on(primary), map.on(primary.other()));
+    if here.shapeless {
+        return !map.old.referenced_by.is_empty();
+    }
+    let followed = |key: &ForeignKey| {
+        let mut tables = router.mapping.tables.iter();
+        let child = tables.find(|child| child.on(primary.other()).name == key.child)?;
+        let name = &child.on(primary).name;
+        let mut twins = here.referenced_by.iter();
+        let acts = |twin: &ForeignKey| twin.child == *name && twin.on_delete != FkAction::Refuse;
+        (key.on_delete == FkAction::Refuse || twins.any(acts)).then_some(())
+    };
+    !there
+        .referenced_by
+        .iter()
+        .all(|key| followed(key).is_some())
 }
 
 /// What a write is that gives no images, and what to do instead.

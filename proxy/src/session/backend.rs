@@ -183,6 +183,14 @@ impl Backend {
         ]);
     }
 
+    /// Adds what makes the functions that a statement calls, so that the server knows them when it comes to it. Sent each time: whatever was made may have
+    /// gone with a transaction, or by DISCARD.
+    pub(crate) fn push_functions(&mut self, functions: &[std::sync::Arc<str>]) {
+        for create in functions {
+            self.push_own(b"crossfade_function", create, Execute::default());
+        }
+    }
+
     /// The next thing the server sent, as far as it has been read.
     pub(crate) fn next(&mut self) -> Result<Option<Received>, ProtocolError> {
         if self.piece_left > 0 {

@@ -30,6 +30,8 @@ pub(crate) struct Captured {
     pub(crate) own: bool,
     /// Rows that were changed.
     pub(crate) changes: Vec<(TableId, Key, Change)>,
+    /// Rows that foreign keys are about to change.
+    pub(crate) below: Vec<(TableId, Key)>,
 }
 
 impl Capture {
@@ -51,8 +53,16 @@ impl Capture {
         if written.only_keys {
             map.key.len()
         } else {
-            map.columns.len() + written.old_keys
+            map.columns.len() + written.old_keys + usize::from(written.below)
         }
+    }
+
+    /// Whether the images of the rows that it leaves may be older than what foreign keys make of them at its end.
+    pub(crate) fn outdates(&self) -> bool {
+        let parts = self.parts.iter().flat_map(|parts| &parts.written);
+        let mut written = self.own.iter().chain(parts);
+        let leaves = self.parts.is_some() || self.own.is_some_and(|written| !written.deletes);
+        leaves && written.any(|written| written.below)
     }
 
     /// Whether rows of one statement may be deletes beside upserts; then the deletes go first.
@@ -77,17 +87,51 @@ impl Capture {
             if let Some(number) = behind.next()? {
                 let number: usize = std::str::from_utf8(&number).ok()?.parse().ok()?;
                 let written = parts.written.get(number)?;
-                return Some(Captured {
-                    own: false,
-                    changes: self.changes(written, behind.collect())?,
-                });
+                return self.captured(false, written, behind.collect());
             }
         }
-        let changes = match &self.own {
-            Some(written) => self.changes(written, values)?,
-            None => Vec::new(),
+        match &self.own {
+            Some(written) => self.captured(true, written, values),
+            None => Some(Captured {
+                own: true,
+                changes: Vec::new(),
+                below: Vec::new(),
+            }),
+        }
+    }
+
+    fn captured(
+        &self,
+        own: bool,
+        written: &Written,
+        mut values: Vec<Option<Bytes>>,
+    ) -> Option<Captured> {
+        values.truncate(self.columns(written));
+        let below = if written.below {
+            self.below(values.pop()?)?
+        } else {
+            Vec::new()
         };
-        Some(Captured { own: true, changes })
+        Some(Captured {
+            own,
+            changes: self.changes(written, values)?,
+            below,
+        })
+    }
+
+    /// The keys that `pg_temp.crossfade_below_…` has found (`sql::actions`).
+    fn below(&self, found: Option<Bytes>) -> Option<Vec<(TableId, Key)>> {
+        let Some(found) = found else {
+            return Some(Vec::new());
+        };
+        let list = [b"[", &found[..], b"]"].concat();
+        let keys: Vec<(usize, Vec<String>)> = serde_json::from_slice(&list).ok()?;
+        let key = |(table, parts): (usize, Vec<String>)| {
+            let whole = self.mapping.tables.get(table)?.key.len() == parts.len();
+            let key = Key(parts.into_iter().map(Bytes::from).collect());
+            whole.then_some((TableId(table), key))
+        };
+        keys.into_iter().map(key).collect()
     }
 
     fn changes(

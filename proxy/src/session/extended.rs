@@ -181,6 +181,7 @@ impl Managed {
             // One unnamed statement a server, whatever its variant.
             backend.prepared.retain(|(known, _), _| !known.is_empty());
         }
+        backend.push_functions(&plan.functions);
         frontend::parse(
             &mut backend.out,
             &there,
@@ -230,6 +231,7 @@ impl Managed {
             .unwrap_or(&name);
         let results = widened(bind.results, plan.appended());
         let there = there.clone();
+        backend.push_functions(&plan.functions);
         frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
         backend.batch = true;
         backend.expect.push_back(Expect::Bind { show: true });
@@ -267,6 +269,7 @@ impl Managed {
                 };
                 self.activate_for(&plan).await?;
                 self.prepare_on(&name, &plan, false)?;
+                self.backend(plan.side)?.push_functions(&plan.functions);
                 let there = self
                     .backend(plan.side)?
                     .prepared
@@ -482,7 +485,9 @@ impl Managed {
         self.quiet = false;
         settled?;
         self.transaction = Transaction::default();
-        self.client.error(error);
+        if !std::mem::take(&mut self.told) {
+            self.client.error(error);
+        }
         self.batch_failed = true;
         self.backend(side)?.skipping = true;
         Ok(())

@@ -97,6 +97,8 @@ pub(crate) struct Managed {
         crossfade_store::Key,
         crossfade_store::Change,
     )>,
+    /// Rows that foreign keys change on account of the statement under way.
+    pub(super) below: Vec<(crossfade_store::TableId, crossfade_store::Key)>,
     /// Rows of its own that the captured statement under way has answered with.
     pub(super) own_rows: usize,
     /// An error came, or a COMMIT was answered with ROLLBACK, since the last `ReadyForQuery`.
@@ -111,6 +113,8 @@ pub(crate) struct Managed {
     pub(super) completion_at: Option<usize>,
     /// A `CommandComplete` that the client gets once the commit has succeeded.
     pub(super) held_completion: BytesMut,
+    /// The client has been told already why its commit is refused.
+    pub(super) told: bool,
     /// Notices are kept from the client: they are about what the session does by itself.
     pub(super) quiet: bool,
     /// A statement may have changed session settings: other connections have to be told.
@@ -174,6 +178,7 @@ impl Managed {
             prepared: Prepared::default(),
             transaction: Transaction::default(),
             upserts: Vec::new(),
+            below: Vec::new(),
             own_rows: 0,
             batch_failed: false,
             failed: false,
@@ -181,6 +186,7 @@ impl Managed {
             copying: None,
             completion_at: None,
             held_completion: BytesMut::new(),
+            told: false,
             quiet: false,
             settings_moved: false,
             compares: Vec::new(),
@@ -429,6 +435,7 @@ impl Managed {
         if self.shared.same_database {
             return self.write_across(side, secondary).await.map(|()| None);
         }
+        self.read_again(side).await?;
         let order = self.router.order(secondary);
         commit::prepare(
             &self.shared,

@@ -229,11 +229,15 @@ impl Managed {
         }
         plan.variant = Variant::For(target);
         plan.sql = Some(rewritten.sql.into());
+        plan.functions = rewritten.functions;
         let own = statement.kind.written();
         plan.capture = captures.then(|| {
             Arc::new(Capture {
                 mapping: self.mapping.clone(),
-                own: own.map(|table| Written::by(&statement.kind, table, rewritten.old_keys)),
+                own: own.map(|table| Written {
+                    below: rewritten.below,
+                    ..Written::by(&statement.kind, table, rewritten.old_keys)
+                }),
                 counted: self.counted(
                     decision.side,
                     own.map(|table| (table, Extent::of(&statement.kind))),

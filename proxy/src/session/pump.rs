@@ -174,6 +174,7 @@ impl Managed {
             Some("FATAL" | "PANIC")
         );
         self.upserts.clear();
+        self.below.clear();
         self.own_rows = 0;
         self.count_failed(side)?;
         let copying = self.copying == Some(side);
@@ -434,6 +435,17 @@ impl Managed {
             }
         }
         self.own.captured(&captured.changes);
+        if capture.outdates() {
+            // Those of its own rows, too: foreign keys may point from them to others of them, whose keys change as well.
+            let upserts = captured.changes.iter();
+            let upserts = upserts.filter_map(|(table, key, change)| {
+                let stays = matches!(change, crossfade_store::Change::Upsert(_));
+                stays.then(|| (*table, key.clone()))
+            });
+            self.below.extend(upserts.chain(captured.below));
+        } else {
+            self.note_below(captured.below);
+        }
         let most = self.shared.config.load().writes.max_transaction_bytes;
         for (table, key, change) in captured.changes {
             match change {
@@ -445,6 +457,14 @@ impl Managed {
             }
         }
         Ok(())
+    }
+
+    /// Rows that foreign keys change.
+    fn note_below(&mut self, keys: Vec<(crossfade_store::TableId, crossfade_store::Key)>) {
+        let most = self.shared.config.load().writes.max_transaction_bytes;
+        for (table, key) in keys {
+            self.transaction.push_unread(table, key, most);
+        }
     }
 
     fn complete(&mut self, side: Side, frame: Frame) -> Result<(), End> {
@@ -460,6 +480,9 @@ impl Managed {
                 self.transaction.push(table, key, change, most);
             }
         }
+        // Behind the statement's own images, which may be older.
+        let below = std::mem::take(&mut self.below);
+        self.note_below(below);
         let Execute {
             show_complete,
             effect,

@@ -175,6 +175,7 @@ impl Managed {
         let captured = plan.capture.is_some();
         let backend = self.backend(side)?;
         let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
+        backend.push_functions(&plan.functions);
         frontend::parse(&mut backend.out, b"", sql, &[]);
         frontend::bind(&mut backend.out, b"", b"", &[0, 0, 0, 0], &[]);
         frontend::target(&mut backend.out, b'D', Target::Portal, b"");

@@ -51,8 +51,10 @@ pub(crate) struct Transaction {
     portions: usize,
     /// Keys of rows deleted before the last portion went. They wait for the commit.
     deletes: BTreeSet<(TableId, Key)>,
-    /// Bytes that `deletes` take.
-    delete_bytes: usize,
+    /// Keys of rows that foreign keys have changed since then: they are read again before the commit.
+    unread: BTreeSet<(TableId, Key)>,
+    /// Bytes that `deletes` and `unread` take.
+    kept_bytes: usize,
     /// Why it must not commit: the journal could not take its keys.
     refused: Option<ClientError>,
 }
@@ -82,11 +84,21 @@ impl Transaction {
         if self.refused.is_some() {
             return;
         }
-        let (key, change) = if self.keys_only {
-            (compact(&key), None)
+        if self.keys_only {
+            self.note(table, compact(&key), None, most_bytes);
         } else {
-            (key, Some(change))
-        };
+            self.note(table, key, Some(change), most_bytes);
+        }
+    }
+
+    /// Notes that a row changes in a way that is known once it is [read again](Transaction::unread).
+    pub(crate) fn push_unread(&mut self, table: TableId, key: Key, most_bytes: usize) {
+        if self.refused.is_none() {
+            self.note(table, key, None, most_bytes);
+        }
+    }
+
+    fn note(&mut self, table: TableId, key: Key, change: Option<Change>, most_bytes: usize) {
         self.bytes += change.as_ref().map_or_else(|| key_size(&key), size);
         let most = if self.portions > 0 {
             most_bytes.min(PORTION_BYTES)
@@ -106,6 +118,7 @@ impl Transaction {
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
             && self.deletes.is_empty()
+            && self.unread.is_empty()
             && self.early.is_none()
             && self.refused.is_none()
     }
@@ -168,27 +181,58 @@ impl Transaction {
         for ((table, key), change) in last {
             match change {
                 Some(change @ Change::Upsert(_)) if images => {
-                    if self.deletes.remove(&(table, key.clone())) {
-                        self.delete_bytes -= key_size(&key);
-                    }
+                    self.forget(&(table, key));
                     portion.rows.push((table, change));
                 }
-                Some(Change::Delete(_)) if images => {
+                change @ (Some(Change::Delete(_)) | None) if images => {
                     // A slice of a message would keep all of it.
-                    if self.deletes.insert((table, compact(&key))) {
-                        self.delete_bytes += key_size(&key);
-                    }
+                    let key = (table, compact(&key));
+                    self.forget(&key);
+                    self.kept_bytes += key_size(&key.1);
+                    match change {
+                        Some(_) => self.deletes.insert(key),
+                        None => self.unread.insert(key),
+                    };
                 }
                 _ => portion.keys.push((table, key)),
             }
         }
-        if !images || self.delete_bytes > most_bytes {
+        if !images || self.kept_bytes > most_bytes {
             portion.keys.extend(std::mem::take(&mut self.deletes));
-            self.delete_bytes = 0;
+            portion.keys.extend(std::mem::take(&mut self.unread));
+            self.kept_bytes = 0;
         }
         (self.bytes, self.full) = (0, false);
         self.portions += 1;
         portion
+    }
+
+    fn forget(&mut self, key: &(TableId, Key)) {
+        if self.deletes.remove(key) || self.unread.remove(key) {
+            self.kept_bytes -= key_size(&key.1);
+        }
+    }
+
+    /// Whether rows may have to be read before the commit.
+    pub(crate) fn is_unread(&self) -> bool {
+        let unread = |(_, _, change): &(TableId, Key, Option<Change>)| change.is_none();
+        !self.keys_only && (!self.unread.is_empty() || self.changes.iter().any(unread))
+    }
+
+    /// Takes the keys whose rows have to be read before the commit, in order: what they became is to be [pushed](Transaction::push).
+    pub(crate) fn take_unread(&mut self) -> BTreeSet<(TableId, Key)> {
+        let mut unread = std::mem::take(&mut self.unread);
+        for (_, key) in &unread {
+            self.kept_bytes -= key_size(key);
+        }
+        for (table, key, change) in &self.changes {
+            let key = (*table, key.clone());
+            match change {
+                Some(_) => unread.remove(&key),
+                None => unread.insert(key),
+            };
+        }
+        unread
     }
 
     /// Follows a completed statement. COMMIT and ROLLBACK leave nothing.
@@ -251,9 +295,11 @@ impl Transaction {
     pub(crate) fn fold(&mut self) -> BTreeMap<(TableId, Key), Option<Change>> {
         let deletes = std::mem::take(&mut self.deletes).into_iter();
         let deletes = deletes.map(|(table, key)| ((table, key.clone()), Some(Change::Delete(key))));
+        let unread = std::mem::take(&mut self.unread).into_iter();
+        let unread = unread.map(|key| (key, None));
         let changes = std::mem::take(&mut self.changes).into_iter();
         let changes = changes.map(|(table, key, change)| ((table, key), change));
-        deletes.chain(changes).collect()
+        deletes.chain(unread).chain(changes).collect()
     }
 }
 
@@ -379,6 +425,42 @@ mod tests {
             transaction.fold(),
             BTreeMap::from([((TABLE, key("1")), Some(Change::Delete(key("1"))))])
         );
+    }
+
+    #[test]
+    fn trap_10_what_foreign_keys_change_is_unread_until_something_says_what_it_is() {
+        let mut transaction = Transaction::default();
+        put(&mut transaction, "1", "a");
+        assert!(!transaction.is_unread());
+        for id in ["1", "2", "3", "4"] {
+            transaction.push_unread(TABLE, key(id), 1000);
+        }
+        long(&mut transaction, "5");
+        long(&mut transaction, "6");
+        // None of it can go ahead.
+        let portion = transaction.take_portion(true, 1000);
+        assert_eq!(
+            (ids(&portion.rows), portion.keys.len()),
+            (vec!["5".into(), "6".into()], 0)
+        );
+        put(&mut transaction, "2", "later");
+        transaction.push(TABLE, key("3"), Change::Delete(key("3")), 1000);
+        transaction.push_unread(TABLE, key("6"), 1000);
+        assert!(transaction.is_unread());
+        let unread: Vec<Key> = transaction
+            .take_unread()
+            .into_iter()
+            .map(|(_, key)| key)
+            .collect();
+        assert_eq!(unread, [key("1"), key("4"), key("6")]);
+        for id in unread {
+            transaction.push(TABLE, id.clone(), Change::Delete(id), 1000);
+        }
+        put(&mut transaction, "4", "found");
+        assert!(transaction.take_unread().is_empty());
+        let folded = transaction.fold();
+        let gone = |id: &'static str| matches!(folded[&(TABLE, key(id))], Some(Change::Delete(_)));
+        assert!(gone("1") && gone("3") && gone("6") && !gone("2") && !gone("4"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is sent to a store instead of the client's text: splices on the client's own tokens, never a new rendering of the parse tree, so that
 //! one plan serves every text with the same normal form.
 
+mod below;
 mod capture;
 mod columns;
 mod delete;
@@ -78,8 +79,12 @@ pub struct Rewritten {
     pub images: usize,
     /// Columns behind the image: the key that the row had before, in key order. Only where an UPDATE sets the key (trap 9).
     pub old_keys: usize,
+    /// Behind that is a column with the keys of the rows that foreign keys change: `[table,["key",…]],…`.
+    pub below: bool,
     /// What else is behind that where WITH queries write.
     pub parts: Option<Parts>,
+    /// What the server has to run before it knows the functions that the statement calls.
+    pub functions: Vec<Arc<str>>,
 }
 
 /// The images of WITH queries that write. They come in rows of their own, in which the first column behind those of the statement's own rows holds a
@@ -107,6 +112,8 @@ pub struct Written {
     pub old_keys: usize,
     /// It has an ON CONFLICT.
     pub conflicts: bool,
+    /// The keys of the rows that foreign keys change are behind all that.
+    pub below: bool,
 }
 
 impl Written {
@@ -128,6 +135,7 @@ impl Written {
             only_keys: false,
             old_keys: 0,
             conflicts: false,
+            below: false,
         }
     }
 
@@ -208,7 +216,9 @@ fn rewritten(text: &[u8], conforming: bool, statement: &StatementFacts, plan: &P
         sql: plan.apply(text, &tokens, statement),
         images: plan.images,
         old_keys: plan.old_keys,
+        below: plan.below,
         parts: plan.parts.clone(),
+        functions: plan.functions.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ mod write;
 pub use across::write_across;
 pub use canonical::{canonical, canonical_as, comparable, convert, param, param_expr};
 pub(crate) use key::uses_index;
-pub use key::{key_condition, key_list, key_order};
+pub use key::{equal, key_condition, key_list, key_order};
 pub use read::{digest, fetch, image_list, lock_row, nth_key, select_range};
 pub use types::{ParamKind, is_builtin};
 pub(crate) use types::{binary_oids, cast_type};

@@ -160,9 +160,7 @@ async fn writes_in(phase: &str) {
     for name in WRITES {
         let mut pair = Pair::new(phase).await;
         all += &pair.differences(name).await;
-        // A cascade that only PostgreSQL knows of is the operator's to acknowledge, and leaves rows behind.
-        let cascades = *name == "delete" && phase == "dual-write";
-        if matches!(phase, "dual-write" | "new-primary") && !cascades {
+        if matches!(phase, "dual-write" | "new-primary") {
             pair.documents.proxy.drained().await;
             pair.documents.verify();
         }

@@ -296,9 +296,11 @@ fn conflict(clause: &Node, table: Option<&TableMap>) -> ConflictFacts {
             elements
         }
     });
+    let sets = set_columns(clause);
     ConflictFacts {
         update: clause.int("action") == i64::from(pb::OnConflictAction::OnconflictUpdate as i32),
-        sets_key: table.is_some_and(|table| sets_key(&set_columns(clause), table)),
+        sets_key: table.is_some_and(|table| sets_key(&sets, table)),
+        sets,
         columns: names.unwrap_or_default(),
         constraint: infer
             .map(|infer| infer.text("conname").to_owned())

@@ -108,6 +108,8 @@ pub enum InsertRows {
 pub struct ConflictFacts {
     /// DO UPDATE rather than DO NOTHING.
     pub update: bool,
+    /// Columns that DO UPDATE sets.
+    pub sets: Vec<String>,
     /// DO UPDATE sets a key column.
     pub sets_key: bool,
     /// Columns of the conflict target; empty without one, or when it holds an expression.

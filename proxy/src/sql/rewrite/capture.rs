@@ -6,14 +6,14 @@ use crossfade_store::{
     postgres::sql::{canonical, image_list, quote_ident, quote_name},
 };
 
-use super::{Refusal, hint::Family, returning, splice::Piece, walk::Rewriter};
+use super::{Refusal, below, hint::Family, returning, splice::Piece, walk::Rewriter};
 use crate::sql::facts::{AliasKind, KeyValue, Kind, Role, UpdateFacts};
 
 /// First version of PostgreSQL whose RETURNING knows the row as it was.
-const RETURNS_OLD: u32 = 180_000;
+pub(super) const RETURNS_OLD: u32 = 180_000;
 
 /// Name of the sub-select that holds the keys as they were.
-const OLD_KEYS: &str = "crossfade_old";
+pub(super) const OLD_KEYS: &str = "crossfade_old";
 
 /// Captures on the old store: the client's text stays as it is but for the RETURNING.
 pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
@@ -30,20 +30,20 @@ pub(super) fn on_old(walk: &mut Rewriter<'_>) -> Result<(), Refusal> {
             {
                 return Err(key_in_conflict(walk, table));
             }
-            append(walk, table, Side::Old, &facts.qualifier, Vec::new());
+            append(walk, table, Side::Old, &facts.qualifier, Vec::new())?;
         }
         Kind::Update(facts) => {
             let Some(table) = facts.table else {
                 return Ok(());
             };
             let keys = old_key(walk, facts, table, Side::Old)?;
-            append(walk, table, Side::Old, &facts.qualifier, keys);
+            append(walk, table, Side::Old, &facts.qualifier, keys)?;
         }
         Kind::Delete(facts) => {
             let Some(table) = facts.table else {
                 return Ok(());
             };
-            append(walk, table, Side::Old, &facts.qualifier, Vec::new());
+            append(walk, table, Side::Old, &facts.qualifier, Vec::new())?;
         }
         // `check` has refused every other way to write.
         _ => {}
@@ -138,19 +138,21 @@ pub(super) fn key_in_conflict(walk: &Rewriter<'_>, table: TableId) -> Refusal {
     ))
 }
 
-/// Puts the image, and behind it `keys`, at the end of the statement; in a WITH query before what the client asked for.
+/// Puts the image, and behind it `keys` and what foreign keys change, at the end of the statement; in a WITH query before what the client asked for.
 pub(super) fn append(
     walk: &mut Rewriter<'_>,
     table: TableId,
     side: Side,
     qualifier: &str,
     keys: Vec<Vec<Piece>>,
-) {
+) -> Result<(), Refusal> {
+    let below = below::call(walk, table, side, qualifier)?;
     let images = image_list(walk.map(table), side, &quote_ident(qualifier), Form::Own);
     walk.plan.images = images.len();
     walk.plan.old_keys = keys.len();
+    walk.plan.below = below.is_some();
     let mut pieces = vec![Piece::Text(images.join(", "))];
-    for key in keys {
+    for key in keys.into_iter().chain(below) {
         pieces.push(", ".into());
         pieces.extend(key);
     }
@@ -171,6 +173,7 @@ pub(super) fn append(
         }
     };
     walk.plan.after(at, pieces);
+    Ok(())
 }
 
 /// The key as it was, of the rows that an UPDATE of the key changes (trap 9): one expression a key column.
@@ -223,7 +226,7 @@ pub(super) fn old_key(
 }
 
 /// Canonical text of a value that the WHERE pins a key column to, for types whose equality is identity (not so numeric: 1.0 = 1.00).
-fn pinned(value: &KeyValue, column: &ColumnMap, side: Side) -> Option<Vec<Piece>> {
+pub(super) fn pinned(value: &KeyValue, column: &ColumnMap, side: Side) -> Option<Vec<Piece>> {
     let stored = Family::of(column.on(side))?;
     let ty = match (Family::of(&column.old)?, stored) {
         // Digits are digits, and a value that no integer can be was no error for the client.

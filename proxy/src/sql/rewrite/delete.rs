@@ -41,7 +41,7 @@ pub(super) fn delete(
     returning::rename(walk, tree, table, &facts.qualifier, false)?;
     walk.scopes.pop();
     if captures {
-        capture::append(walk, table, Side::New, &facts.qualifier, Vec::new());
+        capture::append(walk, table, Side::New, &facts.qualifier, Vec::new())?;
     }
     Ok(())
 }

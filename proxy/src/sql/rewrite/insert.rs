@@ -64,7 +64,7 @@ pub(super) fn insert(
     returning::rename(walk, tree, table, &facts.qualifier, false)?;
     walk.scopes.pop();
     if captures {
-        capture::append(walk, table, Side::New, &facts.qualifier, Vec::new());
+        capture::append(walk, table, Side::New, &facts.qualifier, Vec::new())?;
     }
     Ok(())
 }

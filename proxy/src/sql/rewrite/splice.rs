@@ -1,6 +1,6 @@
 //! Splices: what is put before, behind or in place of tokens.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use super::Parts;
 use crate::sql::{facts::StatementFacts, lexer::Token};
@@ -51,8 +51,12 @@ pub(super) struct Plan {
     pub(super) images: usize,
     /// Columns of the old key behind the image.
     pub(super) old_keys: usize,
+    /// Behind that, the keys of the rows that foreign keys change come in one column more.
+    pub(super) below: bool,
     /// What WITH queries write.
     pub(super) parts: Option<Parts>,
+    /// Statements that make the functions which it calls.
+    pub(super) functions: Vec<Arc<str>>,
 }
 
 impl Plan {

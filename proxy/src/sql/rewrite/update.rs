@@ -104,7 +104,7 @@ pub(super) fn update(
     returning::rename(walk, tree, table, &facts.qualifier, !keys.is_empty())?;
     walk.scopes.pop();
     if captures {
-        capture::append(walk, table, Side::New, &facts.qualifier, keys);
+        capture::append(walk, table, Side::New, &facts.qualifier, keys)?;
     }
     Ok(())
 }

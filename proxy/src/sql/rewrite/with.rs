@@ -142,7 +142,9 @@ fn has_columns(select: &Node) -> bool {
 fn outer(walk: &Rewriter<'_>) -> String {
     let written = walk.plan.parts.iter().flat_map(|parts| &parts.written);
     let widths: Vec<usize> = written
-        .map(|written| walk.map(written.table).columns.len() + written.old_keys)
+        .map(|written| {
+            walk.map(written.table).columns.len() + written.old_keys + usize::from(written.below)
+        })
         .collect();
     let widest = widths.iter().copied().max().unwrap_or(0);
     let branches: Vec<String> = widths
@@ -179,7 +181,7 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
         _ => Vec::new(),
     };
     let outer = (walk.statement, walk.captures.take());
-    let kept = (walk.plan.images, walk.plan.old_keys);
+    let kept = (walk.plan.images, walk.plan.old_keys, walk.plan.below);
     let scopes = std::mem::take(&mut walk.scopes);
     walk.statement = &part.statement;
     walk.images_first = true;
@@ -192,9 +194,9 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
     walk.images_first = false;
     walk.scopes = scopes;
     rewritten?;
-    let width = walk.plan.images + walk.plan.old_keys;
-    let old_keys = walk.plan.old_keys;
-    (walk.plan.images, walk.plan.old_keys) = kept;
+    let (old_keys, below) = (walk.plan.old_keys, walk.plan.below);
+    let width = walk.plan.images + old_keys + usize::from(below);
+    (walk.plan.images, walk.plan.old_keys, walk.plan.below) = kept;
     let (Some(_), Some(table)) = (captures, own) else {
         return Ok(());
     };
@@ -202,7 +204,10 @@ pub(super) fn part<'a>(walk: &mut Rewriter<'a>, part: &'a Part) -> Result<(), Re
         return Ok(());
     };
     let number = parts.written.len();
-    let written = Written::by(&part.statement.kind, table, old_keys);
+    let written = Written {
+        below,
+        ..Written::by(&part.statement.kind, table, old_keys)
+    };
     parts.written.push(written);
     frame(walk, part, number, &returned, width);
     Ok(())

@@ -96,24 +96,37 @@ fn acting(
     let same =
         twin.is_some_and(|twin| twin.on_delete == key.on_delete && twin.on_update == key.on_update);
     match (parent, side) {
-        (Some(parent), Side::Old) if same => report.note(
+        (Some(_), Side::Old) if same => report.note(
             &key.name,
-            format!(
-                "{action} changes rows that no statement names; the new store has the same, and follows{}",
-                refused(key, parent)
-            ),
-            "nothing; but where a row is deleted and put in again while the new store is away, or in one transaction, its former children stay there: \
-             `crossfade verify --repair` of this table finds them",
+            format!("{action} changes rows that no statement names: they are followed row by row{}", refused(report.table, key)),
+            "the application's roles need SELECT and UPDATE on this table, and TEMPORARY on the database",
         ),
         (Some(_), Side::New) if same => {}
-        (_, Side::Old) if report.table.new.shapeless => report.blocks_unless(
+        (Some(parent), Side::Old) if report.table.new.shapeless && !is_followed_by_documents(key) => report.blocks_unless(
             &key.name,
             format!(
-                "{action} changes rows here when {} changes, and in phases 3 and 4 the documents hear nothing of it (from 5 on SQL on documents follows \
-                 ON DELETE CASCADE, and refuses the others)",
-                key.parent
+                "{action} changes rows here when {} changes: in phases 3 and 4 they are followed row by row, from 5 on SQL on documents follows \
+                 ON DELETE CASCADE only, and refuses what would need the others",
+                parent.old.name
             ),
             "MongoDB has no such constraints: let the application write these rows itself, and drop the actions",
+        ),
+        (Some(parent), Side::Old) if report.table.new.shapeless => report.note(
+            &key.name,
+            format!(
+                "{action} changes rows here when {} changes: in phases 3 and 4 they are followed row by row, from 5 on SQL on documents does the same by itself",
+                parent.old.name
+            ),
+            "the application's roles need SELECT and UPDATE on this table, and TEMPORARY on the database",
+        ),
+        (Some(parent), Side::Old) => report.blocks_unless(
+            &key.name,
+            format!(
+                "{action} changes rows here when {} changes: in phases 3 and 4 they are followed row by row{}, but from 5 on the new store does not do so by itself",
+                parent.old.name,
+                refused(report.table, key)
+            ),
+            "create the same constraint in the new store, or drop its actions and let the application write these rows itself",
         ),
         (_, Side::Old) => report.blocks_unless(
             &key.name,
@@ -128,17 +141,25 @@ fn acting(
     }
 }
 
-/// What is said of a key that others point to and that changes.
-fn refused(key: &ForeignKey, parent: &TableMap) -> &'static str {
-    let moves = parent
-        .key
-        .iter()
-        .any(|&index| key.parent_columns.contains(&parent.columns[index].old.name));
-    if moves && key.on_update != FkAction::Refuse {
-        "; an UPDATE of the key it points to is refused while both stores are written"
+/// What is said of an UPDATE that changes the key of this table.
+fn refused(child: &TableMap, key: &ForeignKey) -> &'static str {
+    let name = |&index: &usize| &child.columns[index].old.name;
+    if key.on_update != FkAction::Refuse
+        && child
+            .key
+            .iter()
+            .map(name)
+            .any(|name| key.columns.contains(name))
+    {
+        "; an UPDATE of the columns it points to is refused while both stores are written, as the key here would change"
     } else {
         ""
     }
+}
+
+/// SQL on documents does the same as the constraint.
+fn is_followed_by_documents(key: &ForeignKey) -> bool {
+    key.on_delete == FkAction::Cascade && key.on_update == FkAction::Refuse
 }
 
 /// The new store may refuse a row for want of its parent.

@@ -64,7 +64,8 @@ pub(crate) fn uses_index(table: &TableMap) -> bool {
 }
 
 /// `left = right` with the operator that belongs to the type, also where `search_path` is empty.
-pub(super) fn equal(left: &str, right: &str, column: &Column) -> String {
+#[must_use]
+pub fn equal(left: &str, right: &str, column: &Column) -> String {
     match &column.operator_schema {
         Some(schema) => format!("{left} OPERATOR({}.=) {right}", quote_ident(schema)),
         None => format!("{left} = {right}"),

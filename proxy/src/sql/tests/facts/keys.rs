@@ -173,6 +173,7 @@ fn inserts_tell_their_keys() {
         insert.conflict,
         Some(ConflictFacts {
             update: true,
+            sets: vec!["sku".into()],
             sets_key: false,
             columns: vec!["order_id".into(), "line".into()],
             constraint: None

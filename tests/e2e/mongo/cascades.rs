@@ -1,0 +1,42 @@
+//! Rows that foreign keys change in PostgreSQL, with documents as the secondary: those have no constraints at all.
+
+use crossfade_tests::Mongod;
+
+use super::Documents;
+
+const SCHEMA: &str = "
+    CREATE TABLE parents (id int PRIMARY KEY, name text);
+    CREATE TABLE children (id int PRIMARY KEY, parent int CONSTRAINT kin REFERENCES parents ON DELETE CASCADE);
+    CREATE TABLE grandchildren (id int PRIMARY KEY, child int CONSTRAINT grand REFERENCES children ON DELETE CASCADE);
+    CREATE TABLE guests (id int PRIMARY KEY, host int CONSTRAINT host REFERENCES parents ON DELETE SET NULL ON UPDATE CASCADE);
+    INSERT INTO parents SELECT n, 'p' FROM generate_series(1, 9) n;
+    INSERT INTO children SELECT n, n % 9 + 1 FROM generate_series(1, 30) n;
+    INSERT INTO grandchildren SELECT n, n % 30 + 1 FROM generate_series(1, 60) n;
+    INSERT INTO guests SELECT n, n % 9 + 1 FROM generate_series(1, 20) n;";
+const TABLES: &str = "[toggle.shop.table.parents]\n[toggle.shop.table.children]\n[toggle.shop.table.grandchildren]\n[toggle.shop.table.guests]\nacknowledge = [\"host\"]\n";
+
+async fn followed(server: Mongod) {
+    let documents = Documents::of(server, SCHEMA, TABLES).await;
+    documents.complete();
+    documents
+        .run("DELETE FROM parents WHERE id < 3; DELETE FROM children WHERE id = 5")
+        .await;
+    documents
+        .run("BEGIN; DELETE FROM parents WHERE id = 4; INSERT INTO parents VALUES (4, 'again'); SAVEPOINT s; DELETE FROM parents WHERE id = 5; ROLLBACK TO s; COMMIT")
+        .await;
+    documents
+        .run("BEGIN; DELETE FROM parents WHERE id = 6; ROLLBACK")
+        .await;
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
+async fn trap_10_what_foreign_keys_change_reaches_documents() {
+    followed(Mongod::start().await).await;
+}
+
+#[tokio::test]
+async fn trap_10_what_foreign_keys_change_reaches_documents_without_transactions() {
+    followed(Mongod::standalone().await).await;
+}

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Mapping, TableId, WriteOrder};
 
-pub(crate) use bulk::{Bulk, Context, CopyIn, Emptied, STAGE, Truncate, bulk, hindered};
+pub(crate) use bulk::{
+    Bulk, Context, CopyIn, Emptied, OnDocuments, STAGE, Truncate, bulk, hindered,
+};
 pub(crate) use decide::decide;
 pub(crate) use query::{elsewhere, harmless};
 

@@ -24,4 +24,5 @@ pub use adapter::MongoStore;
 pub use control::MongoControl;
 pub use engine::{Documents, Duplicate, Failed, Field};
 pub use journal::INTENTS;
+pub use sequences::{COUNTERS, VALUE, counter};
 pub use value::{Inexact, Kind};

@@ -27,6 +27,74 @@ pub(crate) enum Bulk {
     Truncate(Truncate),
     /// MERGE: a WITH query that writes stands in for it.
     Merge(MergeInto),
+    /// Either on documents, where the engine itself gives the rows back.
+    OnDocuments(OnDocuments),
+}
+
+/// A COPY FROM or TRUNCATE of documents.
+#[derive(Debug)]
+pub(crate) struct OnDocuments {
+    /// Tells the engine what to give back of each row, table by table.
+    pub(crate) images: Vec<String>,
+    /// The tables whose rows that are.
+    pub(crate) tables: Vec<TableId>,
+    /// COPY: the rows are plain. Behind a TRUNCATE each begins with the number of its table.
+    pub(crate) copies: bool,
+    /// The mapping by which they are written.
+    pub(crate) mapping: Arc<Mapping>,
+}
+
+/// The tables of a statement on documents, and those that a TRUNCATE … CASCADE adds, as the old store's catalog has them.
+pub(crate) fn reached(router: &Router, statement: &StatementFacts) -> Vec<TableId> {
+    let mut tables = statement.tables();
+    if !matches!(statement.kind, Kind::Truncate { cascade: true, .. }) {
+        return tables;
+    }
+    let mapping = &router.mapping;
+    let mut at = 0;
+    while let Some(table) = tables.get(at) {
+        let map = &mapping.tables[table.0];
+        let keys = map.old.referenced_by.iter().filter(|_| map.new.shapeless);
+        let children = keys.filter_map(|key| {
+            let child = mapping.tables.iter().find(|map| map.old.name == key.child);
+            child.map(|child| child.id)
+        });
+        for child in children.collect::<Vec<_>>() {
+            if !tables.contains(&child) {
+                tables.push(child);
+            }
+        }
+        at += 1;
+    }
+    tables
+}
+
+fn on_documents(
+    router: &Router,
+    path: PathId,
+    statement: &StatementFacts,
+) -> Result<OnDocuments, Refusal> {
+    let copies = matches!(statement.kind, Kind::Copy(_));
+    let tables = reached(router, statement);
+    let mapping = router.mapping.clone();
+    let image = |table: &TableId| {
+        let name = quote_name(&mapping.tables[table.0].old.name);
+        let sql = match copies {
+            true => format!("INSERT INTO {name} DEFAULT VALUES"),
+            false => format!("DELETE FROM {name}"),
+        };
+        let mut analyzer = router.analyzer();
+        let facts = analyzer.facts(sql.as_bytes(), true, path);
+        let rewritten = analyzer.rewrite(sql.as_bytes(), true, &facts, 0, Target::NewCapture)?;
+        let sql = String::from_utf8_lossy(&rewritten.sql).into_owned();
+        Ok(format!("COPY ({sql}) TO STDOUT (FORMAT crossfade_images)"))
+    };
+    Ok(OnDocuments {
+        images: tables.iter().map(image).collect::<Result<_, Refusal>>()?,
+        tables,
+        copies,
+        mapping: mapping.clone(),
+    })
 }
 
 /// A COPY FROM.
@@ -188,6 +256,11 @@ pub(crate) fn bulk(
     statement: &StatementFacts,
     side: Side,
 ) -> Result<(Bulk, Option<Vec<u8>>), Refusal> {
+    let shapeless = |table: &TableId| router.mapping.tables[table.0].on(side).shapeless;
+    if statement.tables().iter().any(shapeless) {
+        let bulk = on_documents(router, context.path, statement)?;
+        return Ok((Bulk::OnDocuments(bulk), None));
+    }
     match &statement.kind {
         Kind::Copy(facts) => {
             let text = router.analyzer().stage(

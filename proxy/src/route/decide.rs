@@ -3,7 +3,7 @@
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{FkAction, ForeignKey, TableId, TableMap};
 
-use super::{Deallocated, Router};
+use super::{Deallocated, Router, bulk::reached};
 use crate::{
     errors::ClientError,
     session::Effect,
@@ -158,11 +158,14 @@ fn on_mapped(
     complete: &dyn Completeness,
     statement: &StatementFacts,
 ) -> Result<Decision, ClientError> {
-    let tables = statement.tables();
+    let mut tables = statement.tables();
     let Some(&first) = tables.first() else {
         return Ok(Decision::pass(router.home));
     };
     let phase = router.phase(first);
+    if phase.primary() == Side::New {
+        tables = reached(router, statement);
+    }
     if tables
         .iter()
         .any(|table| router.phase(*table).primary() != phase.primary())
@@ -327,22 +330,17 @@ fn check_aliases(router: &Router, statement: &StatementFacts) -> Result<(), Clie
 
 /// Whether a statement is COPY FROM, TRUNCATE or MERGE of a mapped table on the server of `side`, which are captured in their own way.
 fn is_bulk(router: &Router, statement: &StatementFacts, side: Side) -> Result<bool, ClientError> {
-    let what = match &statement.kind {
-        Kind::Copy(facts) if facts.from => "COPY FROM",
-        Kind::Truncate { .. } => "TRUNCATE",
-        Kind::Merge(facts) if facts.table.is_some() => "MERGE",
+    match &statement.kind {
+        Kind::Copy(facts) if facts.from => {}
+        Kind::Truncate { .. } => {}
+        Kind::Merge(facts) if facts.table.is_some() => {}
         _ => return Ok(false),
-    };
+    }
     check_functions(router, statement)?;
     check_aliases(router, statement)?;
     let documents = |table: &TableId| router.mapping.tables[table.0].on(side).shapeless;
-    if statement.tables().iter().any(documents) {
-        let hint = match what {
-            "TRUNCATE" => "use DELETE",
-            "MERGE" => HINT_MERGE,
-            _ => "use INSERT",
-        };
-        return Err(router.refusal(statement, what, hint));
+    if matches!(statement.kind, Kind::Merge(_)) && statement.tables().iter().any(documents) {
+        return Err(router.refusal(statement, "MERGE", HINT_MERGE));
     }
     match &statement.kind {
         Kind::Copy(facts) if !facts.streamed && side == Side::New => Err(router.refusal(

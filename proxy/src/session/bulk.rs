@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     errors::ClientError,
-    route::{self, Bulk, CopyIn, Emptied, Plan, STAGE, Truncate, hindered},
-    sql::Written,
+    route::{self, Bulk, CopyIn, Emptied, OnDocuments, Plan, STAGE, Truncate, hindered},
+    sql::{Parts, Written},
     wire::{backend::Status, frontend},
 };
 
@@ -59,6 +59,7 @@ impl Managed {
             }
             Bulk::Truncate(truncate) => self.truncate(side, truncate, &step).await,
             Bulk::Merge(merge) => self.merge_into(side, merge, &step).await,
+            Bulk::OnDocuments(bulk) => self.on_documents(side, bulk, &step).await,
         }
     }
 
@@ -132,6 +133,52 @@ impl Managed {
         let backend = self.backend(side)?;
         backend.push_own(STEP, &copy.insert, execute);
         backend.push_own(STEP, &copy.after, Execute::default());
+        self.settle_batch(side).await
+    }
+
+    /// Documents have neither temporary tables nor locks on tables; the engine gives the rows back by itself, as they are written.
+    async fn on_documents(
+        &mut self,
+        side: Side,
+        bulk: &OnDocuments,
+        step: &Step<'_>,
+    ) -> Result<(), End> {
+        for images in &bulk.images {
+            self.push_own_step(side, images, None)?;
+        }
+        let (own, written) = match (bulk.copies, bulk.tables.first()) {
+            (true, Some(table)) => (Some(Written::rows(*table)), Vec::new()),
+            _ => (
+                None,
+                bulk.tables.iter().copied().map(Written::gone).collect(),
+            ),
+        };
+        let extent = if bulk.copies {
+            Extent::ROWS
+        } else {
+            Extent::ALL
+        };
+        let counted = |table: &TableId| self.counted(side, Some((*table, extent)), None);
+        let capture = Capture {
+            mapping: bulk.mapping.clone(),
+            own,
+            counted: bulk.tables.iter().flat_map(counted).collect(),
+            parts: (!bulk.copies).then_some(Parts {
+                written,
+                filler: 0,
+                tag: "",
+            }),
+        };
+        let execute = Execute {
+            capture: Some(Arc::new(capture)),
+            show_complete: true,
+            ..Execute::default()
+        };
+        self.push_step(side, step, execute)?;
+        self.settle_or_copy(side).await?;
+        if self.copying == Some(side) {
+            self.feed_copy(side).await?;
+        }
         self.settle_batch(side).await
     }
 

@@ -72,7 +72,7 @@ impl Capture {
 
     /// The completion of the client's statement, of which `rows` rows came; `None` where it is the server's.
     pub(crate) fn tag(&self, rows: usize) -> Option<String> {
-        let parts = self.parts.as_ref()?;
+        let parts = self.parts.as_ref().filter(|parts| !parts.tag.is_empty())?;
         Some(format!("{} {rows}\0", parts.tag))
     }
 

@@ -95,7 +95,7 @@ pub struct Parts {
     pub written: Vec<Written>,
     /// Columns behind the client's own that say nothing.
     pub filler: usize,
-    /// What the completion says of the statement, in place of `SELECT` and the number of all rows.
+    /// What the completion says of the statement, in place of `SELECT` and the number of all rows; empty where it is the statement's own.
     pub tag: &'static str,
 }
 
@@ -136,6 +136,14 @@ impl Written {
             old_keys: 0,
             conflicts: false,
             below: false,
+        }
+    }
+
+    /// Of deleted rows.
+    pub(crate) fn gone(table: TableId) -> Written {
+        Written {
+            deletes: true,
+            ..Written::rows(table)
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod call;
 mod coerce;
+mod copy;
 mod dml;
 mod expr;
 mod figure;
@@ -16,6 +17,7 @@ mod operator;
 mod select;
 mod sort;
 mod subquery;
+mod truncate;
 mod values;
 mod with;
 
@@ -24,7 +26,9 @@ use std::sync::Arc;
 use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
 
+pub(crate) use copy::{CopyFrom, CopyTo, Images};
 pub(crate) use dml::{Conflict, ConflictUpdate, Delete, DomainRule, Insert, Rules, Source, Update};
+pub(crate) use truncate::Truncate;
 
 use crate::{
     catalog::Catalog,
@@ -39,6 +43,10 @@ pub(crate) enum Statement {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
+    CopyFrom(Box<CopyFrom>),
+    CopyTo(Box<CopyTo>),
+    Images(Images),
+    Truncate(Truncate),
 }
 
 /// A column of an answer.
@@ -202,6 +210,10 @@ impl<'a> Binder<'a> {
             NodeEnum::DeleteStmt(delete) => {
                 let (delete, outputs) = self.delete(delete)?;
                 (Statement::Delete(Box::new(delete)), outputs)
+            }
+            NodeEnum::CopyStmt(copy) => (self.copy(copy)?, None),
+            NodeEnum::TruncateStmt(truncate) => {
+                (Statement::Truncate(self.truncate(truncate)?), None)
             }
             other => return Err(Error::unsupported(kind_of(other))),
         })

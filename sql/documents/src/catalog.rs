@@ -190,6 +190,14 @@ impl Table {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// The unique index that MongoDB calls so.
+    pub(crate) fn unique(&self, index: &str) -> Option<&Unique> {
+        match index {
+            "_id_" => self.uniques.iter().find(|unique| unique.key),
+            name => self.uniques.iter().find(|unique| unique.name == name),
+        }
+    }
+
     /// Whether the old table has a column of this name that is not carried.
     pub(crate) fn has_dropped(&self, name: &str) -> bool {
         self.map.dropped.iter().any(|dropped| dropped == name)

@@ -20,8 +20,9 @@ use futures::{FutureExt as _, future::BoxFuture};
 use pg_query::NodeEnum;
 
 use crate::{
-    bind::{Binder, Output, Statement},
+    bind::{Binder, CopyFrom, CopyTo, Images, Output, Statement, Truncate},
     catalog::Catalog,
+    copy::CopyOut,
     eval::{Counters, Run},
     exec::{Exec, Out, Row},
     expr::{Expr, Sequence},
@@ -86,6 +87,7 @@ impl Engine for SharedDocuments {
             shared: self.clone(),
             txn: Txn::new(self.0.store.clone()),
             counters: Counters::default(),
+            images: Vec::new(),
         })
     }
 }
@@ -100,6 +102,8 @@ struct DocumentSession {
     shared: SharedDocuments,
     txn: Txn,
     counters: Counters,
+    /// What the next COPY FROM or TRUNCATE tells of its rows.
+    images: Vec<Images>,
 }
 
 impl EngineSession for DocumentSession {
@@ -125,7 +129,15 @@ impl EngineSession for DocumentSession {
         drop(binder);
         let writes = match &statement {
             Statement::Query(query) => locks(query),
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => true,
+            Statement::CopyTo(copy) => {
+                matches!(&copy.statement, Statement::Query(query) if locks(query))
+            }
+            Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::CopyFrom(_)
+            | Statement::Truncate(_) => true,
+            Statement::Images(_) => false,
         };
         Ok(Prepared {
             params,
@@ -141,6 +153,7 @@ impl EngineSession for DocumentSession {
                 .hint("REPEATABLE READ is served");
             return async { Err(refused) }.boxed();
         }
+        self.images.clear();
         self.txn.begin(how);
         async { Ok(()) }.boxed()
     }
@@ -165,9 +178,24 @@ impl EngineSession for DocumentSession {
                 .plan
                 .downcast_ref()
                 .ok_or_else(|| Error::new("XX000", "crossfade: a plan of another engine"))?;
-            self.run(plan, statement.writes, params, last, around, sink)
-                .await
-                .map_err(Fail::into_error)
+            let served = match &plan.statement {
+                Statement::CopyFrom(copy) => self.copy_from(plan, copy, around, sink).await,
+                Statement::CopyTo(copy) => {
+                    self.copy_to(plan, copy, statement.writes, params, around, sink)
+                        .await
+                }
+                Statement::Images(images) => {
+                    self.images.push(images.clone());
+                    Ok("COPY 0".to_owned())
+                }
+                Statement::Truncate(truncate) => self.truncate(plan, truncate, around, sink).await,
+                of => {
+                    let writes = statement.writes;
+                    self.run((plan, of), writes, params, last, around, sink)
+                        .await
+                }
+            };
+            served.map_err(Fail::into_error)
         }
         .boxed()
     }
@@ -186,6 +214,7 @@ impl EngineSession for DocumentSession {
     }
 
     fn rollback_to<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.images.clear();
         async { self.txn.rollback_to(name).await.map_err(Fail::into_error) }.boxed()
     }
 
@@ -196,16 +225,105 @@ impl EngineSession for DocumentSession {
 }
 
 impl DocumentSession {
-    async fn run(
+    /// COPY FROM STDIN. Its data comes once: it is no statement that could run again as a whole.
+    async fn copy_from(
         &mut self,
         plan: &Plan,
+        copy: &CopyFrom,
+        around: &dyn Surroundings,
+        sink: &mut dyn Sink,
+    ) -> std::result::Result<String, Fail> {
+        let images = std::mem::take(&mut self.images);
+        let images = images.iter().find(|images| images.table == copy.table);
+        self.txn.statement(true).await?;
+        let run = Run {
+            params: &[],
+            types: &plan.catalog.types,
+            session: around.session(),
+            counters: Mutex::new(self.counters.clone()),
+        };
+        let mut exec = Exec::new(&plan.catalog, &mut self.txn, &run, around, true);
+        let most = lock_timeout(around.session());
+        let count = exec.copy_from(copy, images, most, sink).await?;
+        drop(exec);
+        self.keep_counters(run);
+        Ok(format!("COPY {count}"))
+    }
+
+    async fn truncate(
+        &mut self,
+        plan: &Plan,
+        truncate: &Truncate,
+        around: &dyn Surroundings,
+        sink: &mut dyn Sink,
+    ) -> std::result::Result<String, Fail> {
+        let images = std::mem::take(&mut self.images);
+        self.txn.statement(true).await?;
+        let run = Run {
+            params: &[],
+            types: &plan.catalog.types,
+            session: around.session(),
+            counters: Mutex::default(),
+        };
+        let mut exec = Exec::new(&plan.catalog, &mut self.txn, &run, around, true);
+        let most = lock_timeout(around.session());
+        exec.truncate(truncate, &images, most, sink).await?;
+        Ok("TRUNCATE TABLE".to_owned())
+    }
+
+    /// COPY TO STDOUT: the rows of a query, in another form.
+    async fn copy_to(
+        &mut self,
+        plan: &Plan,
+        copy: &CopyTo,
+        writes: bool,
+        params: &[Value],
+        around: &dyn Surroundings,
+        sink: &mut dyn Sink,
+    ) -> std::result::Result<String, Fail> {
+        let mut out = CopyOut {
+            sink,
+            options: &copy.options,
+            columns: &copy.columns,
+            quoted: &copy.quoted,
+            types: &plan.catalog.types,
+            session: around.session(),
+            out: Vec::new(),
+            scratch: Vec::new(),
+        };
+        out.begin()?;
+        let ran = self.run(
+            (plan, &copy.statement),
+            writes,
+            params,
+            false,
+            around,
+            &mut out,
+        );
+        let tag = ran.await?;
+        out.end()?;
+        Ok(tag.replacen("SELECT", "COPY", 1))
+    }
+
+    /// What the session knows of counters behind a statement.
+    fn keep_counters(&mut self, run: Run<'_>) {
+        let counters = run.counters.into_inner();
+        self.counters = Counters {
+            taken: HashMap::new(),
+            ..counters.unwrap_or_else(PoisonError::into_inner)
+        };
+    }
+
+    async fn run(
+        &mut self,
+        (plan, statement): (&Plan, &Statement),
         writes: bool,
         params: &[Value],
         last: bool,
         around: &dyn Surroundings,
         sink: &mut dyn Sink,
     ) -> std::result::Result<String, Fail> {
-        if writes && self.txn.is_read_only() && !matches!(plan.statement, Statement::Query(_)) {
+        if writes && self.txn.is_read_only() && !matches!(statement, Statement::Query(_)) {
             return Err(Error::new(
                 "25006",
                 "cannot execute a statement that writes in a read-only transaction",
@@ -216,9 +334,9 @@ impl DocumentSession {
         let mark = self.txn.mark();
         let inserts_alone = last
             && mark == 0
-            && matches!(&plan.statement, Statement::Insert(insert) if insert.conflict.is_none());
+            && matches!(statement, Statement::Insert(insert) if insert.conflict.is_none());
         self.txn
-            .statement(writes && !(inserts_alone && is_single(&plan.statement)))
+            .statement(writes && !(inserts_alone && is_single(statement)))
             .await?;
         let mut skipped = HashSet::new();
         let mut attempt = 0;
@@ -229,43 +347,24 @@ impl DocumentSession {
                 session: around.session(),
                 counters: Mutex::new(self.counters.clone()),
             };
-            let mut exec = Exec {
-                catalog: &plan.catalog,
-                txn: &mut self.txn,
-                run: &run,
-                around,
-                known: HashMap::new(),
-                skipped: std::mem::take(&mut skipped),
-                steps: 0,
-                kept_bytes: 0,
-                several: !is_simple(&plan.statement),
-            };
+            let several = !is_simple(statement);
+            let mut exec = Exec::new(&plan.catalog, &mut self.txn, &run, around, several);
+            exec.skipped = std::mem::take(&mut skipped);
             let mut rows: Vec<Row> = Vec::new();
             let mut count = 0;
             // A statement that may have to run again tells nothing before it is through.
             let outcome = if writes {
-                exec.statement(&plan.statement, inserts_alone, &mut Out::Rows(&mut rows))
+                exec.statement(statement, inserts_alone, &mut Out::Rows(&mut rows))
                     .await
             } else {
-                exec.statement(
-                    &plan.statement,
-                    false,
-                    &mut Out::Client(&mut *sink, &mut count),
-                )
-                .await
+                exec.statement(statement, false, &mut Out::Client(&mut *sink, &mut count))
+                    .await
             };
             skipped = std::mem::take(&mut exec.skipped);
             drop(exec);
-            let counters = run
-                .counters
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
             match outcome {
                 Ok(affected) => {
-                    self.counters = Counters {
-                        taken: HashMap::new(),
-                        ..counters
-                    };
+                    self.keep_counters(run);
                     let pushed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
                     for row in rows {
                         sink.push(&row)?;
@@ -273,7 +372,7 @@ impl DocumentSession {
                             sink.drain().await?;
                         }
                     }
-                    return Ok(tag(&plan.statement, affected, count.max(pushed)));
+                    return Ok(tag(statement, affected, count.max(pushed)));
                 }
                 Err(Fail::Again) if count == 0 => {
                     let most = lock_timeout(around.session());
@@ -305,7 +404,19 @@ impl Exec<'_> {
             Statement::Insert(insert) => self.insert(insert, alone, out).await,
             Statement::Update(update) => self.update(update, out).await,
             Statement::Delete(delete) => self.delete(delete, out).await,
+            // None of them is run as a whole.
+            Statement::CopyFrom(_)
+            | Statement::CopyTo(_)
+            | Statement::Images(_)
+            | Statement::Truncate(_) => Ok(0),
         }
+    }
+}
+
+impl Images {
+    /// What they are sent as.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        self.outputs.iter().cloned().map(column).collect()
     }
 }
 
@@ -315,6 +426,10 @@ fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
         Statement::Insert(_) => format!("INSERT 0 {affected}"),
         Statement::Update(_) => format!("UPDATE {affected}"),
         Statement::Delete(_) => format!("DELETE {affected}"),
+        Statement::CopyFrom(_) | Statement::CopyTo(_) | Statement::Images(_) => {
+            format!("COPY {affected}")
+        }
+        Statement::Truncate(_) => "TRUNCATE TABLE".to_owned(),
     }
 }
 

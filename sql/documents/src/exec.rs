@@ -1,5 +1,6 @@
 //! Running a statement.
 
+mod copy;
 mod finish;
 mod foreign;
 mod group;
@@ -7,6 +8,7 @@ mod join;
 mod scan;
 mod select;
 mod source;
+mod truncate;
 mod write;
 
 use std::{
@@ -75,6 +77,26 @@ impl<'q> Subs<'q> {
 }
 
 impl<'a> Exec<'a> {
+    pub(crate) fn new(
+        catalog: &'a Catalog,
+        txn: &'a mut Txn,
+        run: &'a Run<'a>,
+        around: &'a dyn Surroundings,
+        several: bool,
+    ) -> Exec<'a> {
+        Exec {
+            catalog,
+            txn,
+            run,
+            around,
+            known: HashMap::new(),
+            skipped: HashSet::new(),
+            steps: 0,
+            kept_bytes: 0,
+            several,
+        }
+    }
+
     /// The environment of a query: no row of its own yet.
     pub(crate) fn env<'e>(&self, outer: Option<&'e Env<'e>>) -> Env<'e>
     where

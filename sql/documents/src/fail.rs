@@ -10,8 +10,8 @@ pub(crate) enum Fail {
     Sql(Box<Error>),
     /// Somebody else wrote what this wanted to write: the statement is run again.
     Again,
-    /// The unique index of this name refused a document.
-    Duplicate(String),
+    /// The unique index of this name refused a document: which of those that were inserted, where that is known.
+    Duplicate(String, Option<usize>),
 }
 
 impl From<Error> for Fail {
@@ -29,7 +29,7 @@ impl Fail {
                 "40001",
                 "could not serialize access due to concurrent update",
             ),
-            Fail::Duplicate(index) => Error::new(
+            Fail::Duplicate(index, _) => Error::new(
                 "23505",
                 format!("duplicate key value violates unique constraint \"{index}\""),
             ),

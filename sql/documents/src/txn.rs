@@ -7,22 +7,24 @@
 //! which MongoDB cannot.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
+use crossfade_config::QualifiedName;
 use crossfade_crash::{self as crash, Point};
 use crossfade_sql_wire::{Begin, Isolation};
 use crossfade_store::{
     StoreError,
     journal::IntentRow,
-    mongo::{Failed, INTENTS, MongoStore},
+    mongo::{COUNTERS, Failed, INTENTS, MongoStore, VALUE, counter},
 };
 use crossfade_values::Error;
 use mongodb::{
     ClientSession, Database,
     bson::{
-        Binary, Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype,
+        Binary, Bson, Document, RawArrayBuf, RawBsonRef, RawDocumentBuf, cstr, doc, oid::ObjectId,
+        raw::CStr, spec::BinarySubtype,
     },
     options::{ReadConcern, SessionOptions},
 };
@@ -37,6 +39,10 @@ const COMMIT: Duration = Duration::from_secs(20);
 const MARK: &str = "crossfade_lock";
 /// Documents of one command.
 const BATCH: usize = 1000;
+/// Bytes of one command, which is a document of 16 MB at the most itself.
+const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of writes that are kept, to be made again.
+const KEPT: usize = 64 << 20;
 
 /// A write, with the document before and after it. Both alike: it is locked.
 #[derive(Debug, Clone)]
@@ -45,6 +51,15 @@ pub(crate) struct Entry {
     pub(crate) id: Bson,
     pub(crate) before: Option<RawDocumentBuf>,
     pub(crate) after: Option<RawDocumentBuf>,
+}
+
+impl Entry {
+    /// About what it takes.
+    fn bytes(&self) -> usize {
+        let documents = self.before.iter().chain(&self.after);
+        let documents = documents.map(|document| document.as_bytes().len());
+        size_of::<Entry>() + self.collection.len() + 64 + documents.sum::<usize>()
+    }
 }
 
 /// See the module.
@@ -58,7 +73,13 @@ pub(crate) struct Txn {
     /// MongoDB has ended it.
     broken: bool,
     how: Begin,
+    /// What is kept of its writes: all up to [`KEPT`].
     log: Vec<Entry>,
+    log_bytes: usize,
+    /// Writes behind those in `log`, which were too much to be kept.
+    unkept: usize,
+    /// Counters that the transaction has set back: nobody else may have their values before it ends, so they are taken within it.
+    restarted: HashSet<QualifiedName>,
     savepoints: Vec<(String, usize)>,
 }
 
@@ -72,6 +93,9 @@ impl Txn {
             broken: false,
             how: Begin::default(),
             log: Vec::new(),
+            log_bytes: 0,
+            unkept: 0,
+            restarted: HashSet::new(),
             savepoints: Vec::new(),
         }
     }
@@ -82,8 +106,7 @@ impl Txn {
 
     pub(crate) fn begin(&mut self, how: Begin) {
         self.how = how;
-        self.log.clear();
-        self.savepoints.clear();
+        self.forget();
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
@@ -92,7 +115,25 @@ impl Txn {
 
     /// Where the writes of the next statement begin.
     pub(crate) fn mark(&self) -> usize {
-        self.log.len()
+        self.log.len() + self.unkept
+    }
+
+    fn forget(&mut self) {
+        self.cut(0);
+        self.restarted.clear();
+        self.savepoints.clear();
+    }
+
+    /// Keeps no writes but those before `mark`, which are in the log.
+    fn cut(&mut self, mark: usize) {
+        self.log.truncate(mark);
+        self.log_bytes = self.log.iter().map(Entry::bytes).sum();
+        self.unkept = 0;
+    }
+
+    /// Whether everything before `mark` can be written again.
+    fn keeps(&self, mark: usize) -> bool {
+        self.unkept == 0 || mark <= self.log.len()
     }
 
     fn is_strict(&self) -> bool {
@@ -112,7 +153,7 @@ impl Txn {
     /// Before a statement. A reader of READ COMMITTED that has written nothing sees what is committed now; everybody else is in a transaction.
     pub(crate) async fn statement(&mut self, writes: bool) -> Result<(), Fail> {
         self.snapshot = None;
-        if self.running && self.log.is_empty() && !self.is_strict() {
+        if self.running && self.mark() == 0 && !self.is_strict() {
             self.abort().await;
         }
         if (writes || self.is_strict()) && !self.running {
@@ -177,7 +218,7 @@ impl Txn {
             return Fail::Again;
         }
         match failed.duplicate {
-            Some(duplicate) => Fail::Duplicate(duplicate.index),
+            Some(duplicate) => Fail::Duplicate(duplicate.index, duplicate.document),
             None => store_error(&failed.error),
         }
     }
@@ -199,7 +240,10 @@ impl Txn {
         if self.is_strict() || began.elapsed() > PATIENCE {
             return Err(conflict());
         }
-        self.log.truncate(mark);
+        if !self.keeps(mark) {
+            return Err(too_large());
+        }
+        self.cut(mark);
         self.abort().await;
         crash::at(Point::DocumentsEnded);
         self.store.pause(attempt).await;
@@ -261,9 +305,24 @@ impl Txn {
 
     /// Makes writes, and keeps them.
     pub(crate) async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Fail> {
-        self.write(&entries).await?;
+        self.try_put(entries).await.map_err(|(fail, _)| fail)
+    }
+
+    /// As [`Txn::put`], and gives back what could not be written.
+    pub(crate) async fn try_put(&mut self, entries: Vec<Entry>) -> Result<(), (Fail, Vec<Entry>)> {
+        if let Err(fail) = self.write(&entries).await {
+            return Err((fail, entries));
+        }
         crash::at(Point::DocumentsWritten);
-        self.log.extend(entries);
+        for entry in entries {
+            let bytes = entry.bytes();
+            if self.unkept > 0 || self.log_bytes + bytes > KEPT {
+                self.unkept += 1;
+            } else {
+                self.log_bytes += bytes;
+                self.log.push(entry);
+            }
+        }
         Ok(())
     }
 
@@ -283,56 +342,80 @@ impl Txn {
             };
             // Deletes first: what they free, a unique index lets others take.
             let deletes = of().filter(|entry| entry.before.is_some() && entry.after.is_none());
-            let deletes =
-                deletes.map(|entry| doc! { "q": { "_id": entry.id.clone() }, "limit": 1 });
-            self.run("delete", collection, "deletes", deletes.collect())
+            let deletes = deletes
+                .map(|entry| raw(&doc! { "q": { "_id": entry.id.clone() }, "limit": 1 }))
+                .collect::<Result<Vec<_>, Fail>>()?;
+            self.run(cstr!("delete"), collection, cstr!("deletes"), deletes)
                 .await?;
             let mut updates = Vec::new();
             for entry in of() {
                 match (&entry.before, &entry.after) {
                     (Some(before), Some(after)) if before.as_bytes() == after.as_bytes() => {
                         let query = doc! { "_id": entry.id.clone() };
-                        updates.push(
-                            doc! { "q": query.clone(), "u": { "$set": { MARK: ObjectId::new() } } },
-                        );
-                        updates.push(doc! { "q": query, "u": { "$unset": { MARK: "" } } });
+                        updates.push(raw(
+                            &doc! { "q": query.clone(), "u": { "$set": { MARK: ObjectId::new() } } },
+                        )?);
+                        updates.push(raw(&doc! { "q": query, "u": { "$unset": { MARK: "" } } })?);
                     }
                     (Some(_), Some(after)) => {
-                        let after =
-                            Document::try_from(after.as_ref()).map_err(|error| odd(&error))?;
-                        updates.push(doc! { "q": { "_id": entry.id.clone() }, "u": after });
+                        let mut update = raw(&doc! { "q": { "_id": entry.id.clone() } })?;
+                        update.append(cstr!("u"), after.clone());
+                        updates.push(update);
                     }
                     _ => {}
                 }
             }
-            self.run("update", collection, "updates", updates).await?;
-            let mut inserts = Vec::new();
-            for entry in of().filter(|entry| entry.before.is_none()) {
-                if let Some(after) = &entry.after {
-                    inserts.push(Document::try_from(after.as_ref()).map_err(|error| odd(&error))?);
-                }
-            }
-            self.run("insert", collection, "documents", inserts).await?;
+            self.run(cstr!("update"), collection, cstr!("updates"), updates)
+                .await?;
+            let inserts = of().filter(|entry| entry.before.is_none());
+            let inserts = inserts.filter_map(|entry| entry.after.clone());
+            self.run(
+                cstr!("insert"),
+                collection,
+                cstr!("documents"),
+                inserts.collect(),
+            )
+            .await?;
         }
         Ok(())
     }
 
     async fn run(
         &mut self,
-        verb: &str,
+        verb: &CStr,
         collection: &str,
-        list: &str,
-        items: Vec<Document>,
+        list: &CStr,
+        items: Vec<RawDocumentBuf>,
     ) -> Result<(), Fail> {
         let database = self.database().await?;
-        for items in items.chunks(BATCH) {
-            let command = doc! { verb: collection, list: items };
-            let command = RawDocumentBuf::try_from(&command).map_err(|error| odd(&error))?;
+        let mut first = 0;
+        while first < items.len() {
+            let mut bytes = 0;
+            let mut batch = RawArrayBuf::new();
+            let mut count = 0;
+            for item in &items[first..] {
+                bytes += item.as_bytes().len();
+                if count > 0 && (count == BATCH || bytes > BATCH_BYTES) {
+                    break;
+                }
+                batch.push(item.clone());
+                count += 1;
+            }
+            let mut command = RawDocumentBuf::new();
+            command.append(verb, collection);
+            command.append(list, batch);
             let written = self
                 .store
                 .write(&database, command, self.session.as_mut())
                 .await;
-            written.map_err(|failed| self.fail(failed))?;
+            written.map_err(|mut failed| {
+                let place = failed.duplicate.as_mut();
+                if let Some(at) = place.and_then(|duplicate| duplicate.document.as_mut()) {
+                    *at += first;
+                }
+                self.fail(failed)
+            })?;
+            first += count;
         }
         Ok(())
     }
@@ -389,6 +472,35 @@ impl Txn {
         }
     }
 
+    /// Whether the transaction has set a counter back.
+    pub(crate) fn has_restarted(&self, sequence: &QualifiedName) -> bool {
+        self.restarted.contains(sequence)
+    }
+
+    /// Moves a counter within the transaction; its value then. `None` where there is no counter.
+    pub(crate) async fn move_counter(
+        &mut self,
+        sequence: &QualifiedName,
+        to: impl FnOnce(i64) -> i64,
+    ) -> Result<Option<i64>, Fail> {
+        let id = Bson::String(counter(sequence));
+        let Some(before) = self.find_whole(COUNTERS, &id).await? else {
+            return Ok(None);
+        };
+        let mut after = Document::try_from(before.as_ref()).map_err(|error| odd(&error))?;
+        let value = to(after.get_i64(VALUE).unwrap_or_default());
+        after.insert(VALUE, value);
+        let entry = Entry {
+            collection: COUNTERS.to_owned(),
+            id,
+            before: Some(before),
+            after: Some(raw(&after)?),
+        };
+        self.put(vec![entry]).await?;
+        self.restarted.insert(sequence.clone());
+        Ok(Some(value))
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.running
     }
@@ -435,8 +547,7 @@ impl Txn {
         self.running = false;
         self.broken = false;
         self.snapshot = None;
-        self.log.clear();
-        self.savepoints.clear();
+        self.forget();
         outcome
     }
 
@@ -444,7 +555,7 @@ impl Txn {
         if !self.running {
             return Ok(());
         }
-        if self.log.is_empty() {
+        if self.mark() == 0 {
             self.abort().await;
             return Ok(());
         }
@@ -480,6 +591,9 @@ impl Txn {
             if self.is_strict() || began.elapsed() > COMMIT {
                 return Err(conflict());
             }
+            if !self.keeps(self.mark()) {
+                return Err(too_large());
+            }
             self.abort().await;
             self.replay().await?;
         }
@@ -488,12 +602,11 @@ impl Txn {
     pub(crate) async fn rollback(&mut self) {
         self.abort().await;
         self.snapshot = None;
-        self.log.clear();
-        self.savepoints.clear();
+        self.forget();
     }
 
     pub(crate) fn savepoint(&mut self, name: &str) {
-        self.savepoints.push((name.to_owned(), self.log.len()));
+        self.savepoints.push((name.to_owned(), self.mark()));
     }
 
     fn find(&self, name: &str) -> Result<usize, Fail> {
@@ -513,9 +626,18 @@ impl Txn {
         let at = self.find(name)?;
         let mark = self.savepoints[at].1;
         self.savepoints.truncate(at + 1);
-        if !self.running || (self.log.len() == mark && !self.broken) {
-            self.log.truncate(mark);
+        if !self.running || (self.mark() == mark && !self.broken) {
+            if self.mark() > mark {
+                self.cut(mark);
+            }
             return Ok(());
+        }
+        if !self.keeps(mark) {
+            return Err(Error::unsupported(format!(
+                "ROLLBACK TO SAVEPOINT behind writes of more than {} MB",
+                KEPT >> 20
+            ))
+            .into());
         }
         if self.is_strict() {
             // A newer snapshot would not be the transaction's own.
@@ -524,7 +646,7 @@ impl Txn {
             )
             .into());
         }
-        self.log.truncate(mark);
+        self.cut(mark);
         self.abort().await;
         if mark == 0 {
             return Ok(());
@@ -546,6 +668,24 @@ pub(crate) fn conflict() -> Fail {
         "could not serialize access due to concurrent update",
     )
     .into()
+}
+
+/// Behind a conflict, where the transaction cannot be begun anew.
+fn too_large() -> Fail {
+    Error::new(
+        "40001",
+        "could not serialize access due to concurrent update",
+    )
+    .detail(format!(
+        "MongoDB has ended the transaction, which has written more than {} MB and is not begun anew.",
+        KEPT >> 20
+    ))
+    .hint("Try again, in smaller portions if it took longer than MongoDB's transactionLifetimeLimitSeconds.")
+    .into()
+}
+
+fn raw(document: &Document) -> Result<RawDocumentBuf, Fail> {
+    RawDocumentBuf::try_from(document).map_err(|error| odd(&error))
 }
 
 fn unknown(error: &StoreError) -> Fail {

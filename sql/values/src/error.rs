@@ -20,6 +20,8 @@ pub struct Error {
     pub named: Option<Box<Named>>,
     /// Byte offset in the statement's text.
     pub at: Option<usize>,
+    /// Where it happened, for what has no place in the statement's text.
+    pub context: Option<String>,
 }
 
 /// Names of a constraint's error fields.
@@ -47,6 +49,7 @@ impl Error {
             hint: None,
             named: None,
             at: None,
+            context: None,
         }
     }
 
@@ -69,6 +72,15 @@ impl Error {
     pub fn hint(self, hint: impl Into<String>) -> Error {
         Error {
             hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// With a context, unless one is known already.
+    #[must_use]
+    pub fn context(self, context: impl FnOnce() -> String) -> Error {
+        Error {
+            context: self.context.or_else(|| Some(context())),
             ..self
         }
     }

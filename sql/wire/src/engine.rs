@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crossfade_values::{Oid, Result, Type, Types, Value};
+use bytes::Bytes;
+use crossfade_values::{Error, Oid, Result, Type, Types, Value};
 use futures::future::BoxFuture;
 use pg_query::NodeEnum;
 
@@ -46,14 +47,62 @@ pub struct Column {
     pub base: Type,
 }
 
+/// How the data of a COPY goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyShape {
+    /// Columns of a row.
+    pub columns: usize,
+    /// In binary.
+    pub binary: bool,
+}
+
 /// Takes an answer's rows.
 pub trait Sink: Send {
     /// One row.
     fn push(&mut self, row: &[Value]) -> Result<()>;
+
+    /// A row of other columns than the statement's, in text: what the proxy is told of rows that a statement without an answer writes.
+    fn push_image(&mut self, columns: &[Column], row: &[Value]) -> Result<()> {
+        let _ = (columns, row);
+        Ok(())
+    }
+
+    /// Tells the client something beside the answer.
+    fn notice(&mut self, told: &str) {
+        let _ = told;
+    }
+
+    /// Asks the client for the data of COPY FROM STDIN, in this shape.
+    fn copy_in(&mut self, shape: CopyShape) -> Result<()> {
+        let _ = shape;
+        Err(no_copy())
+    }
+
+    /// The next piece of it; `None` at its end. Cancel-safe.
+    fn receive(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(std::future::ready(Err(no_copy())))
+    }
+
+    /// Announces the data of COPY TO STDOUT, in this shape.
+    fn copy_out(&mut self, shape: CopyShape) -> Result<()> {
+        let _ = shape;
+        Err(no_copy())
+    }
+
+    /// A piece of it; `None` is its end.
+    fn copy_data(&mut self, data: Option<&[u8]>) -> Result<()> {
+        let _ = data;
+        Err(no_copy())
+    }
+
     /// Whether [`Sink::drain`] is due before more is pushed.
     fn is_full(&self) -> bool;
     /// Waits until the client has taken what is there.
     fn drain(&mut self) -> BoxFuture<'_, Result<()>>;
+}
+
+fn no_copy() -> Error {
+    Error::unsupported("COPY from within another statement")
 }
 
 /// What the engine may ask of the session around it.
@@ -88,7 +137,7 @@ pub enum Isolation {
 
 /// One session's part of the engine. Calls come one at a time; a call that is dropped half way (cancel) leaves the transaction for [`EngineSession::rollback`].
 pub trait EngineSession: Send {
-    /// Understands a SELECT, VALUES, INSERT, UPDATE, DELETE or EXPLAIN; no I/O. `text` is the statement's own text, `params` the types that the client gave (0 for open).
+    /// Understands a SELECT, VALUES, INSERT, UPDATE, DELETE, COPY, TRUNCATE or EXPLAIN; no I/O. `text` is the statement's own text, `params` the types that the client gave (0 for open).
     ///
     /// # Errors
     /// What PostgreSQL's parse analysis would say, or 0A000 for what cannot be served.

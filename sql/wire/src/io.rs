@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use crossfade_values::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use crate::{protocol::startup, report::Report};
@@ -87,6 +88,37 @@ impl Io {
             self.shrink();
             if self.stream.read_buf(&mut self.inbound).await? == 0 {
                 return Err(Gone::Closed);
+            }
+        }
+    }
+
+    /// The next piece of the data of a COPY FROM STDIN; `None` at its end. Cancel-safe.
+    ///
+    /// # Errors
+    /// 57014 where the client gives up, 08P01 for a message that does not belong there, 08006 when it is gone.
+    pub(crate) async fn next_copy(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.next().await {
+                Ok((b'd', data)) => return Ok(Some(data)),
+                Ok((b'c', _)) => return Ok(None),
+                Ok((b'f', why)) => {
+                    let why = why.strip_suffix(b"\0").unwrap_or(&why);
+                    let why = String::from_utf8_lossy(why);
+                    let told = format!("COPY from stdin failed: {why}");
+                    return Err(Error::new("57014", told));
+                }
+                // A client need not know when the copy begins.
+                Ok((b'H' | b'S', _)) => {}
+                Ok((kind, _)) if kind != b'X' => {
+                    let told =
+                        format!("unexpected message type 0x{kind:02X} during COPY from stdin");
+                    return Err(Error::new("08P01", told));
+                }
+                Ok(_) | Err(_) => {
+                    self.broken = true;
+                    let told = "unexpected EOF on client connection with an open transaction";
+                    return Err(Error::new("08006", told));
+                }
             }
         }
     }

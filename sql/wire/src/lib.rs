@@ -21,7 +21,9 @@ mod statement;
 mod text;
 mod users;
 
-pub use engine::{Begin, Column, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings};
+pub use engine::{
+    Begin, Column, CopyShape, Engine, EngineSession, Isolation, Prepared, Sink, Surroundings,
+};
 pub use server::{Config, Server};
 pub use settings::milliseconds;
 pub use users::{BadVerifier, Users};

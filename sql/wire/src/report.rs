@@ -8,6 +8,7 @@ pub(crate) type Result<T> = std::result::Result<T, Report>;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
+    Notice,
     Warning,
     Error,
     /// The connection ends with it.
@@ -17,6 +18,7 @@ pub(crate) enum Severity {
 impl Severity {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Severity::Notice => "NOTICE",
             Severity::Warning => "WARNING",
             Severity::Error => "ERROR",
             Severity::Fatal => "FATAL",
@@ -61,6 +63,12 @@ impl Report {
     pub(crate) fn warning(sqlstate: &'static str, message: impl Into<String>) -> Report {
         let mut report = Report::new(sqlstate, message);
         report.severity = Severity::Warning;
+        report
+    }
+
+    pub(crate) fn notice(message: impl Into<String>) -> Report {
+        let mut report = Report::new("00000", message);
+        report.severity = Severity::Notice;
         report
     }
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use crossfade_values::{Array, Error, Json, Result, Value};
 use futures::future::BoxFuture;
 
 use crate::{
-    Column, Sink,
+    Column, CopyShape, Sink,
     io::{Io, SEND_AT},
     protocol::backend::{self, Formats},
+    report::Report,
     state::State,
 };
 
@@ -87,6 +88,47 @@ impl Sink for RowSink<'_> {
                 return Err(too_much());
             }
             kept.ends.push_back(kept.bytes.len());
+        }
+        Ok(())
+    }
+
+    fn push_image(&mut self, columns: &[Column], row: &[Value]) -> Result<()> {
+        backend::data_row(
+            &mut self.io.out,
+            columns,
+            &Formats::default(),
+            row,
+            &self.state.types,
+            &self.state.session,
+            &mut self.scratch,
+        )
+    }
+
+    fn notice(&mut self, told: &str) {
+        let least = self.state.settings.get("client_min_messages");
+        if !matches!(least, Some("warning" | "error")) {
+            backend::report(&mut self.io.out, &Report::notice(told));
+        }
+    }
+
+    fn copy_in(&mut self, shape: CopyShape) -> Result<()> {
+        backend::copy_response(&mut self.io.out, b'G', shape.columns, shape.binary);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(self.io.next_copy())
+    }
+
+    fn copy_out(&mut self, shape: CopyShape) -> Result<()> {
+        backend::copy_response(&mut self.io.out, b'H', shape.columns, shape.binary);
+        Ok(())
+    }
+
+    fn copy_data(&mut self, data: Option<&[u8]>) -> Result<()> {
+        match data {
+            Some(data) => backend::copy_data(&mut self.io.out, data),
+            None => backend::empty(&mut self.io.out, b'c'),
         }
         Ok(())
     }

@@ -319,6 +319,10 @@ impl Conn {
                 let message = error.get_str("errmsg").unwrap_or_default().to_owned();
                 Err(WriteError {
                     transient: code == WRITE_CONFLICT,
+                    document: error
+                        .get_i32("index")
+                        .ok()
+                        .and_then(|index| usize::try_from(index).ok()),
                     error: self.rejected(code, message),
                 })
             }

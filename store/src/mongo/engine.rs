@@ -58,6 +58,8 @@ pub struct Failed {
 pub struct Duplicate {
     /// The index.
     pub index: String,
+    /// Which document of the command it is about, where that is known.
+    pub document: Option<usize>,
 }
 
 /// Server errors of a transaction that is gone: NoSuchTransaction, TransactionTooOld, and a session that was killed.
@@ -105,7 +107,7 @@ impl MongoStore {
                 .is_some_and(|code| GONE.contains(&code)),
             outcome_unknown: error
                 .contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT),
-            duplicate: duplicate(&failed.error),
+            duplicate: duplicate(&failed.error, None),
             error: failed.error,
         }
     }
@@ -127,7 +129,7 @@ impl MongoStore {
                 transient: failed.transient,
                 transaction_gone: matches!(&failed.error, StoreError::Rejected { sqlstate, .. } if GONE.iter().any(|code| code.to_string() == *sqlstate)),
                 outcome_unknown: failed.error.outcome_unknown(),
-                duplicate: duplicate(&failed.error),
+                duplicate: duplicate(&failed.error, failed.document),
                 error: failed.error,
             })
     }
@@ -203,7 +205,7 @@ impl Documents {
 }
 
 /// "E11000 duplicate key error collection: db.c index: NAME dup key: …"
-fn duplicate(error: &StoreError) -> Option<Duplicate> {
+fn duplicate(error: &StoreError, document: Option<usize>) -> Option<Duplicate> {
     let StoreError::Rejected {
         sqlstate, message, ..
     } = error
@@ -214,5 +216,6 @@ fn duplicate(error: &StoreError) -> Option<Duplicate> {
     let index = index.split_once(" dup key").map_or(index, |(name, _)| name);
     (sqlstate == "23505").then(|| Duplicate {
         index: index.trim().to_owned(),
+        document,
     })
 }

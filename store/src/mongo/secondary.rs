@@ -141,6 +141,7 @@ impl MongoSecondary {
             .await
             .map_err(|error| WriteError {
                 transient: false,
+                document: None,
                 error,
             })?;
         commands

@@ -16,12 +16,13 @@ use super::{
 use crate::{ColumnMap, StoreResult, TableMap};
 
 /// The collection of the counters.
-pub(super) const COUNTERS: &str = "crossfade_counters";
+pub const COUNTERS: &str = "crossfade_counters";
 /// The field of the value that was handed out last, an Int64.
-pub(super) const VALUE: &str = "value";
+pub const VALUE: &str = "value";
 
 /// The `_id` of a sequence's counter. Several columns may be fed by one sequence, and their values must not meet.
-pub(super) fn counter(sequence: &QualifiedName) -> String {
+#[must_use]
+pub fn counter(sequence: &QualifiedName) -> String {
     sequence.to_string()
 }
 

@@ -356,7 +356,7 @@ impl Binder<'_> {
     }
 
     /// The default of every column: of its own, of its sequence, or NULL.
-    fn defaults(&mut self, table: usize) -> Result<Vec<Expr>> {
+    pub(super) fn defaults(&mut self, table: usize) -> Result<Vec<Expr>> {
         let count = self.catalog.tables[table].columns.len();
         (0..count)
             .map(|column| self.default_of(table, column))
@@ -428,7 +428,7 @@ impl Binder<'_> {
     }
 
     /// Checks, domains and generated columns of a table.
-    fn rules(&mut self, table: usize) -> Result<Rules> {
+    pub(super) fn rules(&mut self, table: usize) -> Result<Rules> {
         let catalog = self.catalog;
         let of = &catalog.tables[table];
         let outputs = self.outputs_of(table);
@@ -478,7 +478,7 @@ impl Binder<'_> {
     }
 
     /// Refuses to write what could not be written as PostgreSQL would.
-    fn writable(&self, table: usize) -> Result<()> {
+    pub(super) fn writable(&self, table: usize) -> Result<()> {
         let of = &self.catalog.tables[table];
         let old = &of.map.old;
         let refuse = |what: &str| {

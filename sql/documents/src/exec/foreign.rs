@@ -2,6 +2,10 @@
 //!
 //! A parent that is found is locked, so that nobody deletes it before this transaction has ended.
 
+mod many;
+
+pub(super) use many::Parents;
+
 use crossfade_config::QualifiedName;
 use crossfade_store::{FkAction, ForeignKey};
 use crossfade_values::Error;
@@ -141,6 +145,18 @@ impl Exec<'_> {
             };
             return self.txn.put(vec![entry]).await;
         }
+        Err(self.orphan(of, key, &columns, row, parent_of).into())
+    }
+
+    /// A row without its parent.
+    fn orphan(
+        &self,
+        of: &Table,
+        key: &ForeignKey,
+        columns: &[usize],
+        row: &Row,
+        parent_of: &Table,
+    ) -> Error {
         let error = Error::new(
             "23503",
             format!(
@@ -151,10 +167,10 @@ impl Exec<'_> {
         )
         .detail(format!(
             "Key {} is not present in table \"{}\".",
-            self.key_text(of, &columns, row),
+            self.key_text(of, columns, row),
             parent_of.name()
         ));
-        Err(named(error, of, None, Some(&key.name)).into())
+        named(error, of, None, Some(&key.name))
     }
 
     /// Rows that are gone, or (`after`) have another key, have no children any more.
@@ -282,7 +298,7 @@ impl Exec<'_> {
         self.check_children(child, &rows, None).await
     }
 
-    async fn all_documents(
+    pub(super) async fn all_documents(
         &mut self,
         collection: &str,
         filter: Document,
@@ -303,6 +319,6 @@ impl Exec<'_> {
     }
 }
 
-fn places(table: &Table, names: &[String]) -> Option<Vec<usize>> {
+pub(super) fn places(table: &Table, names: &[String]) -> Option<Vec<usize>> {
     names.iter().map(|name| table.column(name)).collect()
 }

@@ -241,12 +241,16 @@ impl Exec<'_> {
         let name = &sequence_name.name;
         let facts = column.sequence_facts.as_ref();
         let step = facts.map_or(1, |facts| facts.increment);
-        let last = self
-            .txn
-            .store()
-            .advance_counter(sequence_name, step * count, written_next)
-            .await
-            .map_err(|error| crate::fail::store_error(&error))?;
+        let last = if self.txn.has_restarted(sequence_name) {
+            let by = step * count;
+            self.txn.move_counter(sequence_name, |at| at + by).await?
+        } else {
+            self.txn
+                .store()
+                .advance_counter(sequence_name, step * count, written_next)
+                .await
+                .map_err(|error| crate::fail::store_error(&error))?
+        };
         let Some(last) = last else {
             return Err(Error::new(
                 "55000",
@@ -495,15 +499,11 @@ impl Exec<'_> {
         rows: &[Row],
         outcome: Result<(), Fail>,
     ) -> Result<(), Fail> {
-        let Err(Fail::Duplicate(index)) = outcome else {
+        let Err(Fail::Duplicate(index, at)) = outcome else {
             return outcome;
         };
-        let unique = match index.as_str() {
-            "_id_" => table.uniques.iter().find(|unique| unique.key),
-            name => table.uniques.iter().find(|unique| unique.name == name),
-        };
-        let Some(unique) = unique else {
-            return Err(Fail::Duplicate(index));
+        let Some(unique) = table.unique(&index) else {
+            return Err(Fail::Duplicate(index, at));
         };
         let taken = self.taken(table, unique, rows).await;
         Err(self.duplicate(table, unique, taken.as_ref()).into())

@@ -16,6 +16,14 @@ pub(crate) struct Peer<S> {
     pub(crate) state: u8,
 }
 
+/// What a COPY FROM is sent.
+#[derive(Debug, Clone)]
+pub(crate) enum Data {
+    Bytes(Vec<u8>),
+    /// The client gives up.
+    Fail(String),
+}
+
 /// What a statement was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -74,17 +82,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         ];
         frontend::startup_message(parameters, &mut out).unwrap();
         peer.stream.write_all(&out).await.unwrap();
-        let answer = peer.answer().await;
+        let answer = peer.answer(&[]).await;
         assert!(answer.sqlstate.is_none(), "{}", answer.end);
         peer
     }
 
     /// Runs one statement.
     pub(crate) async fn run(&mut self, sql: &str) -> Answer {
+        self.run_with(sql, &[]).await
+    }
+
+    /// Runs one statement, with the data that it asks for.
+    pub(crate) async fn run_with(&mut self, sql: &str, data: &[Data]) -> Answer {
         let mut out = BytesMut::new();
         frontend::query(sql, &mut out).unwrap();
         self.stream.write_all(&out).await.unwrap();
-        self.answer().await
+        self.answer(data).await
+    }
+
+    async fn send(&mut self, data: &[Data]) {
+        let mut out = BytesMut::new();
+        let mut fails = false;
+        for data in data {
+            match data {
+                Data::Bytes(bytes) => frontend::CopyData::new(&bytes[..]).unwrap().write(&mut out),
+                Data::Fail(why) => {
+                    fails = true;
+                    frontend::copy_fail(why, &mut out).unwrap();
+                }
+            }
+        }
+        if !fails {
+            frontend::copy_done(&mut out);
+        }
+        self.stream.write_all(&out).await.unwrap();
     }
 
     /// Runs one that has to succeed.
@@ -94,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         answer
     }
 
-    async fn answer(&mut self) -> Answer {
+    async fn answer(&mut self, data: &[Data]) -> Answer {
         let mut answer = Answer::default();
         loop {
             match self.message().await {
@@ -128,6 +159,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 Message::CommandComplete(body) => {
                     writeln!(answer.end, "= {}", body.tag().unwrap()).unwrap()
                 }
+                Message::CopyInResponse(body) => {
+                    writeln!(answer.end, "< format {}", body.format()).unwrap();
+                    self.send(data).await;
+                }
+                Message::CopyOutResponse(body) => {
+                    answer.head = Some(format!("format {}", body.format()));
+                }
+                Message::CopyData(body) => answer.rows.push(escaped(body.data())),
                 Message::EmptyQueryResponse => answer.end.push_str("= (empty)\n"),
                 Message::ErrorResponse(body) => self.report("!", body.fields(), &mut answer),
                 Message::NoticeResponse(body) => self.report("#", body.fields(), &mut answer),
@@ -182,6 +221,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             (b'd', "datatype"),
             (b'n', "constraint"),
         ];
+        // Of everything else PostgreSQL tells a context that is its own affair.
+        if let Some((_, context)) = get(b'W').and_then(|context| context.split_once("COPY ")) {
+            writeln!(answer.end, "{mark}   context: COPY {context}").unwrap();
+        }
         for (kind, word) in told {
             if let Some(value) = get(kind) {
                 writeln!(answer.end, "{mark}   {word}: {value}").unwrap();
@@ -206,4 +249,5 @@ fn escaped(value: &[u8]) -> String {
         .replace('\t', "\\t")
         .replace('\n', "\\n")
         .replace('\r', "\\r")
+        .replace('\0', "\\0")
 }

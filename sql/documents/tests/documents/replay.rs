@@ -80,7 +80,7 @@ async fn refused() {
     let text = std::fs::read_to_string(folder().join("refused.sql")).unwrap();
     let mut wrong = String::new();
     for statement in statements(&text) {
-        let answer = peer.run(&statement.sql).await;
+        let answer = peer.run_with(&statement.sql, &statement.data).await;
         if answer.sqlstate.as_deref() != Some("0A000") {
             writeln!(wrong, "{}\n{}", statement.sql, answer.text(false)).unwrap();
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::peer::Peer;
+use crate::peer::{Data, Peer};
 
 /// Their names.
 pub(crate) const FILES: &[&str] = &[
@@ -25,6 +25,8 @@ pub(crate) const FILES: &[&str] = &[
     "transactions",
     "types",
     "catalog",
+    "copy",
+    "truncate",
 ];
 
 /// The rows that every file begins with.
@@ -34,6 +36,8 @@ pub(crate) const DATA: &str = include_str!("../sql/data.sql");
 pub(crate) struct Statement {
     pub(crate) sql: String,
     pub(crate) as_set: bool,
+    /// What it is sent.
+    pub(crate) data: Vec<Data>,
 }
 
 /// Where they are.
@@ -48,11 +52,19 @@ pub(crate) fn folder() -> PathBuf {
     }
 }
 
-/// Statements end with a semicolon at the end of a line.
+/// Statements end with a semicolon at the end of a line. Behind one, lines that begin with `<` are the data of a COPY: `< text` for a line of text, `<x 00ff` for
+/// bytes, `<! reason` for a client that gives up.
 pub(crate) fn statements(text: &str) -> Vec<Statement> {
     let mut all = Vec::new();
     let (mut sql, mut as_set) = (String::new(), false);
     for line in text.lines() {
+        if sql.is_empty()
+            && let Some(data) = line.strip_prefix('<')
+        {
+            let last: &mut Statement = all.last_mut().unwrap();
+            last.data.push(piece(data));
+            continue;
+        }
         if sql.is_empty() && (line.is_empty() || line.starts_with("--")) {
             as_set |= line == "-- as a set";
             continue;
@@ -65,6 +77,7 @@ pub(crate) fn statements(text: &str) -> Vec<Statement> {
             all.push(Statement {
                 sql: std::mem::take(&mut sql),
                 as_set,
+                data: Vec::new(),
             });
             as_set = false;
         }
@@ -73,13 +86,26 @@ pub(crate) fn statements(text: &str) -> Vec<Statement> {
     all
 }
 
+fn piece(data: &str) -> Data {
+    if let Some(why) = data.strip_prefix("! ") {
+        return Data::Fail(why.to_owned());
+    }
+    let Some(hex) = data.strip_prefix("x ") else {
+        let line = data.strip_prefix(' ').unwrap_or_default();
+        return Data::Bytes(format!("{line}\n").into_bytes());
+    };
+    let digits: Vec<char> = hex.chars().filter(|digit| *digit != ' ').collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
+    Data::Bytes(digits.chunks(2).map(byte).collect())
+}
+
 pub(crate) async fn answers<S: AsyncRead + AsyncWrite + Unpin>(
     peer: &mut Peer<S>,
     statements: &[Statement],
 ) -> Vec<String> {
     let mut all = Vec::new();
     for statement in statements {
-        let answer = peer.run(&statement.sql).await;
+        let answer = peer.run_with(&statement.sql, &statement.data).await;
         let state = match peer.state {
             b'I' => "",
             b'T' => "(in a transaction)\n",

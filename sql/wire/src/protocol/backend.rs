@@ -133,6 +133,20 @@ pub(crate) fn row_description(out: &mut BytesMut, columns: &[Column], formats: &
     });
 }
 
+/// `CopyInResponse` (`G`) or `CopyOutResponse` (`H`), of so many columns.
+pub(crate) fn copy_response(out: &mut BytesMut, kind: u8, columns: usize, binary: bool) {
+    message(out, kind, |out| {
+        out.put_u8(u8::from(binary));
+        put_count(out, columns);
+        (0..columns).for_each(|_| out.put_u16(u16::from(binary)));
+    });
+}
+
+/// `CopyData`.
+pub(crate) fn copy_data(out: &mut BytesMut, data: &[u8]) {
+    message(out, b'd', |out| out.put_slice(data));
+}
+
 /// A row in these formats. Nothing is left in `out` of a row that has an error.
 ///
 /// # Errors
@@ -183,7 +197,7 @@ pub(crate) fn data_row(
 pub(crate) fn report(out: &mut BytesMut, report: &Report) {
     use crate::report::Severity;
     let kind = match report.severity {
-        Severity::Warning => b'N',
+        Severity::Notice | Severity::Warning => b'N',
         Severity::Error | Severity::Fatal => b'E',
     };
     let error = &report.error;
@@ -199,6 +213,7 @@ pub(crate) fn report(out: &mut BytesMut, report: &Report) {
             (b'D', error.detail.as_deref()),
             (b'H', error.hint.as_deref()),
             (b'P', position.as_deref()),
+            (b'W', error.context.as_deref()),
             (b's', named.map(|named| &named.schema[..])),
             (b't', named.map(|named| &named.table[..])),
             (b'c', named.and_then(|named| named.column.as_deref())),

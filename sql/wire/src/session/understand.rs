@@ -166,6 +166,9 @@ fn engines(node: &NodeEnum) -> Option<&'static str> {
         NodeEnum::UpdateStmt(_) => Some("UPDATE"),
         NodeEnum::DeleteStmt(_) => Some("DELETE"),
         NodeEnum::MergeStmt(_) => Some("MERGE"),
+        NodeEnum::CopyStmt(copy) if copy.is_from => Some("COPY FROM"),
+        NodeEnum::CopyStmt(_) => Some("COPY"),
+        NodeEnum::TruncateStmt(_) => Some("TRUNCATE TABLE"),
         NodeEnum::ExplainStmt(_) => Some("EXPLAIN"),
         _ => None,
     }
@@ -180,16 +183,11 @@ pub(super) enum Pieces {
 /// Statements that neither the session nor an engine runs.
 fn refused(node: &NodeEnum) -> Error {
     let (what, hint) = match node {
-        NodeEnum::CopyStmt(_) => (
-            "COPY",
-            Some("use SELECT and INSERT; a multi-row INSERT is one trip"),
-        ),
         NodeEnum::ListenStmt(_) | NodeEnum::NotifyStmt(_) => ("LISTEN/NOTIFY", None),
         NodeEnum::LockStmt(_) => ("LOCK TABLE", Some("use SELECT … FOR UPDATE")),
         NodeEnum::VacuumStmt(_) => ("VACUUM or ANALYZE", None),
         NodeEnum::CheckPointStmt(_) => ("CHECKPOINT", None),
         NodeEnum::CallStmt(_) => ("CALL", None),
-        NodeEnum::TruncateStmt(_) => ("TRUNCATE", Some("use DELETE")),
         NodeEnum::LoadStmt(_) => ("LOAD", None),
         NodeEnum::CreateTableAsStmt(_) => ("CREATE TABLE AS", Some(SCHEMA_HINT)),
         _ => ("a statement that changes the schema", Some(SCHEMA_HINT)),

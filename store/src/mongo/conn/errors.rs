@@ -13,6 +13,8 @@ const TRANSIENT: &str = "TransientTransactionError";
 pub(in crate::mongo) struct WriteError {
     /// Nothing has happened, and trying again may help.
     pub(in crate::mongo) transient: bool,
+    /// Which document of the command it is about.
+    pub(in crate::mongo) document: Option<usize>,
     pub(in crate::mongo) error: StoreError,
 }
 
@@ -108,6 +110,7 @@ impl Conn {
         WriteError {
             transient: error.contains_label(TRANSIENT)
                 && !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
+            document: None,
             error: self.error(error),
         }
     }

@@ -14,24 +14,40 @@ use crate::{
 impl Exec<'_> {
     /// Computes generated columns and checks the row.
     pub(crate) fn obey(&self, table: &Table, rules: &Rules, row: &mut Row) -> Result<(), Error> {
-        let env = self.env(None);
         for domain in &rules.domains {
-            let value = &row[domain.column];
-            if domain.not_null && value.is_null() {
-                let message = format!("domain {} does not allow null values", domain.name);
-                return Err(of_domain(Error::new("23502", message), domain, None));
-            }
-            let one = [value.clone()];
-            for (name, check) in &domain.checks {
-                if matches!(env.with(&one, env.answers).eval(check)?, Value::Bool(false)) {
-                    let message = format!(
-                        "value for domain {} violates check constraint \"{name}\"",
-                        domain.name
-                    );
-                    return Err(of_domain(Error::new("23514", message), domain, Some(name)));
-                }
+            self.obey_domain(domain, &row[domain.column])?;
+        }
+        self.obey_row(table, rules, row)
+    }
+
+    /// Checks a value by its domain.
+    pub(crate) fn obey_domain(&self, domain: &DomainRule, value: &Value) -> Result<(), Error> {
+        let env = self.env(None);
+        if domain.not_null && value.is_null() {
+            let message = format!("domain {} does not allow null values", domain.name);
+            return Err(of_domain(Error::new("23502", message), domain, None));
+        }
+        let one = [value.clone()];
+        for (name, check) in &domain.checks {
+            if matches!(env.with(&one, env.answers).eval(check)?, Value::Bool(false)) {
+                let message = format!(
+                    "value for domain {} violates check constraint \"{name}\"",
+                    domain.name
+                );
+                return Err(of_domain(Error::new("23514", message), domain, Some(name)));
             }
         }
+        Ok(())
+    }
+
+    /// As [`Exec::obey`], of a row whose values are all of their domains.
+    pub(crate) fn obey_row(
+        &self,
+        table: &Table,
+        rules: &Rules,
+        row: &mut Row,
+    ) -> Result<(), Error> {
+        let env = self.env(None);
         for (column, expr) in &rules.generated {
             let value = env.with(row, env.answers).eval(expr)?;
             row[*column] = value;

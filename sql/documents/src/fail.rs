@@ -49,6 +49,11 @@ pub(crate) fn store_error(error: &StoreError) -> Fail {
         } if sqlstate == "54000" || sqlstate == "10334" || sqlstate == "17419" => {
             Error::new("54000", "a row is too large for a document").detail(message.clone())
         }
+        StoreError::Rejected { message, .. } if message.contains("will not fit in the storage engine cache") => {
+            Error::new("54000", "the transaction is larger than MongoDB can hold")
+                .detail(message.clone())
+                .hint("make it several smaller ones, or give MongoDB a larger cache (storage.wiredTiger.engineConfig.cacheSizeGB)")
+        }
         StoreError::Rejected { message, .. } => {
             Error::new("58000", "MongoDB refused a command").detail(message.clone())
         }

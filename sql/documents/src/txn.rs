@@ -42,7 +42,7 @@ const BATCH: usize = 1000;
 /// Bytes of one command, which is a document of 16 MB at the most itself.
 const BATCH_BYTES: usize = 8 << 20;
 /// Bytes of writes that are kept, to be made again.
-const KEPT: usize = 64 << 20;
+const KEPT: usize = 32 << 20;
 
 /// A write, with the document before and after it. Both alike: it is locked.
 #[derive(Debug, Clone)]

@@ -147,12 +147,7 @@ impl Binder<'_> {
         };
         let columns = self.copied_columns(table, &copy.attlist)?;
         let options = Options::read(copy, self.session.server_version_num)?;
-        if options.format == Format::Images {
-            return Err(Error::new(
-                "22023",
-                "COPY format \"crossfade_images\" not recognized",
-            ));
-        }
+        no_images(&options)?;
         self.writable(table)?;
         let not_null = options.force_not_null.as_ref();
         let force_not_null = self.forced(table, &columns, not_null, "FORCE_NOT_NULL")?;
@@ -252,7 +247,17 @@ impl Binder<'_> {
     }
 }
 
+/// The proxy's own format is for statements that write, and is none of data.
+fn no_images(options: &Options) -> Result<()> {
+    if options.format == Format::Images {
+        let told = "COPY format \"crossfade_images\" not recognized";
+        return Err(Error::new("22023", told));
+    }
+    Ok(())
+}
+
 fn copied_query(query: Query, outputs: &[Output], options: Options) -> Result<Statement> {
+    no_images(&options)?;
     let forced = |output: &Output| match &options.force_quote {
         None => false,
         Some(Force::All) => true,

@@ -6,7 +6,7 @@ use crossfade_sql_wire::{Column, Sink};
 use crossfade_values::{Type, Value, oid};
 use mongodb::bson::{RawDocumentBuf, doc};
 
-use super::{Exec, Row, scan::Found};
+use super::{Exec, Row, row_bytes, scan::Found};
 use crate::{
     bind::{Images, Truncate},
     expr::Expr,
@@ -16,6 +16,40 @@ use crate::{
 
 /// Documents that are deleted at once.
 const ROWS: usize = 1000;
+
+/// Bytes of told rows that are held back. As long as nothing was told, the statement can run again from its beginning.
+const HELD: usize = 16 << 20;
+
+/// What is told of the rows.
+#[derive(Default)]
+struct Told {
+    rows: Vec<Row>,
+    bytes: usize,
+    sent: bool,
+}
+
+impl Told {
+    async fn hold(&mut self, rows: Vec<Row>, sink: &mut dyn Sink) -> Result<(), Fail> {
+        self.bytes += rows.iter().map(|row| row_bytes(row)).sum::<usize>();
+        self.rows.extend(rows);
+        if self.bytes > HELD {
+            self.send(sink).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, sink: &mut dyn Sink) -> Result<(), Fail> {
+        self.sent |= !self.rows.is_empty();
+        self.bytes = 0;
+        for row in std::mem::take(&mut self.rows) {
+            sink.push_image(&texts(row.len()), &row)?;
+            if sink.is_full() {
+                sink.drain().await?;
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Exec<'_> {
     /// Empties the tables. Of each row `images` are told: their number, and what they say of the row.
@@ -31,30 +65,38 @@ impl Exec<'_> {
             let name = catalog.tables[table].name();
             sink.notice(&format!("truncate cascades to table \"{name}\""));
         }
-        for &table in &truncate.tables {
-            let (began, mut attempt) = (Instant::now(), 0);
-            loop {
-                match self.empty(table, images, sink).await {
-                    // What is deleted is deleted again, and the rest is looked for anew.
-                    Err(Fail::Again) => {
-                        let mark = self.txn.mark();
-                        self.txn.renew(mark, began, attempt, lock_timeout).await?;
-                        attempt += 1;
+        let (began, first, mut attempt) = (Instant::now(), self.txn.mark(), 0);
+        let mut told = Told::default();
+        let mut at = 0;
+        while let Some(&table) = truncate.tables.get(at) {
+            match self
+                .empty(table, truncate.restarts, images, &mut told, sink)
+                .await
+            {
+                Err(Fail::Again) => {
+                    // What was told stays: it is deleted once more, and the rest of the table is looked for anew.
+                    let mark = if told.sent { self.txn.mark() } else { first };
+                    if !told.sent {
+                        (told, at) = (Told::default(), 0);
                     }
-                    outcome => break outcome?,
+                    self.txn.renew(mark, began, attempt, lock_timeout).await?;
+                    attempt += 1;
+                }
+                outcome => {
+                    outcome?;
+                    at += 1;
                 }
             }
-            if truncate.restarts {
-                self.restart(table, lock_timeout).await?;
-            }
         }
-        Ok(())
+        told.send(sink).await
     }
 
     async fn empty(
         &mut self,
         table: usize,
+        restarts: bool,
         images: &[Images],
+        told: &mut Told,
         sink: &mut dyn Sink,
     ) -> Result<(), Fail> {
         let of = &self.catalog.tables[table];
@@ -79,17 +121,16 @@ impl Exec<'_> {
                 });
             }
             if entries.is_empty() {
-                return Ok(());
+                break;
             }
             let rows = self.deleted(table, images, &entries)?;
             self.txn.put(entries).await?;
-            for row in rows {
-                sink.push_image(&texts(row.len()), &row)?;
-                if sink.is_full() {
-                    sink.drain().await?;
-                }
-            }
+            told.hold(rows, sink).await?;
         }
+        if restarts {
+            self.restart(table).await?;
+        }
+        Ok(())
     }
 
     /// What is told of deleted documents.
@@ -126,26 +167,14 @@ impl Exec<'_> {
     }
 
     /// RESTART IDENTITY, as a part of the transaction.
-    async fn restart(&mut self, table: usize, lock_timeout: Option<Duration>) -> Result<(), Fail> {
+    async fn restart(&mut self, table: usize) -> Result<(), Fail> {
         let catalog = self.catalog;
         for column in &catalog.tables[table].map.columns {
-            let (Some(sequence), Some(facts)) = (&column.old.sequence, &column.old.sequence_facts)
-            else {
-                continue;
-            };
-            let (began, mark, mut attempt) = (Instant::now(), self.txn.mark(), 0);
-            let value = facts.start - facts.increment;
-            loop {
-                match self.txn.move_counter(sequence, |_| value).await {
-                    Err(Fail::Again) => {
-                        self.txn.renew(mark, began, attempt, lock_timeout).await?;
-                        attempt += 1;
-                    }
-                    outcome => {
-                        outcome?;
-                        break;
-                    }
-                }
+            if let (Some(sequence), Some(facts)) =
+                (&column.old.sequence, &column.old.sequence_facts)
+            {
+                let value = facts.start - facts.increment;
+                self.txn.move_counter(sequence, |_| value).await?;
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ pub struct Error {
     /// Byte offset in the statement's text.
     pub at: Option<usize>,
     /// Where it happened, for what has no place in the statement's text.
-    pub context: Option<String>,
+    pub context: Option<Box<Context>>,
 }
 
 /// Names of a constraint's error fields.
@@ -38,6 +38,10 @@ pub struct Named {
     /// Domain, for a value that it refuses.
     pub datatype: Option<String>,
 }
+
+/// Where something happened, in PostgreSQL's words. Boxed, since nearly every function may return an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context(pub String);
 
 impl Error {
     /// An error with this SQLSTATE and message.
@@ -80,7 +84,7 @@ impl Error {
     #[must_use]
     pub fn context(self, context: impl FnOnce() -> String) -> Error {
         Error {
-            context: self.context.or_else(|| Some(context())),
+            context: self.context.or_else(|| Some(Box::new(Context(context())))),
             ..self
         }
     }

@@ -22,7 +22,7 @@ pub mod order;
 pub mod resolve;
 
 pub use catalog::{BuiltInType, built_in_types};
-pub use error::{Error, Named, Result};
+pub use error::{Context, Error, Named, Result};
 pub use session::Session;
 pub use types::{Enum, Oid, Type, Types, oid};
 pub use value::{Array, Interval, Json, Value};

@@ -27,7 +27,7 @@ pub(crate) struct Record {
 
 #[derive(Debug)]
 enum Data {
-    Lines(Lines),
+    Lines(Box<Lines>),
     Binary(Binary),
 }
 
@@ -69,7 +69,7 @@ impl<'a> Input<'a> {
             session,
             data: match options.is_binary() {
                 true => Data::Binary(Binary::default()),
-                false => Data::Lines(Lines::new(options)),
+                false => Data::Lines(Box::new(Lines::new(options))),
             },
             header: options.header,
         }

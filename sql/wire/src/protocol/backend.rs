@@ -213,7 +213,7 @@ pub(crate) fn report(out: &mut BytesMut, report: &Report) {
             (b'D', error.detail.as_deref()),
             (b'H', error.hint.as_deref()),
             (b'P', position.as_deref()),
-            (b'W', error.context.as_deref()),
+            (b'W', error.context.as_ref().map(|context| &context.0[..])),
             (b's', named.map(|named| &named.schema[..])),
             (b't', named.map(|named| &named.table[..])),
             (b'c', named.and_then(|named| named.column.as_deref())),

@@ -27,6 +27,17 @@ async fn filled_and_emptied(server: Mongod) -> Documents {
     let documents = Documents::with(server, &schema, SHOP_TABLES, narrow).await;
     documents.complete();
     fill_and_empty(&documents).await;
+    let client = documents.client().await;
+    client
+        .batch_execute(
+            "MERGE INTO counters c USING (SELECT customer, total FROM orders WHERE id > 40) o ON c.name = o.customer \
+             WHEN NOT MATCHED THEN INSERT (name, value) VALUES (o.customer, o.total); \
+             MERGE INTO counters c USING orders o ON c.name = o.customer WHEN MATCHED AND o.id % 2 = 0 THEN DELETE \
+             WHEN MATCHED THEN UPDATE SET name = 'order ' || o.id, value = c.value + 1 WHEN NOT MATCHED AND o.id < 3 THEN INSERT (name) VALUES (o.customer)",
+        )
+        .await
+        .unwrap();
+    documents.verify();
     documents
 }
 
@@ -38,16 +49,6 @@ async fn fill_and_empty(documents: &Documents) {
     documents.verify();
     client
         .batch_execute("TRUNCATE counters, items")
-        .await
-        .unwrap();
-    documents.verify();
-    client
-        .batch_execute(
-            "MERGE INTO counters c USING (SELECT customer, total FROM orders WHERE id > 40) o ON c.name = o.customer \
-             WHEN NOT MATCHED THEN INSERT (name, value) VALUES (o.customer, o.total); \
-             MERGE INTO counters c USING orders o ON c.name = o.customer WHEN MATCHED AND o.id % 2 = 0 THEN DELETE \
-             WHEN MATCHED THEN UPDATE SET name = 'order ' || o.id, value = c.value + 1 WHEN NOT MATCHED AND o.id < 3 THEN INSERT (name) VALUES (o.customer)",
-        )
         .await
         .unwrap();
     documents.verify();

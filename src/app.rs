@@ -18,7 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use crossfade_config::{Config, Control, JournalPlace, Loaded, StoreConfig, StoreKind};
+use crossfade_config::{Config, Control, Loaded, StoreConfig, StoreKind};
 use crossfade_journal::Journal;
 use crossfade_phase::{Phase, Side};
 use crossfade_proxy::{metrics::Metrics, shared::Shared};
@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 pub(crate) use confirm::Confirmer;
 pub(crate) use documents::DocumentFront;
 pub(crate) use facts::{Facts, Override};
-pub(crate) use journal::{Carried, rows as journal_rows};
+pub(crate) use journal::{Carried, Counts, Others, Whose, rows as journal_rows};
 pub(crate) use mapping::Need;
 pub(crate) use records::{reverse_name, reverse_record, table_record};
 
@@ -68,6 +68,8 @@ pub(crate) struct App {
     pub(crate) journal: Arc<Journal>,
     /// What it shares with other proxies; `None` when it is the only one.
     pub(crate) control: Option<control::Shared>,
+    /// What the others have in the primary, where the journals are kept there.
+    pub(crate) others: Option<Others>,
     /// The toggles by name, as in the file of the start.
     pub(crate) toggles: BTreeMap<String, Arc<Toggle>>,
     /// The reconciler over the present mapping.
@@ -114,7 +116,10 @@ impl App {
         supported(&config)?;
         let mut opened = journal::open(&config)?;
         let journal = opened.journal.clone();
-        let catalogs = Catalogs::open(&config.state_dir)?;
+        let catalogs = match opened.has_folder {
+            true => Catalogs::open(&config.state_dir)?,
+            false => Catalogs::in_memory(),
+        };
         let control = match config.control {
             Control::StateDir => None,
             Control::Database => {
@@ -129,7 +134,8 @@ impl App {
         };
         let (toggles, holds) = starting::toggles(&config, &journal, wish)?;
         assign_tables(&config, &journal);
-        opened.settle(toggles.values()).await;
+        let counts = control.as_ref().map(control::Shared::counts);
+        opened.settle(toggles.values(), counts).await;
         let stores = stores(&config);
         let mapping = mapping::at_start(&config, &stores, &catalogs, &toggles).await?;
         let documents = DocumentFront::of(&config, &mapping);
@@ -146,7 +152,8 @@ impl App {
         let own_metrics = OwnMetrics::new(&metrics).map_err(|error| {
             Failure::broken(format!("the metrics could not be registered: {error}"))
         })?;
-        let ledger = ledger(&journal, control.as_ref());
+        let others = control.as_ref().and_then(|_| Others::of(&config, &journal));
+        let ledger = ledger(&journal, control.as_ref(), others.as_ref());
         let engine = engine(&config, &stores, mapping, ledger, &toggles);
         let complete = CompleteTables::default();
         complete.refresh(&journal, engine.mapping());
@@ -164,6 +171,7 @@ impl App {
             documents,
             journal,
             control,
+            others,
             toggles,
             engine: ArcSwap::from_pointee(engine),
             engine_changed: Notify::new(),
@@ -248,7 +256,7 @@ impl App {
             &self.config.load(),
             &self.stores,
             mapping,
-            ledger(&self.journal, self.control.as_ref()),
+            ledger(&self.journal, self.control.as_ref(), self.others.as_ref()),
             &self.toggles,
         )
         .after(&self.engine.load());
@@ -292,12 +300,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// Names the store.
 pub(crate) fn supported(config: &Config) -> Result<(), Failure> {
-    // A journal in the primary moves with it, which so far only the proxy that makes the flip sees to.
-    if config.control == Control::Database && config.journal == JournalPlace::Primary {
-        return Err(Failure::usage(
-            "control = \"database\" and journal = \"primary\" do not go together in this release: give each proxy a state_dir on a disk that survives, and leave journal out",
-        ));
-    }
     let unserved = |side: &str, store: &StoreConfig, takes: &str| {
         Err(Failure::usage(format!(
             "[{side}] names {}: this release moves from PostgreSQL to PostgreSQL or MongoDB; give a {takes} url",
@@ -354,12 +356,17 @@ fn engine(
 }
 
 /// What the reconciler remembers, here and, where there are others, with them.
-fn ledger(journal: &Arc<Journal>, control: Option<&control::Shared>) -> Arc<dyn Ledger> {
+fn ledger(
+    journal: &Arc<Journal>,
+    control: Option<&control::Shared>,
+    others: Option<&Others>,
+) -> Arc<dyn Ledger> {
     match control {
         None => Arc::new(Journal::clone(journal)),
         Some(shared) => {
             let seats = shared.seats().cloned().collect();
-            Arc::new(control::SharedLedger::new(journal.clone(), seats))
+            let others = others.cloned();
+            Arc::new(control::SharedLedger::new(journal.clone(), seats, others))
         }
     }
 }

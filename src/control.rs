@@ -40,7 +40,7 @@ pub(crate) use record::{Published, Record};
 pub(crate) use seat::{Other, Seat};
 
 use crate::{
-    app::{App, lock},
+    app::{App, Counts, Whose, lock},
     failure::Failure,
 };
 use seat::Controls;
@@ -64,7 +64,7 @@ impl Shared {
         first: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Shared, Failure> {
         let controls = controls(config);
-        let me = open::me(config)?;
+        let me = open::me(config, journal)?;
         let mut found = BTreeMap::new();
         for (name, wish) in &config.toggles {
             // In phase 1 the new store is not contacted.
@@ -95,6 +95,9 @@ impl Shared {
         for (name, (home, record)) in found {
             let seat = Seat::new(&name, me.clone(), controls.clone(), home, record);
             open::check_mapping(&seat, config)?;
+            if journal.is_in_primary() {
+                open::is_alone(&seat).await?;
+            }
             seats.insert(name, Arc::new(seat));
         }
         Ok(Shared {
@@ -112,6 +115,16 @@ impl Shared {
     /// The seat at a toggle.
     pub(crate) fn seat(&self, toggle: &str) -> Option<&Arc<Seat>> {
         self.seats.get(toggle)
+    }
+
+    /// Says of the owner of rows in the primary whose they are.
+    pub(crate) fn counts(&self) -> Counts {
+        let seats: Vec<Arc<Seat>> = self.seats().cloned().collect();
+        let known = |whose: &Whose| *whose != Whose::Nobodys;
+        Arc::new(move |owner| {
+            let mut all = seats.iter().map(|seat| seat.whose(owner));
+            all.find(known).unwrap_or(Whose::Nobodys)
+        })
     }
 
     /// All of them.
@@ -168,7 +181,7 @@ pub(crate) fn mapping(config: &Config, toggle: &str) -> Vec<String> {
     config
         .toggles
         .get(toggle)
-        .map(|toggle| open::mapping(&toggle.tables))
+        .map(|toggle| open::mapping(config, &toggle.tables))
         .unwrap_or_default()
 }
 

@@ -50,6 +50,32 @@ impl Dirty {
     }
 }
 
+/// What another process that shares this memory knows of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// Nothing.
+    Nothing,
+    /// It is dirty there, or named by an open intent.
+    Doubted {
+        /// Whether the old store's row is not the one that counts.
+        hides_old: bool,
+    },
+}
+
+impl Elsewhere {
+    /// Whether a write to it is known to be under way or unfinished.
+    #[must_use]
+    pub fn is_doubted(self) -> bool {
+        matches!(self, Elsewhere::Doubted { .. })
+    }
+
+    /// Whether the old store's row is not the one that counts.
+    #[must_use]
+    pub fn hides_old(self) -> bool {
+        matches!(self, Elsewhere::Doubted { hides_old: true })
+    }
+}
+
 /// Why a job marks a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -156,6 +182,15 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Whether each key is dirty or named by an open intent: a write to it is known to be under way or unfinished.
     fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool>;
+
+    /// What others that share this memory know of each key. Asked for before [`Ledger::doubts`]: what this process takes over from another is here before it is gone there.
+    fn elsewhere<'a>(
+        &'a self,
+        _table: &'a TableMap,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Elsewhere>, LedgerError>> {
+        Box::pin(async move { Ok(vec![Elsewhere::Nothing; keys.len()]) })
+    }
 
     /// Whether an open intent names each key: a transaction over it may not have ended in the primary.
     fn intends(&self, table: &TableMap, keys: &[Key]) -> Vec<bool>;

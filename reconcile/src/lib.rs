@@ -30,7 +30,8 @@ pub use fix::Fixed;
 pub use gates::{Gates, Pin};
 pub use job::EpochChanged;
 pub use ledger::{
-    Checkpoint, Dirty, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified, Why, standing,
+    Checkpoint, Dirty, Elsewhere, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified,
+    Why, standing,
 };
 pub use progress::{OnProgress, Progress};
 pub use repair::{Repair, Repaired};

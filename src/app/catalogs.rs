@@ -38,7 +38,8 @@ pub(super) enum Trust {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Catalogs {
-    path: PathBuf,
+    /// `None` for a process without a folder: its next start asks the stores.
+    path: Option<PathBuf>,
     memory: Memory,
     saved: Mutex<Option<Vec<u8>>>,
 }
@@ -88,10 +89,19 @@ impl Catalogs {
             Err(error) => return Err(Failure::broken(format!("cannot read \"{}\": {error}; correct the rights of the folder", path.display()))),
         };
         Ok(Catalogs {
-            path,
+            path: Some(path),
             memory: Memory(Arc::new(Mutex::new(known))),
             saved: Mutex::default(),
         })
+    }
+
+    /// Knows nothing yet, and keeps nothing for the next start.
+    pub(super) fn in_memory() -> Catalogs {
+        Catalogs {
+            path: None,
+            memory: Memory::default(),
+            saved: Mutex::default(),
+        }
     }
 
     /// The tables that a toggle had when its mapping was last made.
@@ -118,13 +128,14 @@ impl Catalogs {
                 .collect();
             serde_json::to_vec_pretty(&*known)
         };
+        let Some(path) = &self.path else { return };
         let mut saved = lock(&self.saved);
         match bytes {
             Ok(bytes) if saved.as_ref() == Some(&bytes) => {}
-            Ok(bytes) => match replace(&self.path, &bytes) {
+            Ok(bytes) => match replace(path, &bytes) {
                 Ok(()) => *saved = Some(bytes),
                 Err(error) => {
-                    tracing::warn!(%error, file = %self.path.display(), "what the stores' catalogs say could not be kept for the next start")
+                    tracing::warn!(%error, file = %path.display(), "what the stores' catalogs say could not be kept for the next start")
                 }
             },
             Err(error) => {

@@ -1,13 +1,15 @@
 //! The journal, in the form that the file asks for.
 
 mod keeper;
+mod others;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crossfade_config::{Config, JournalPlace, StoreKind};
+use crossfade_config::{Config, Control, JournalPlace, StoreKind};
 use crossfade_journal::{Feed, Journal, JournalError, Options};
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{journal::JournalRows, mongo::MongoStore, postgres::PostgresStore};
@@ -15,6 +17,8 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{App, Toggle};
 use crate::failure::Failure;
+pub(crate) use keeper::{Counts, Whose};
+pub(crate) use others::Others;
 
 /// Longest wait for the rows of a primary to be read: a connection attempt and some.
 const READING: Duration = Duration::from_secs(10);
@@ -23,8 +27,11 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// An open journal whose keeper, where it has one, waits to be told that every toggle has its home.
 pub(super) struct Opened {
+    /// Before the journal, which waits for its keeper when it is dropped, which waits for this.
+    begin: Option<oneshot::Sender<Option<Counts>>>,
     pub(super) journal: Arc<Journal>,
-    begin: Option<oneshot::Sender<()>>,
+    /// Whether there is a `state_dir`. Several proxies with their journals in the primary need none.
+    pub(super) has_folder: bool,
 }
 
 /// # Errors
@@ -34,19 +41,45 @@ pub(super) fn open(config: &Config) -> Result<Opened, Failure> {
         let journal = Arc::new(Journal::open(&config.state_dir)?);
         return Ok(Opened {
             journal,
+            has_folder: true,
             begin: None,
         });
     }
     let stores = [Side::Old, Side::New].map(|side| rows(config, side));
     let (begin, begun) = oneshot::channel();
     let keeper = move |feed: Feed| keeper::run(&feed, stores, begun);
-    // The store takes signed numbers.
-    let owner = rand::random::<u64>() >> 1;
-    let journal = Journal::open_in_primary(&config.state_dir, Options::default(), owner, keeper)?;
+    // JSON's readers elsewhere know 53 bits: where several proxies share the phases it is the number of this run, too.
+    let owner = rand::random::<u64>() >> 11;
+    let options = Options::default();
+    let has_folder = config.control == Control::StateDir || is_writable(&config.state_dir)?;
+    let journal = if has_folder {
+        Journal::open_in_primary(&config.state_dir, options, owner, keeper)?
+    } else {
+        tracing::info!(folder = %config.state_dir.display(), "no state_dir can be made: phases, journal and checkpoints are in the primary alone");
+        Journal::open_without_disk(options, owner, keeper)?
+    };
     Ok(Opened {
         journal: Arc::new(journal),
+        has_folder,
         begin: Some(begin),
     })
+}
+
+/// Whether there is a folder, or can be. One that has something in it has to be writable: it may be a journal.
+fn is_writable(folder: &Path) -> Result<bool, Failure> {
+    let probe = folder.join("writable");
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, ""))
+        .and_then(|()| std::fs::remove_file(&probe));
+    let Err(error) = made else { return Ok(true) };
+    let is_empty = std::fs::read_dir(folder).map_or(true, |mut found| found.next().is_none());
+    if is_empty {
+        return Ok(false);
+    }
+    Err(Failure::broken(format!(
+        "\"{}\" has something in it and cannot be written: {error}; correct its rights, or name another state_dir",
+        folder.display()
+    )))
 }
 
 /// A store for the journal's own connections. `None` is not an answer that the file's check lets through.
@@ -64,7 +97,13 @@ pub(crate) fn rows(config: &Config, side: Side) -> Arc<dyn JournalRows> {
 impl Opened {
     /// Tells every toggle's home, and waits until the rows of toggles in dual phases are read. A primary that does not answer holds up nobody: intents are refused
     /// until it does.
-    pub(super) async fn settle<'t>(&mut self, toggles: impl Iterator<Item = &'t Arc<Toggle>>) {
+    ///
+    /// `counts` says which other proxies go on with their rows, where there are several.
+    pub(super) async fn settle<'t>(
+        &mut self,
+        toggles: impl Iterator<Item = &'t Arc<Toggle>>,
+        counts: Option<Counts>,
+    ) {
         let mut awaited = Vec::new();
         for toggle in toggles {
             let phase = toggle.gate().current().phase;
@@ -82,7 +121,7 @@ impl Opened {
         }
         if let Some(begin) = self.begin.take() {
             // A keeper that is gone has said why.
-            let _ = begin.send(());
+            let _ = begin.send(counts);
         }
         for side in awaited {
             if let Err(error) = until_open(&self.journal, side).await {

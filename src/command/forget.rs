@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
             }
         };
         println!(
-            "proxy \"{}\" is forgotten (toggle {}); `crossfade status` shows which tables have to be verified",
+            "proxy \"{}\" is forgotten (toggle {}); `crossfade status` shows which tables have to be verified, and which keys the others have taken over",
             args.proxy,
             toggles.join(", ")
         );

@@ -60,7 +60,16 @@ pub(crate) async fn together(
     let seat = step.seat;
     if step.step.needs_barrier() {
         let number = call(&step).await?;
-        if let Err(called) = barrier(&step, number, &published, &change, inside).await {
+        if let Err(called) = barrier(
+            &step,
+            app.journal.is_in_primary(),
+            number,
+            &published,
+            &change,
+            inside,
+        )
+        .await
+        {
             // Whether it can be is the record's word: a flip that is published stays published.
             if let Err(error) = seat.call_off(number).await {
                 tracing::warn!(toggle = seat.toggle, %error, "the flip could not be called off; the others do it");
@@ -100,6 +109,7 @@ async fn call(step: &Step<'_>) -> Result<i64, Called> {
 
 async fn barrier(
     step: &Step<'_>,
+    rows_move: bool,
     number: i64,
     published: &Published,
     change: &impl Fn(&mut Record),
@@ -129,6 +139,7 @@ async fn barrier(
             step.drain_timeout.as_millis()
         )));
     }
+    let answered = lives(&seat.record());
     let left = step.drain_timeout.saturating_sub(began.elapsed());
     let done = tokio::time::timeout(left, inside()).await;
     done.unwrap_or_else(|_| {
@@ -139,6 +150,14 @@ async fn barrier(
     })?;
     crash::at(Point::FlipReady);
     let publish = |record: &mut Record| {
+        if step.step.changes_primary() && rows_move {
+            // Whoever has come, gone or started again since has rows that nobody has carried.
+            let all_answered =
+                self::missing(seat, &|row: &Row| row.drained == Some(number)).is_empty();
+            if !all_answered || lives(record) != answered {
+                return Err("a proxy has come, gone or started again meanwhile".to_owned());
+            }
+        }
         record.publish_flip(number, published)?;
         change(record);
         Ok(())
@@ -167,6 +186,11 @@ async fn answers(step: &Step<'_>, has: impl Fn(&Row) -> bool) -> Vec<String> {
         // Either way it looks again.
         let _ = tokio::time::timeout(left, seen).await;
     }
+}
+
+/// The runs of all proxies that count.
+fn lives(record: &Record) -> Vec<u64> {
+    record.members.values().map(|member| member.life).collect()
 }
 
 fn missing(seat: &Seat, has: &impl Fn(&Row) -> bool) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! An operator's word that a proxy will not come back, and that nobody will read its journal.
+//! An operator's word that a proxy will not come back, and that nobody will read a journal on its disk.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use crate::{app::App, failure::Failure};
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Counts a proxy out that ended without taking leave, of all toggles. What its journal may have held makes the tables untrusted until they are verified.
+/// Counts a proxy out that ended without taking leave, of all toggles. What its journal may have held makes the tables untrusted until they are verified; where journals
+/// are in the primary, the others take it over from there.
 ///
 /// It may be out of sight only, so this takes two steps: from the first on it gets no new lease, and what it had has run out before the second; what it had sent off by
 /// then has ended in the primary. Should it come back in between, it counts again.
@@ -56,7 +57,10 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             .iter()
             .map(|table| table.old.name.to_string())
             .collect();
-        let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, &names)));
+        // The transactions of its last moments have ended: whatever it knew stands there.
+        let known = app.journal.is_in_primary();
+        let names = if known { &[][..] } else { &names };
+        let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, names)));
         if !taken.await.map_err(again)? {
             return Err(Failure::no(format!(
                 "proxy \"{name}\" is back, and counts again"
@@ -67,7 +71,7 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             toggle = seat.toggle,
             proxy = name,
             because = reason.as_str(),
-            "an operator has a proxy forgotten, with its journal"
+            "an operator has a proxy forgotten"
         );
     }
     Ok(meant

@@ -1,12 +1,13 @@
-//! The reconciler's memory where several proxies share a migration: dirty keys are each proxy's own, what is known of tables is in the record.
+//! The reconciler's memory where several proxies share a migration: dirty keys are each proxy's own, and can be looked up where they are rows in the
+//! primary; what is known of tables is in the record.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
 use crossfade_journal::{BackfillCheckpoint, Journal, TableState};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{
-    Checkpoint, Direction, Dirty, Ledger, LedgerError, LedgerResult, Standing, Verified, Why,
-    standing,
+    Checkpoint, Direction, Dirty, Elsewhere, Ledger, LedgerError, LedgerResult, Standing, Verified,
+    Why, standing,
 };
 use crossfade_store::{Key, TableMap};
 use crossfade_toggle::Snapshot;
@@ -16,6 +17,7 @@ use super::{
     record::Record,
     seat::{Seat, Trouble},
 };
+use crate::app::Others;
 
 /// Time between two looks at whether another proxy's job has ended.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,13 +27,20 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct SharedLedger {
     journal: Arc<Journal>,
     seats: Arc<Vec<Arc<Seat>>>,
+    /// `None` where each proxy's journal is its own.
+    others: Option<Others>,
 }
 
 impl SharedLedger {
-    pub(crate) fn new(journal: Arc<Journal>, seats: Vec<Arc<Seat>>) -> SharedLedger {
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        seats: Vec<Arc<Seat>>,
+        others: Option<Others>,
+    ) -> SharedLedger {
         SharedLedger {
             journal,
             seats: Arc::new(seats),
+            others,
         }
     }
 
@@ -126,6 +135,21 @@ impl Ledger for SharedLedger {
 
     fn doubts(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {
         self.journal.doubts(table, keys)
+    }
+
+    fn elsewhere<'a>(
+        &'a self,
+        table: &'a TableMap,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Elsewhere>, LedgerError>> {
+        Box::pin(async move {
+            let Some(others) = &self.others else {
+                return Ok(vec![Elsewhere::Nothing; keys.len()]);
+            };
+            let home = self.seat(table)?.record().state.phase.primary();
+            let known = others.know(home, table, keys).await;
+            known.map_err(|error| LedgerError(format!("{error}; run the command again")))
+        })
     }
 
     fn intends(&self, table: &TableMap, keys: &[Key]) -> Vec<bool> {

@@ -11,6 +11,7 @@ use std::{
 
 use crossfade_phase::Phase;
 use crossfade_toggle::{Epoch, Follower, Snapshot, StandIn, Toggle};
+use tokio::time::timeout;
 
 use super::{
     record::{Record, Stage},
@@ -25,6 +26,9 @@ const BEAT: Duration = Duration::from_millis(200);
 const QUICK: Duration = Duration::from_millis(15);
 /// For how long after a flip.
 const SETTLES: Duration = Duration::from_secs(2);
+
+/// Longest wait of one that ends for its last rows in the primary.
+const LAST: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct Member {
@@ -77,7 +81,10 @@ pub(super) async fn join(app: &Arc<App>, seat: &Arc<Seat>) -> Result<Member, Tro
 pub(super) async fn leave(app: &App, seat: &Seat) {
     let backlog = app.journal.backlog(&seat.toggle);
     let left = backlog.dirty + backlog.open + backlog.unconfirmed;
-    let outcome = if left == 0 {
+    // What is left there the others take over.
+    let stands_in_the_primary = app.journal.is_in_primary()
+        && matches!(timeout(LAST, app.journal.flushed()).await, Ok(Ok(())));
+    let outcome = if left == 0 || stands_in_the_primary {
         let id = seat.me.id.clone();
         let part = |record: &mut Record| {
             record.part(&id);
@@ -158,6 +165,7 @@ impl Member {
             drained: self.drained,
             dirty: backlog.dirty as u64,
             open: (backlog.open + backlog.unconfirmed) as u64,
+            unsettled: !self.app.journal.is_settled(self.toggle.name()),
             compared: compared.map(|compared| Compared {
                 mismatches: compared.mismatches,
                 watched_ms: u64::try_from(compared.watched.as_millis()).unwrap_or(u64::MAX),
@@ -231,7 +239,7 @@ impl Member {
         match &record.stage {
             Stage::Calling(flip) => {
                 self.follower.open();
-                let first = self.heard.replace(flip.number) != Some(flip.number);
+                let first = self.hear(flip);
                 self.overdue(flip).await;
                 if first { Duration::ZERO } else { QUICK }
             }
@@ -242,6 +250,7 @@ impl Member {
             }
             Stage::Open | Stage::Arriving | Stage::Gone => {
                 (self.heard, self.drained) = (None, None);
+                self.stay(record.state.phase);
                 self.follower.open();
                 self.trouble = None;
                 if self.is_settling() { QUICK } else { BEAT }
@@ -272,7 +281,7 @@ impl Member {
             .get(&me.id)
             .is_some_and(|member| member.life != me.life)
         {
-            self.stop("another process has taken this proxy's place: it runs with a copy of this state_dir; end one of the two, and give it a state_dir of its own");
+            self.stop("another process has taken this proxy's place: it runs with a copy of this state_dir, or under the same name; end one of the two, and give it a state_dir, or a name, of its own");
             return BEAT;
         }
         self.stop(

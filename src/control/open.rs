@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use crossfade_config::{Config, TableConfig};
+use crossfade_config::{Config, JournalPlace, TableConfig};
 use crossfade_journal::{Journal, TableState};
 use crossfade_phase::{Phase, Side};
 use crossfade_store::Control;
@@ -19,12 +19,21 @@ const ID: &str = "proxy-id";
 /// Looks at what another proxy, which starts at the same moment, is writing.
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Time in which a proxy that lives says something, several times over.
+const TWIN: Duration = Duration::from_millis(800);
 
-/// This proxy: its id is made once, and lasts as long as its `state_dir`.
+/// This proxy: its id is made once, and lasts as long as its `state_dir`. Where the journal is in the primary, no disk need outlive the process, and its name is its id.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub(super) fn me(config: &Config) -> Result<Me, Failure> {
+pub(super) fn me(config: &Config, journal: &Journal) -> Result<Me, Failure> {
+    if let Some(owner) = journal.owner() {
+        return Ok(Me {
+            id: config.proxy.clone(),
+            name: config.proxy.clone(),
+            life: owner,
+        });
+    }
     let path = config.state_dir.join(ID);
     let id = match std::fs::read_to_string(&path) {
         Ok(id) if !id.trim().is_empty() => id.trim().to_owned(),
@@ -49,6 +58,32 @@ pub(super) fn me(config: &Config) -> Result<Me, Failure> {
 fn keep(path: &Path, id: &str) -> std::io::Result<()> {
     std::fs::write(path, id)?;
     std::fs::File::open(path)?.sync_all()
+}
+
+/// Refuses to take the place of a proxy of the same name that lives.
+///
+/// # Errors
+/// When there is one, or the store does not answer.
+pub(super) async fn is_alone(seat: &Seat) -> Result<(), Failure> {
+    let me = &seat.me;
+    if !seat.record().members.contains_key(&me.id) {
+        return Ok(());
+    }
+    let broken = |error: Trouble| {
+        Failure::broken(format!(
+            "toggle \"{}\" does not start: {error}",
+            seat.toggle
+        ))
+    };
+    let before = seat.last_said().await.map_err(broken)?;
+    tokio::time::sleep(TWIN).await;
+    if seat.last_said().await.map_err(broken)? == before {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "another proxy is called \"{}\" and serves toggle \"{}\": give each a name of its own (proxy = \"…\")",
+        me.name, seat.toggle
+    )))
 }
 
 /// A number that no other process comes to: the keys of the standard library's hash maps are.
@@ -123,7 +158,7 @@ pub(super) async fn share(
         state,
         standing.collect(),
         checkpoints.collect::<BTreeMap<_, _>>(),
-        mapping(tables),
+        mapping(config, tables),
     );
     let refused = |side: Side| {
         move |error: Trouble| {
@@ -192,8 +227,8 @@ fn names(tables: &[TableConfig]) -> impl Iterator<Item = String> + '_ {
         .flat_map(|table| [table.old.to_string(), format!("{} (reverse)", table.old)])
 }
 
-/// What every proxy has to say of the tables of a toggle, a line each. Their files may differ in everything else.
-pub(super) fn mapping(tables: &[TableConfig]) -> Vec<String> {
+/// What every proxy has to say of the tables of a toggle, a line each, and where journals are kept. Their files may differ in everything else.
+pub(super) fn mapping(config: &Config, tables: &[TableConfig]) -> Vec<String> {
     let mut lines: Vec<String> = tables
         .iter()
         .map(|table| {
@@ -205,6 +240,10 @@ pub(super) fn mapping(tables: &[TableConfig]) -> Vec<String> {
         })
         .collect();
     lines.sort();
+    // The others take over what one has in the primary that is gone, and trust nothing where its disk is.
+    if config.journal == JournalPlace::Primary {
+        lines.push("journal = \"primary\"".to_owned());
+    }
     lines
 }
 
@@ -222,7 +261,7 @@ pub(super) fn check_mapping(seat: &Seat, config: &Config) -> Result<(), Failure>
 
 /// How a file's mapping differs from the record's.
 pub(super) fn differs(record: &Record, config: &Config, toggle: &str) -> Option<String> {
-    let mine = mapping(&config.toggles.get(toggle)?.tables);
+    let mine = mapping(config, &config.toggles.get(toggle)?.tables);
     let only = |these: &[String], those: &[String]| {
         these
             .iter()
@@ -233,7 +272,7 @@ pub(super) fn differs(record: &Record, config: &Config, toggle: &str) -> Option<
     };
     (mine != record.mapping).then(|| {
         format!(
-            "toggle \"{toggle}\" is mapped otherwise than the other proxies map it: here {:?}, there {:?}; give all proxies the same [toggle.{toggle}]",
+            "toggle \"{toggle}\" is mapped otherwise than the other proxies map it: here {:?}, there {:?}; give all proxies the same [toggle.{toggle}], and the same journal (which may change in the phases 1 and 2)",
             only(&mine, &record.mapping),
             only(&record.mapping, &mine)
         )

@@ -28,6 +28,9 @@ pub(crate) struct Row {
     pub(crate) dirty: u64,
     /// Intents there that are open, or not confirmed.
     pub(crate) open: u64,
+    /// It does not know yet what a process that is gone may have in the primary.
+    #[serde(default)]
+    pub(crate) unsettled: bool,
     /// What comparing reads has shown it.
     pub(crate) compared: Option<Compared>,
     /// It has ended, and nothing runs in it.

@@ -16,7 +16,7 @@ use super::{
     record::{RECORD, Record, Stage},
     row::{Heard, ROW, Row},
 };
-use crate::app::lock;
+use crate::app::{Whose, lock};
 
 /// For how long a proxy may commit what writes both stores after its last sign of life.
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
@@ -59,11 +59,11 @@ pub(crate) enum Trouble {
 /// This proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Me {
-    /// Its id, which lasts as long as its `state_dir`.
+    /// Its id, which lasts as long as its `state_dir`; where the journal is in the primary, its name.
     pub(crate) id: String,
     /// Its name in the file.
     pub(crate) name: String,
-    /// Which of its runs this is.
+    /// Which of its runs this is; where the journal is in the primary, the owner of its rows.
     pub(crate) life: u64,
 }
 
@@ -181,6 +181,20 @@ impl Seat {
             .collect()
     }
 
+    /// Whose the rows of a run are.
+    pub(super) fn whose(&self, life: u64) -> Whose {
+        let record = self.record();
+        let found = record
+            .members
+            .iter()
+            .find(|(_, member)| member.life == life);
+        match found {
+            Some((id, _)) if *id == self.me.id => Whose::Ours,
+            Some(_) => Whose::Anothers,
+            None => Whose::Nobodys,
+        }
+    }
+
     /// Whether this run of this proxy counts, and may go on.
     pub(super) fn is_member(&self, record: &Record) -> bool {
         let member = record.members.get(&self.me.id);
@@ -200,6 +214,15 @@ impl Seat {
             .on(home)
             .put(&self.toggle, &name, &body)
             .await?)
+    }
+
+    /// The number of what a proxy of this one's id has said last.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn last_said(&self) -> Result<Option<i64>, Trouble> {
+        let view = self.read().await?;
+        Ok(view.rows.get(&self.me.id).map(|heard| heard.serial))
     }
 
     /// Takes what a proxy said away.

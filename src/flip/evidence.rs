@@ -1,7 +1,7 @@
 //! Gathers the facts that a guard weighs.
 
 use crossfade_phase::{Phase, Side};
-use crossfade_store::{StoreError, TableMap};
+use crossfade_store::{StoreError, StoreResult, TableMap};
 use crossfade_toggle::{
     Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle,
 };
@@ -63,6 +63,11 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     evidence.comparison = comparison(app, toggle);
     if let Some(seat) = app.seat(toggle) {
         with_others(evidence, &seat.others());
+        // Where that cannot be asked, nobody knows.
+        let left = left_behind(app, step).await.unwrap_or(true);
+        if let Some(journal) = &mut evidence.journal {
+            journal.unresolved_intents += u64::from(left);
+        }
     }
     evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
     if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
@@ -96,6 +101,7 @@ fn with_others(evidence: &mut Evidence, others: &[Other]) {
     for row in others.iter().filter_map(Other::row) {
         if let Some(journal) = &mut evidence.journal {
             journal.dirty_keys += row.dirty;
+            journal.unresolved_intents += u64::from(row.unsettled);
         }
         // One that has ended compares nothing, and one that compares nothing yet may begin at any moment.
         if row.ended {
@@ -125,6 +131,22 @@ pub(super) fn inside_all(app: &App, toggle: &Toggle, seat: &Seat, before: Eviden
         }
     }
     now
+}
+
+/// Whether somebody has left rows in the primary that no proxy which counts answers for: dirty keys and intents that nobody else has counted.
+///
+/// # Errors
+/// When the primary does not answer.
+pub(super) async fn left_behind(app: &App, step: Move) -> StoreResult<bool> {
+    let (Some(others), Some(shared)) = (&app.others, &app.control) else {
+        return Ok(false);
+    };
+    // Elsewhere nothing becomes dirty, and nothing may have been kept there yet.
+    if step.from() <= Phase::UseOld || step.from() == Phase::NewOnly {
+        return Ok(false);
+    }
+    let counts = shared.counts();
+    others.left_behind(step.from().primary(), &counts).await
 }
 
 fn is_effective(gate: &Gate) -> bool {

@@ -80,6 +80,14 @@ pub trait JournalRows: Store {
     /// Dirty keys of an owner, up to `limit`.
     fn dirty_of(&self, owner: i64, limit: u32) -> BoxFuture<'_, StoreResult<Vec<DirtyRow>>>;
 
+    /// Dirty keys of these owners among `keys` of a table.
+    fn dirty_among<'a>(
+        &'a self,
+        owners: &'a [i64],
+        table: &'a str,
+        keys: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, StoreResult<Vec<DirtyRow>>>;
+
     /// Intents of an owner whose transactions are committed, the first `limit`.
     fn intents_of(&self, owner: i64, limit: u32) -> BoxFuture<'_, StoreResult<Vec<IntentRow>>>;
 

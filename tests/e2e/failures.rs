@@ -4,7 +4,7 @@ mod around;
 pub(crate) mod crash;
 mod disk;
 mod failover;
-mod histories;
+pub(crate) mod histories;
 // A release build has no crash points.
 #[cfg(debug_assertions)]
 pub(crate) mod points;

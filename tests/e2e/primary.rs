@@ -45,6 +45,26 @@ again! {
     whole from crate::walk::whole {
         one_to_eight_under_load_and_the_old_server_switched_off,
     }
+    flips_of_several from crate::several::flips {
+        one_to_eight_through_one_proxy_while_both_serve,
+        trap_37_four_to_five_and_back_drains_both,
+        trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off,
+        dirty_keys_in_the_other_proxys_journal_hold_up_the_flip,
+        phase_7_completes_the_tables_through_one_proxy_at_a_time,
+        documents_in_the_new_store,
+    }
+    several_gone from crate::several::gone {
+        a_frozen_proxy_holds_up_the_flip_and_no_client,
+        trap_40_a_restart_with_an_older_file_follows_the_others,
+        trap_03_a_killed_proxy_blocks_what_needs_its_journal_until_it_is_back,
+        one_that_is_ended_in_order_counts_no_more,
+    }
+    several_touch from crate::several::touch {
+        one_that_loses_touch_refuses_to_write_both_stores_says_so_and_comes_back,
+    }
+    histories from crate::failures::histories {
+        histories_through_two_proxies_lose_and_invent_nothing,
+    }
     large from crate::writes::large {
         images_go_ahead_of_the_commit_and_keys_stay_clean,
     }
@@ -60,6 +80,9 @@ again! {
     points from crate::failures::points::sandwich {
         trap_03_killed_at_every_point_of_dual_write,
         trap_03_killed_at_every_point_of_new_primary,
+    }
+    flippers from crate::several::gone {
+        trap_37_a_flipper_that_is_killed_leaves_one_primary,
     }
     large_points from crate::failures::points::large {
         trap_15_a_copy_killed_at_every_point_of_dual_write,

@@ -1,13 +1,14 @@
 //! Several proxies over one migration.
 
+mod diskless;
 mod entries;
-mod flips;
-mod gone;
-mod touch;
+pub(crate) mod flips;
+pub(crate) mod gone;
+pub(crate) mod touch;
 
 use std::time::Duration;
 
-use crossfade_tests::{Proxy, SHOP_TABLES, Stores, eventually};
+use crossfade_tests::{ConfigBuilder, Proxy, SHOP_TABLES, Stores, eventually, journal_in_primary};
 
 /// Longest wait for what the proxies do by themselves.
 const SOON: Duration = Duration::from_secs(20);
@@ -60,15 +61,22 @@ impl Pair {
 }
 
 async fn start(stores: &Stores) -> [Proxy; 2] {
-    let config = |name: &str| {
-        stores
-            .config("use-old", SHOP_TABLES)
-            .line(&format!("control = \"database\"\nproxy = \"{name}\""))
-    };
     [
-        Proxy::start(config("a")).await,
-        Proxy::start(config("b")).await,
+        Proxy::start(config(stores, "a")).await,
+        Proxy::start(config(stores, "b")).await,
     ]
+}
+
+/// The file of one of several. With their journals in the primary they have no disk.
+fn config(stores: &Stores, name: &str) -> ConfigBuilder {
+    let config = stores
+        .config("use-old", SHOP_TABLES)
+        .line(&format!("control = \"database\"\nproxy = \"{name}\""));
+    if journal_in_primary() {
+        config.without_disk()
+    } else {
+        config
+    }
 }
 
 async fn in_phase(proxy: &Proxy, phase: &str) {

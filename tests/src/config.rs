@@ -52,6 +52,7 @@ pub struct ConfigBuilder {
     top: String,
     sections: String,
     toggles: Vec<Toggle>,
+    diskless: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -73,7 +74,15 @@ impl ConfigBuilder {
             top: format!("workers = 1\n{}", journal_line()),
             sections: String::new(),
             toggles: Vec::new(),
+            diskless: false,
         }
+    }
+
+    /// A state folder that nobody can make.
+    #[must_use]
+    pub fn without_disk(mut self) -> Self {
+        self.diskless = true;
+        self
     }
 
     /// Another new store.
@@ -170,6 +179,11 @@ impl ConfigBuilder {
 
     /// The text of the file.
     pub(crate) fn render(&self, listen: SocketAddr, admin: SocketAddr, state_dir: &Path) -> String {
+        let state_dir = if self.diskless {
+            Path::new("/dev/null/state")
+        } else {
+            state_dir
+        };
         let mut text = format!(
             "listen = \"{listen}\"\nadmin = \"{admin}\"\nstate_dir = \"{}\"\n",
             state_dir.display()
@@ -180,6 +194,7 @@ impl ConfigBuilder {
             top,
             sections,
             toggles,
+            diskless: _,
         } = self;
         let _ = write!(text, "{top}\n[old]\n{old}\n[new]\n{new}\n{sections}\n");
         for toggle in toggles {

@@ -78,7 +78,8 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Where [`Journal::take_dirty`] begins, so that no table comes always last.
     turn: AtomicUsize,
-    _lock: DirLock,
+    /// `None` for a process without a folder.
+    _lock: Option<DirLock>,
 }
 
 impl Journal {
@@ -131,7 +132,7 @@ impl Journal {
             disk,
             writer,
             turn,
-            _lock: dir_lock,
+            _lock: Some(dir_lock),
         };
         Ok(Journal {
             inner: Arc::new(inner),

@@ -89,6 +89,12 @@ pub(crate) fn pack<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
     packed
 }
 
+/// A key as the rows in a primary name it.
+#[must_use]
+pub fn packed_key<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+    pack(parts)
+}
+
 /// The key columns again.
 pub(crate) fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     let mut cursor = Cursor::new(packed);

@@ -59,8 +59,8 @@ pub use durable::Durable;
 pub use error::{JournalError, OpenError, StateError};
 pub use intent::{Intend, Intent};
 pub use journal::{Backlog, DirtyKey, Health, Horizon, Journal, Options};
-pub use key::{JournalKey, KeyRef, Keyed};
-pub use primary::{Batch, DirtyLine, Feed, IntentRow, Line};
+pub use key::{JournalKey, KeyRef, Keyed, packed_key};
+pub use primary::{Batch, DirtyLine, Feed, IntentRow, Line, intended_keys};
 pub use reason::{Reason, Stale};
 pub use state::{
     BackfillCheckpoint, KeyBounds, KeyText, PhaseChange, State, TableState, ToggleState, Verified,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crossfade_phase::Side;
 
+pub use body::intended_keys;
 pub use feed::{Batch, Feed};
 pub use line::{DirtyLine, IntentRow, Line};
 
@@ -88,7 +89,7 @@ impl Rows {
         self.on(side).want(true);
     }
 
-    fn is_home(&self, side: Side) -> bool {
+    pub(crate) fn is_home(&self, side: Side) -> bool {
         self.homes.contains(&Some(side))
     }
 

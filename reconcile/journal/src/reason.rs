@@ -151,7 +151,9 @@ impl Stale {
         Stale(self.0 | other.0)
     }
 
-    pub(crate) fn from_byte(byte: u8) -> Option<Stale> {
+    /// Reads the number that a row has for it.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Stale> {
         (1..=3).contains(&byte).then_some(Stale(byte))
     }
 }

@@ -232,7 +232,9 @@ impl Shared {
                 count: intent.count,
                 section: &intent.section,
             };
-            touched = self.mark_in(core, Stale::only(intent.target), keys, reason);
+            let stale = Stale::only(intent.target);
+            // Also where the intent is, should the toggle be on its way to another home: the two stores are written each by itself.
+            touched = self.mark_since(core, stale, keys, reason, None, Some(intent.home));
         }
         core.log(&Record::Close { id });
         if let Some(rows) = &mut core.rows {
@@ -252,10 +254,10 @@ impl Shared {
         keys: Keys<'_>,
         reason: Reason,
     ) -> Touched {
-        self.mark_since(core, stale, keys, reason, None)
+        self.mark_since(core, stale, keys, reason, None, None)
     }
 
-    /// As [`Shared::mark_in`]; they may be dirty for longer than from now on.
+    /// As [`Shared::mark_in`]; they may be dirty for longer than from now on, and rows are queued for the store `also` as well.
     pub(crate) fn mark_since(
         &self,
         core: &mut Core,
@@ -263,6 +265,7 @@ impl Shared {
         keys: Keys<'_>,
         reason: Reason,
         since_s: Option<u32>,
+        also: Option<Side>,
     ) -> Touched {
         let generation = core.next_generation;
         let since_s = since_s.unwrap_or_else(unix_now_s);
@@ -285,7 +288,7 @@ impl Shared {
             since_s,
             keys,
         });
-        self.log_marks(core, keys)
+        self.log_marks(core, keys, also)
     }
 
     /// Marks keys for a caller who waits until that is durable.

@@ -22,7 +22,7 @@ use file::StateFile;
 /// Changes of phase kept for each toggle: years of them, and still a small file.
 const HISTORY_KEPT: usize = 1000;
 
-/// Phases, completeness and checkpoints of one `state_dir`.
+/// Phases, completeness and checkpoints of one `state_dir`, or of a process without one.
 ///
 /// Each change is on the disk when the call returns; it blocks for two flushes. On an error nothing has changed, neither in memory nor,
 /// unless the failure was the very last flush, on the disk.
@@ -50,6 +50,14 @@ struct Checkpoints {
 }
 
 impl State {
+    /// For a process without a folder: it knows what it is told.
+    pub(crate) fn in_memory() -> State {
+        State {
+            phases: Mutex::new(StateFile::in_memory()),
+            checkpoints: Mutex::new(StateFile::in_memory()),
+        }
+    }
+
     pub(crate) fn open(dir: &Path, segments: bool) -> Result<State, OpenError> {
         let phases = StateFile::<Phases>::open(dir, "state.json", segments)?;
         if phases.value.journal_began && !segments {

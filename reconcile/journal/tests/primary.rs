@@ -7,7 +7,9 @@ use common::{
     intended, is_dirty, key,
     primary::{Stores, on, open, wait_for},
 };
-use crossfade_journal::{Journal, JournalError, OpenError, Options, Reason};
+use crossfade_journal::{
+    Journal, JournalError, OpenError, Options, Reason, Why, intended_keys, packed_key,
+};
 use crossfade_phase::Side;
 
 fn opened(dir: &tempfile::TempDir, stores: &Stores) -> Journal {
@@ -115,6 +117,61 @@ fn two_proxies_on_one_primary_keep_their_rows_apart() {
     drop((a, b));
     let after = opened(&one, &stores);
     assert!(is_dirty(&after, 1) && is_dirty(&after, 2));
+}
+
+/// A proxy may think of the wrong store while a flip is made or called off: whichever of the two counts in the end has the key.
+#[test]
+fn trap_03_what_is_found_away_from_home_is_dirty_and_stays_there_too() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stores = Stores::default();
+    let gone = opened(&one, &stores);
+    mark(&gone, 1).unwrap();
+    std::mem::forget(intended(&gone, Side::New, &[key(2)]));
+    drop(gone);
+    let journal = open(two.path(), stores.clone(), Side::New, Options::default());
+    journal.need(Side::Old);
+    wait_for(|| journal.answers(Side::Old).is_ok());
+    journal.flushed().wait().unwrap();
+    assert!(is_dirty(&journal, 1) && is_dirty(&journal, 2));
+    let owner = journal.owner().unwrap();
+    for side in [Side::Old, Side::New] {
+        let rows = on(&stores, side);
+        let owners: Vec<u64> = rows.dirty.keys().map(|(owner, _, _)| *owner).collect();
+        assert_eq!(owners, [owner, owner], "in the {side} store");
+        assert!(rows.intents.is_empty());
+    }
+}
+
+#[test]
+fn a_process_without_a_folder_keeps_its_rows_all_the_same() {
+    let keeper = |feed: crossfade_journal::Feed| {
+        while !feed.is_stopping() {
+            feed.unsettled(Side::Old, false);
+            feed.opened(Side::Old);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    let journal = Journal::open_without_disk(Options::default(), 7, keeper).unwrap();
+    let state = journal.state();
+    state
+        .set_phase("shop", crossfade_phase::Phase::DualWrite, Why::First)
+        .unwrap();
+    assert_eq!(state.phase("shop"), Some(crossfade_phase::Phase::DualWrite));
+    drop(journal.live_in("shop", Side::Old));
+    wait_for(|| journal.answers(Side::Old).is_ok());
+    assert_eq!(
+        (journal.owner(), journal.home_of("shop")),
+        (Some(7), Some(Side::Old))
+    );
+    let intent = journal.intend(Side::New, &[key(1)]).wait().unwrap();
+    let row = intent.row().unwrap();
+    assert_eq!(row.owner, 7);
+    assert_eq!(
+        intended_keys(&row.body, "public.orders"),
+        [packed_key(&key(1).key)]
+    );
+    assert!(intended_keys(&row.body, "public.items").is_empty());
+    intent.done();
 }
 
 #[test]

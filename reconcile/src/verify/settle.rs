@@ -16,7 +16,7 @@ use crossfade_store::{Form, Key, Row, Store, StoreResult, TableMap};
 use tokio::time::sleep;
 
 use super::{Difference, Scope, judge::Verdict};
-use crate::{Engine, Error, error::During as _};
+use crate::{Elsewhere, Engine, Error, error::During as _};
 
 /// What became of suspicious keys. Those in neither list are alike.
 #[derive(Debug, Default)]
@@ -115,10 +115,18 @@ impl Engine {
 
     /// The journal first, then the rows.
     async fn look(&self, table: &TableMap, scope: Scope, keys: &[Key]) -> Result<Vec<Look>, Error> {
+        let elsewhere = self.ledger.elsewhere(table, keys).await?;
         let doubts = match scope {
             Scope::Covered { .. } => self.hidden_in_old(table, keys),
             Scope::Old { .. } | Scope::Reverse { .. } => self.ledger.doubts(table, keys),
         };
+        let doubted = |(here, there): (bool, Elsewhere)| {
+            here || match scope {
+                Scope::Covered { .. } => there.hides_old(),
+                Scope::Old { .. } | Scope::Reverse { .. } => there.is_doubted(),
+            }
+        };
+        let doubts = std::iter::zip(doubts, elsewhere).map(doubted);
         // The side that is right last: were it first, a write that both took in between would show in the other only.
         let (right, other) = (
             self.stores.on(scope.truth()),
@@ -137,7 +145,7 @@ impl Engine {
             Side::New => (others, rights),
         };
         let look = |((doubted, old), new)| Look { doubted, old, new };
-        Ok(doubts.into_iter().zip(olds).zip(news).map(look).collect())
+        Ok(doubts.zip(olds).zip(news).map(look).collect())
     }
 
     /// A row that is written all the time is looked at under its locks: the right side's keeps writers out, the other's waits for the
@@ -165,10 +173,10 @@ impl Engine {
         let Some(verdict) = verdict else {
             return Ok(());
         };
-        if self
-            .ledger
-            .doubts(table, std::slice::from_ref(&key))
-            .contains(&true)
+        let keys = std::slice::from_ref(&key);
+        let elsewhere = self.ledger.elsewhere(table, keys).await?;
+        if elsewhere.iter().any(|there| there.is_doubted())
+            || self.ledger.doubts(table, keys).contains(&true)
             || right_is_gone(scope, old.as_ref(), new.as_ref())
         {
             // What is not there cannot be locked: left for a later look rather than called a difference.

@@ -22,6 +22,8 @@ use tokio::{
 const LAZY: Duration = Duration::from_millis(100);
 /// Between two signs of life, and two looks for those of others.
 const BEAT: Duration = Duration::from_secs(5);
+/// Between two looks for what those have left that do not count any more, where several proxies share the phases.
+const ORPHANS: Duration = Duration::from_secs(1);
 /// An owner whose last sign of life is older is gone. By our own clock (trap 44); a mistake costs needless repairs.
 const GONE: Duration = Duration::from_secs(30);
 /// Failures before whoever waits is told: a connection that broke is made anew first.
@@ -33,8 +35,29 @@ const LAST: Duration = Duration::from_secs(5);
 /// Rows that are taken over at once.
 const PAGE: u32 = 5_000;
 
+/// One that does not count, and whose last sign of life is older, will not join any more, or has lost its place.
+const LEFT: Duration = Duration::from_secs(6);
+
+/// Whose rows an owner's are, where several proxies share the phases (docs/decision/26).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Another proxy's that counts.
+    Anothers,
+    /// Of an earlier run of this one.
+    Ours,
+    /// Nobody's that counts; or of one that is about to join.
+    Nobodys,
+}
+
+/// Tells whose an owner's rows are.
+pub(crate) type Counts = Arc<dyn Fn(u64) -> Whose + Send + Sync>;
+
 /// Runs until the journal is closed.
-pub(super) fn run(feed: &Feed, stores: [Arc<dyn JournalRows>; 2], begin: oneshot::Receiver<()>) {
+pub(super) fn run(
+    feed: &Feed,
+    stores: [Arc<dyn JournalRows>; 2],
+    begin: oneshot::Receiver<Option<Counts>>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -47,10 +70,10 @@ pub(super) fn run(feed: &Feed, stores: [Arc<dyn JournalRows>; 2], begin: oneshot
             return;
         }
     };
-    let [old, new] = stores.map(|store| Keeper::new(feed.clone(), store));
     runtime.block_on(async {
-        // The process gave up before there was anything to keep.
-        if begin.await.is_ok() {
+        // An error: the process gave up before there was anything to keep.
+        if let Ok(counts) = begin.await {
+            let [old, new] = stores.map(|store| Keeper::new(feed.clone(), store, counts.clone()));
             tokio::join!(old.run(), new.run());
         }
     });
@@ -62,6 +85,8 @@ struct Keeper {
     side: Side,
     store: Arc<dyn JournalRows>,
     owner: i64,
+    /// `None` for the only proxy.
+    counts: Option<Counts>,
     /// What others left was taken over once.
     read: bool,
     /// Transactions of processes that are gone have ended when this has passed.
@@ -69,21 +94,24 @@ struct Keeper {
     /// The last sign of life of every other, and when it was new to us.
     signs: HashMap<i64, (i64, Instant)>,
     next_beat: Instant,
+    next_look: Instant,
     /// Intents of our own that memory did not know at the last look.
     strays: Vec<u64>,
 }
 
 impl Keeper {
-    fn new(feed: Feed, store: Arc<dyn JournalRows>) -> Keeper {
+    fn new(feed: Feed, store: Arc<dyn JournalRows>, counts: Option<Counts>) -> Keeper {
         Keeper {
             owner: signed(feed.owner()),
             feed,
             side: store.side(),
             store,
+            counts,
             read: false,
             horizon: None,
             signs: HashMap::new(),
             next_beat: Instant::now(),
+            next_look: Instant::now(),
             strays: Vec::new(),
         }
     }
@@ -145,6 +173,8 @@ impl Keeper {
                 self.beat().await?;
                 self.look_for_gone().await?;
                 self.look_for_strays().await?;
+            } else if self.counts.is_some() && Instant::now() >= self.next_look {
+                self.look_for_gone().await?;
             }
             self.look_at_horizon().await?;
         }
@@ -179,18 +209,36 @@ impl Keeper {
         Ok(())
     }
 
-    /// On start: whatever anybody left there is dirty. Of one that lives that costs needless repairs.
+    /// On start: whatever anybody left there is dirty who does not count. Of one that lives that costs needless repairs.
     async fn take_over(&mut self) -> StoreResult<()> {
-        let others: Vec<i64> = self.others().await?;
-        if others.is_empty() {
+        let mut gone: Vec<i64> = self.others().await?;
+        gone.retain(|owner| self.counts.is_none() || self.is_gone(*owner));
+        // Another proxy may have taken over, and forgotten, one whose last transaction has not ended: where there are others, nobody's absence says that nothing is open.
+        let may_be_open =
+            !gone.is_empty() || (self.counts.is_some() && self.feed.is_home(self.side));
+        if !may_be_open {
             self.feed.unsettled(self.side, false);
             return Ok(());
         }
         self.horizon = Some(self.store.horizon().await?);
-        for owner in others {
+        for owner in gone {
             self.adopt(owner).await?;
         }
         Ok(())
+    }
+
+    /// Whether an owner has left its rows to others.
+    fn is_gone(&self, owner: i64) -> bool {
+        let sign = self.signs.get(&owner);
+        let silent_for = sign.map(|(_, since)| since.elapsed());
+        let silent = |limit| silent_for.is_none_or(|silent_for| silent_for >= limit);
+        match self.counts.as_ref().map(|counts| counts(unsigned(owner))) {
+            None => silent(GONE),
+            // It may have had no time for a sign.
+            Some(Whose::Anothers) => silent_for.is_some() && silent(GONE),
+            Some(Whose::Ours) => true,
+            Some(Whose::Nobodys) => silent(LEFT),
+        }
     }
 
     async fn others(&self) -> StoreResult<Vec<i64>> {
@@ -201,12 +249,14 @@ impl Keeper {
 
     /// Takes over what those have left that are gone: also what appears after they were forgotten, of a transaction that ended late.
     async fn look_for_gone(&mut self) -> StoreResult<()> {
-        let lives = |owner: &i64| {
-            let sign = self.signs.get(owner);
-            sign.is_some_and(|(_, since)| since.elapsed() < GONE)
-        };
+        self.next_look = Instant::now() + ORPHANS;
         let mut gone = self.others().await?;
-        gone.retain(|owner| !lives(owner));
+        gone.retain(|owner| self.is_gone(*owner));
+        if self.counts.is_some() && gone.iter().any(|owner| !self.signs.contains_key(owner)) {
+            // One that has just begun gave its first sign before it had a row.
+            self.beat().await?;
+            gone.retain(|owner| self.is_gone(*owner));
+        }
         if gone.is_empty() {
             return Ok(());
         }
@@ -260,7 +310,10 @@ impl Keeper {
 
     async fn look_for_gone_now(&mut self) -> StoreResult<()> {
         let mut gone = self.others().await?;
-        gone.retain(|owner| !self.signs.contains_key(owner));
+        match &self.counts {
+            None => gone.retain(|owner| !self.signs.contains_key(owner)),
+            Some(_) => gone.retain(|owner| self.is_gone(*owner)),
+        }
         for owner in gone {
             self.adopt(owner).await?;
         }
@@ -314,7 +367,7 @@ impl Keeper {
 }
 
 /// The store counts with a sign; no number here is that large.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

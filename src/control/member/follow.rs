@@ -16,6 +16,10 @@ use crate::{
 
 /// Time between two attempts to follow a move that this proxy cannot make.
 const STUCK: Duration = Duration::from_secs(1);
+/// Longest wait for the journal's rows in one attempt.
+const ROWS: Duration = Duration::from_secs(1);
+/// Between two looks at them.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Member {
     /// Keeps this proxy's own state the same as the record's, for everybody here who reads it there.
@@ -58,6 +62,7 @@ impl Member {
             Err(_several_at_once) => None,
         };
         if self.follower.publish(next) {
+            self.leave_rows(from, next.phase);
             announce(
                 &self.app,
                 &self.toggle,
@@ -70,6 +75,37 @@ impl Member {
             }
         }
         Duration::ZERO
+    }
+
+    /// Where the journal is in the primary, its rows are where the phase wants them before this proxy serves it. After a barrier they are.
+    async fn rows_follow(&self, to: Phase) -> Result<(), String> {
+        let (journal, name, side) = (&self.app.journal, self.toggle.name(), to.primary());
+        if !journal.is_in_primary() || matches!(to, Phase::DeployNew | Phase::NewOnly) {
+            return Ok(());
+        }
+        journal.need(side);
+        if to == Phase::UseOld || journal.home_of(name) == Some(side) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while let Err(error) = journal.answers(side) {
+            if began.elapsed() > ROWS {
+                return Err(error.to_string());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let carried = tokio::time::timeout(ROWS, journal.live_in(name, side)).await;
+        match carried {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("the journal takes its time".to_owned()),
+        }
+    }
+
+    /// Behind a move of the primary nothing of this proxy is left in the store that it was.
+    fn leave_rows(&self, from: Phase, to: Phase) {
+        if from.primary() != to.primary() {
+            self.app.journal.leave(self.toggle.name(), from.primary());
+        }
     }
 
     async fn make_ready(&self, record: &Record) -> Result<(), String> {
@@ -94,6 +130,7 @@ impl Member {
                 Err(error) => return Err(format!("{error} (`crossfade check`)")),
             }
         }
+        self.rows_follow(to).await?;
         let noted = self
             .app
             .journal

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crossfade_toggle::{Basis, Evidence, Proof, Toggle};
+use crossfade_toggle::{Basis, Evidence, Move, Proof, Toggle};
 
 use super::{
     super::{evidence, record::why, sequences},
@@ -76,6 +76,23 @@ pub(super) async fn move_all(
     }
 }
 
+/// Each proxy has carried its own rows. What one left that does not count any more, nobody has: it is taken over within a moment, and then the flip can be made.
+async fn nobody_left_rows(app: &App, step: Move) -> Result<(), Called> {
+    match evidence::left_behind(app, step).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Called::Refused {
+            why: format!(
+                "{step}: what a proxy that is gone left in the {} store is being taken over (`crossfade status`)",
+                step.from().primary()
+            ),
+            passing: true,
+        }),
+        Err(error) => Err(Called::Off(format!(
+            "{step} was called off: {error} (`crossfade check`)"
+        ))),
+    }
+}
+
 /// What belongs inside the barrier of a move that changes the primary: its sequences are past the other's, and the facts still hold now that nothing runs any more
 /// anywhere. Each proxy has made its own journal durable.
 async fn inside(
@@ -103,6 +120,7 @@ async fn inside(
             immovable.join(", ")
         )));
     }
+    nobody_left_rows(app, step).await?;
     let now = evidence::inside_all(app, toggle, seat, before);
     proof.still_holds(&now).map_err(|refusal| Called::Refused {
         passing: is_passing(&refusal),

@@ -95,6 +95,31 @@ impl JournalRows for MongoStore {
         .boxed()
     }
 
+    fn dirty_among<'a>(
+        &'a self,
+        owners: &'a [i64],
+        table: &'a str,
+        keys: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, StoreResult<Vec<DirtyRow>>> {
+        async move {
+            let mut found = Vec::new();
+            for owner in owners {
+                for keys in keys.chunks(BATCH) {
+                    let ids: Vec<Document> = keys
+                        .iter()
+                        .map(|key| dirty_id(*owner, table, key))
+                        .collect();
+                    let rows = self
+                        .find(DIRTY, doc! { "_id": { "$in": ids } }, i64::MAX)
+                        .await?;
+                    found.extend(rows.iter().filter_map(dirty_row));
+                }
+            }
+            Ok(found)
+        }
+        .boxed()
+    }
+
     fn intents_of(&self, owner: i64, limit: u32) -> BoxFuture<'_, StoreResult<Vec<IntentRow>>> {
         async move {
             let found = self

@@ -57,6 +57,8 @@ const OWNERS: &str = "WITH RECURSIVE i(owner) AS (SELECT min(owner) FROM crossfa
     UNION SELECT owner FROM crossfade.journal_owner";
 const DIRTY_OF: &str = "SELECT toggle, table_name, key, generation, reason, stale, since_s FROM crossfade.journal_dirty WHERE owner = $1 \
     ORDER BY table_name, key LIMIT $2";
+const DIRTY_AMONG: &str = "SELECT owner, toggle, key, generation, reason, stale, since_s FROM crossfade.journal_dirty \
+    WHERE owner = ANY($1) AND table_name = $2 AND key = ANY($3)";
 const INTENTS_OF: &str =
     "SELECT id, body FROM crossfade.journal_intent WHERE owner = $1 ORDER BY id LIMIT $2";
 const FORGET: &str = "DELETE FROM crossfade.journal_owner WHERE owner = $1";
@@ -145,6 +147,41 @@ impl JournalRows for PostgresStore {
                         owner,
                         toggle: lease.read(row, "toggle")?,
                         table: lease.read(row, "table_name")?,
+                        key: lease.read(row, "key")?,
+                        generation: lease.read(row, "generation")?,
+                        reason: lease.read(row, "reason")?,
+                        stale: lease.read(row, "stale")?,
+                        since_s: lease.read(row, "since_s")?,
+                    })
+                })
+                .collect::<StoreResult<_>>()?;
+            lease.done();
+            Ok(dirty)
+        }
+        .boxed()
+    }
+
+    fn dirty_among<'a>(
+        &'a self,
+        owners: &'a [i64],
+        table: &'a str,
+        keys: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, StoreResult<Vec<DirtyRow>>> {
+        async move {
+            let lease = self.pool.lease().await?;
+            let params: Params<'_> = &[
+                (&owners, Type::INT8_ARRAY),
+                (&table, Type::TEXT),
+                (&keys, Type::BYTEA_ARRAY),
+            ];
+            let rows = query(&lease, DIRTY_AMONG, params).await?;
+            let dirty = rows
+                .iter()
+                .map(|row| {
+                    Ok(DirtyRow {
+                        owner: lease.read(row, "owner")?,
+                        toggle: lease.read(row, "toggle")?,
+                        table: table.to_owned(),
                         key: lease.read(row, "key")?,
                         generation: lease.read(row, "generation")?,
                         reason: lease.read(row, "reason")?,

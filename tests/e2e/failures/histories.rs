@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossfade_tests::{
     ConfigBuilder, Database, Findings, Postgres, Proxy, eventually,
     history::{Broken, HISTORY, HISTORY_SEED, HISTORY_TABLES, History, Random},
+    journal_in_primary,
 };
 
 use super::number;
@@ -43,9 +44,13 @@ impl World {
                 .section("[writes]\nsecondary_timeout = \"300ms\"\nbreaker_retry = \"200ms\"")
                 .toggle("shop", "use-old", HISTORY_TABLES);
             if proxies == 1 {
-                config
+                return config;
+            }
+            let config = config.line(&format!("control = \"database\"\nproxy = \"{number}\""));
+            if journal_in_primary() {
+                config.without_disk()
             } else {
-                config.line(&format!("control = \"database\"\nproxy = \"{number}\""))
+                config
             }
         };
         let mut running = Vec::new();
@@ -205,6 +210,6 @@ async fn histories_with_flips_and_faults_lose_and_invent_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn histories_through_two_proxies_lose_and_invent_nothing() {
+pub(crate) async fn histories_through_two_proxies_lose_and_invent_nothing() {
     history(2).await;
 }

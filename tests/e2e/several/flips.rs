@@ -7,7 +7,7 @@ use crossfade_tests::{Mongod, Proxy, SHOP_TABLES, Stores, Traffic, within};
 use super::{Pair, in_phase, write};
 
 #[tokio::test]
-async fn one_to_eight_through_one_proxy_while_both_serve() {
+pub(crate) async fn one_to_eight_through_one_proxy_while_both_serve() {
     let mut pair = Pair::new().await;
     let [through_a, through_b] = [
         Traffic::start(&pair.a.endpoint(&pair.stores.old), 3).await,
@@ -35,7 +35,7 @@ async fn one_to_eight_through_one_proxy_while_both_serve() {
 }
 
 #[tokio::test]
-async fn trap_37_four_to_five_and_back_drains_both() {
+pub(crate) async fn trap_37_four_to_five_and_back_drains_both() {
     let mut pair = Pair::in_phase("dual-read").await;
     let idle = pair.b.connect(&pair.stores.old).await;
     idle.batch_execute("BEGIN; UPDATE orders SET total = 1 WHERE id = 1")
@@ -66,7 +66,7 @@ async fn trap_37_four_to_five_and_back_drains_both() {
 }
 
 #[tokio::test]
-async fn trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off() {
+pub(crate) async fn trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off() {
     let stores = Stores::shop().await;
     stores.old.run(crate::shop::SEED).await;
     let config = |name: &str| {
@@ -107,7 +107,7 @@ async fn trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off() {
 }
 
 #[tokio::test]
-async fn status_lists_the_proxies_with_their_epochs() {
+pub(crate) async fn status_lists_the_proxies_with_their_epochs() {
     let pair = Pair::in_phase("dual-write").await;
     for (proxy, here, there) in [(&pair.a, "a", "b"), (&pair.b, "b", "a")] {
         let toggle = proxy.toggle("shop").await;
@@ -134,7 +134,7 @@ async fn status_lists_the_proxies_with_their_epochs() {
 }
 
 #[tokio::test]
-async fn dirty_keys_in_the_other_proxys_journal_hold_up_the_flip() {
+pub(crate) async fn dirty_keys_in_the_other_proxys_journal_hold_up_the_flip() {
     let mut pair = Pair::in_phase("dual-write").await;
     pair.stores
         .new
@@ -155,7 +155,7 @@ async fn dirty_keys_in_the_other_proxys_journal_hold_up_the_flip() {
 }
 
 #[tokio::test]
-async fn phase_7_completes_the_tables_through_one_proxy_at_a_time() {
+pub(crate) async fn phase_7_completes_the_tables_through_one_proxy_at_a_time() {
     let mut pair = Pair::new().await;
     pair.a.flip("dual-write").await;
     for phase in ["dual-read", "new-primary"] {
@@ -174,7 +174,7 @@ async fn phase_7_completes_the_tables_through_one_proxy_at_a_time() {
 }
 
 #[tokio::test]
-async fn documents_in_the_new_store() {
+pub(crate) async fn documents_in_the_new_store() {
     let server = Mongod::start().await;
     let stores = Stores::create("").await;
     stores

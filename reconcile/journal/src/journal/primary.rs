@@ -36,12 +36,34 @@ impl Journal {
         let dir_lock = DirLock::take(dir)?;
         let disk = Disk::new(dir);
         let state = leave_disk(dir, &disk, options)?;
+        Journal::with_rows(options, owner, keeper, (state, disk, Some(dir_lock)))
+    }
+
+    /// As [`Journal::open_in_primary`], for a process that has no folder: phases and checkpoints are in memory, and whoever starts it tells them from a record elsewhere.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn open_without_disk(
+        options: Options,
+        owner: u64,
+        keeper: impl FnOnce(Feed) + Send + 'static,
+    ) -> Result<Journal, OpenError> {
+        let disk = Disk::new(Path::new(""));
+        Journal::with_rows(options, owner, keeper, (State::in_memory(), disk, None))
+    }
+
+    fn with_rows(
+        options: Options,
+        owner: u64,
+        keeper: impl FnOnce(Feed) + Send + 'static,
+        (state, disk, dir_lock): (State, Disk, Option<DirLock>),
+    ) -> Result<Journal, OpenError> {
         let shared = Arc::new(Shared::with_rows(options, owner));
         let feed = Feed::new(Arc::clone(&shared));
         let handle = thread::Builder::new()
             .name("journal".into())
             .spawn(move || keeper(feed))
-            .map_err(OpenError::io("start the keeper thread of", dir))?;
+            .map_err(OpenError::io("start the keeper thread of", disk.path("")))?;
         let inner = Inner {
             shared,
             state,
@@ -58,7 +80,24 @@ impl Journal {
     /// Whether intents are rows of the primary's own transactions.
     #[must_use]
     pub fn is_in_primary(&self) -> bool {
-        self.inner.shared.lock_core().rows.is_some()
+        self.owner().is_some()
+    }
+
+    /// Whose rows in the primary are this process's; `None` where the journal is kept on the disk.
+    #[must_use]
+    pub fn owner(&self) -> Option<u64> {
+        let core = self.inner.shared.lock_core();
+        core.rows.as_ref().map(|rows| rows.owner)
+    }
+
+    /// Where the rows of a toggle are, as it was told last.
+    #[must_use]
+    pub fn home_of(&self, toggle: &str) -> Option<Side> {
+        let shared = &self.inner.shared;
+        let core = shared.lock_core();
+        core.rows
+            .as_ref()?
+            .told_home(shared.registry.toggle_number(toggle)?)
     }
 
     /// Says in which store the rows of a toggle are: the primary of its phase. What is dirty is queued for it, and there when the future resolves. Does nothing
@@ -86,7 +125,7 @@ impl Journal {
                         count: 1,
                         section: &section,
                     };
-                    let _ = shared.log_marks(&mut core, key);
+                    let _ = shared.log_marks(&mut core, key, None);
                 });
             }
         }
@@ -126,7 +165,8 @@ impl Journal {
         let mut core = shared.lock_core();
         let number = shared.registry.toggle_number(toggle);
         let Some(rows) = &mut core.rows else { return };
-        if number.is_none_or(|number| rows.home(number) == side) {
+        // Nothing is there either where nobody has looked after the rows of that store.
+        if number.is_none_or(|number| rows.home(number) == side) || !rows.on(side).wanted {
             return;
         }
         let owner = rows.owner;

@@ -64,6 +64,14 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Side, Vec<NamedKey<'_>>), Malformed
     }
 }
 
+/// The keys of a table that the row of an intent names, packed. None where it cannot be read: whoever takes it over says so.
+#[must_use]
+pub fn intended_keys(body: &[u8], table: &str) -> Vec<Vec<u8>> {
+    let named = decode(body).map(|(_, keys)| keys).unwrap_or_default();
+    let of_table = named.iter().filter(|named| named.table == table);
+    of_table.map(|named| named.key.to_vec()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

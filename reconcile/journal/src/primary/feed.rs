@@ -56,10 +56,16 @@ impl Feed {
         self.shared.lock_core().stop
     }
 
-    /// Whether the store is a toggle's home.
+    /// Whether rows of the store are to be kept: it is a toggle's home, or about to become it.
     #[must_use]
     pub fn is_wanted(&self, side: Side) -> bool {
         self.rows(|rows| rows.on(side).wanted).unwrap_or(false)
+    }
+
+    /// Whether the store is a toggle's home.
+    #[must_use]
+    pub fn is_home(&self, side: Side) -> bool {
+        self.rows(|rows| rows.is_home(side)).unwrap_or(false)
     }
 
     /// Waits until somebody waits for a line of this store, the store begins or ceases to be wanted, or the journal is closed. Cancel-safe.
@@ -160,19 +166,19 @@ impl Feed {
         let mut section = Vec::new();
         let mut count = 0;
         for named in keys {
-            let table = self.here(&core, side, named.toggle, named.table);
-            if let Some(number) = table {
-                put_varint(&mut section, number.into());
-                put_bytes(&mut section, named.key);
-                count += 1;
-            }
+            let number = self.table(named.toggle, named.table);
+            put_varint(&mut section, number.into());
+            put_bytes(&mut section, named.key);
+            count += 1;
         }
         let keys = Keys {
             count,
             section: &section,
         };
-        self.shared
-            .mark_in(&mut core, Stale::only(target), keys, Reason::ProxyStopped);
+        let (stale, reason) = (Stale::only(target), Reason::ProxyStopped);
+        let _ = self
+            .shared
+            .mark_since(&mut core, stale, keys, reason, None, Some(side));
         keys.count as usize
     }
 
@@ -181,8 +187,8 @@ impl Feed {
         for line in found {
             let mut core = self.shared.lock_core();
             let known = Reason::from_byte(line.reason).zip(Stale::from_byte(line.stale));
-            let number = self.here(&core, side, &line.toggle, &line.table);
-            if let (Some((reason, stale)), Some(number)) = (known, number) {
+            let number = self.table(&line.toggle, &line.table);
+            if let Some((reason, stale)) = known {
                 let mut section = Vec::new();
                 put_varint(&mut section, number.into());
                 put_bytes(&mut section, &line.key);
@@ -191,9 +197,10 @@ impl Feed {
                     section: &section,
                 };
                 let since_s = Some(line.since_s);
+                let also = Some(side);
                 let _ = self
                     .shared
-                    .mark_since(&mut core, stale, key, reason, since_s);
+                    .mark_since(&mut core, stale, key, reason, since_s, also);
             }
             if let Some(rows) = &mut core.rows {
                 rows.push(
@@ -209,15 +216,14 @@ impl Feed {
         }
     }
 
-    /// The number of a table whose rows are at home in this store. Rows of others were carried to their home when it moved.
-    fn here(&self, core: &Core, side: Side, toggle: &str, table: &str) -> Option<u32> {
+    /// The number of a table. What is found is dirty wherever it is found: this process may not know yet that a toggle has moved, or that it has not, and a row that
+    /// a move has left behind costs a needless repair.
+    fn table(&self, toggle: &str, table: &str) -> u32 {
         let registry = &self.shared.registry;
-        let table = registry
-            .table(table)
-            .unwrap_or_else(|| registry.define(toggle, table));
-        let toggle = registry.toggle_number_of(&table);
-        let home = core.rows.as_ref()?.told_home(toggle);
-        (home.is_none() || home == Some(side)).then_some(table.number)
+        let known = registry.table(table);
+        known
+            .unwrap_or_else(|| registry.define(toggle, table))
+            .number
     }
 
     /// Intents of our own that the store still has and memory does not: rows of transactions whose outcome nobody knew, and that were committed after their keys
@@ -276,8 +282,8 @@ fn later(known: &Line, line: Line) -> Line {
 }
 
 impl Shared {
-    /// Queues a line for each of these keys, which are marked in memory.
-    pub(crate) fn log_marks(&self, core: &mut Core, keys: Keys<'_>) -> Touched {
+    /// Queues a line for each of these keys, which are marked in memory, in their home and in the store `also`.
+    pub(crate) fn log_marks(&self, core: &mut Core, keys: Keys<'_>, also: Option<Side>) -> Touched {
         let mut touched = Touched::default();
         let Some(rows) = &mut core.rows else {
             return touched;
@@ -300,6 +306,10 @@ impl Shared {
                 stale: entry.stale.0,
                 since_s: entry.since_s,
             };
+            if let Some(also) = also.filter(|also| *also != side) {
+                touched.add(also);
+                rows.push(also, Line::Dirty(line.clone()));
+            }
             rows.push(side, Line::Dirty(line));
         });
         touched

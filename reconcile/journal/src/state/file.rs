@@ -14,10 +14,10 @@ use crate::{OpenError, StateError};
 /// Format of state files that this release writes.
 const VERSION: u64 = 1;
 
-/// A value and the file that holds it.
+/// A value and the file that holds it, if one does.
 #[derive(Debug)]
 pub(super) struct StateFile<T> {
-    path: PathBuf,
+    path: Option<PathBuf>,
     pub(super) value: T,
 }
 
@@ -34,12 +34,21 @@ struct VersionOnly {
 }
 
 impl<T: Serialize + DeserializeOwned + Default + Clone> StateFile<T> {
+    /// A value that lasts as long as the process.
+    pub(super) fn in_memory() -> StateFile<T> {
+        StateFile {
+            path: None,
+            value: T::default(),
+        }
+    }
+
     /// Reads the file, or creates it unless `expected` says that there must be one.
     pub(super) fn open(dir: &Path, name: &str, expected: bool) -> Result<StateFile<T>, OpenError> {
         let path = dir.join(name);
         match fs::read(&path) {
             Ok(bytes) => {
                 let value = parse(&path, &bytes)?;
+                let path = Some(path);
                 Ok(StateFile { path, value })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && expected => {
@@ -47,25 +56,25 @@ impl<T: Serialize + DeserializeOwned + Default + Clone> StateFile<T> {
                 Err(OpenError::Missing { path, why })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = StateFile {
-                    path,
-                    value: T::default(),
-                };
-                replace(&file.path, &file.value).map_err(OpenError::io("write", &file.path))?;
-                Ok(file)
+                let value = T::default();
+                replace(&path, &value).map_err(OpenError::io("write", &path))?;
+                let path = Some(path);
+                Ok(StateFile { path, value })
             }
             Err(error) => Err(OpenError::io("read", path)(error)),
         }
     }
 
-    /// Changes a copy of the value, writes it, and only then keeps it.
+    /// Changes a copy of the value, writes it where there is a file, and only then keeps it.
     pub(super) fn update(&mut self, change: impl FnOnce(&mut T)) -> Result<(), StateError> {
         let mut value = self.value.clone();
         change(&mut value);
-        replace(&self.path, &value).map_err(|source| StateError {
-            path: self.path.clone(),
-            source,
-        })?;
+        if let Some(path) = &self.path {
+            replace(path, &value).map_err(|source| StateError {
+                path: path.clone(),
+                source,
+            })?;
+        }
         self.value = value;
         Ok(())
     }

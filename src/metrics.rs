@@ -21,6 +21,7 @@ pub(crate) struct OwnMetrics {
     wanted_phase: IntGaugeVec,
     open_intents: IntGaugeVec,
     failing_keys: IntGaugeVec,
+    oldest_dirty: IntGaugeVec,
     journal_writable: IntGauge,
     breaker_open: IntGaugeVec,
     in_touch: IntGaugeVec,
@@ -76,6 +77,11 @@ impl OwnMetrics {
                 "Dirty keys that a repair has tried in vain",
                 &["toggle"],
             )?,
+            oldest_dirty: gauges(
+                "crossfade_oldest_dirty_key_seconds",
+                "For how long the oldest dirty key of a table has been dirty; 0 where none is",
+                &["toggle", "table"],
+            )?,
             journal_writable: register(
                 metrics,
                 IntGauge::new(
@@ -129,11 +135,17 @@ fn collect(app: &App) {
             .with_label_values(&[name])
             .set(gauge(app.journal.failing_count(name)));
     }
-    for (toggle, table, keys) in app.journal.dirty_count_by_table() {
+    for dirty in app.journal.dirty_by_table() {
+        let labels = [&*dirty.toggle, &*dirty.table];
         app.metrics
             .dirty_keys
-            .with_label_values(&[&*toggle, &*table])
-            .set(gauge(keys));
+            .with_label_values(&labels)
+            .set(gauge(dirty.keys));
+        let age = dirty.oldest.and_then(|since| since.elapsed().ok());
+        let age_s = age.map_or(0, |age| age.as_secs());
+        own.oldest_dirty
+            .with_label_values(&labels)
+            .set(i64::try_from(age_s).unwrap_or(i64::MAX));
     }
     own.journal_writable
         .set((app.journal.health() == Health::Writable).into());

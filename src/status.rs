@@ -138,6 +138,9 @@ pub(crate) struct TableStatus {
     pub(crate) bypassed: Option<String>,
     /// Keys whose row in the secondary may differ.
     pub(crate) dirty_keys: usize,
+    /// When the oldest of them became dirty, in UTC.
+    #[serde(default)]
+    pub(crate) oldest_dirty: Option<String>,
     /// Compared reads that differed, since the process began.
     pub(crate) mismatches: u64,
     /// Compared reads, since the process began.
@@ -209,6 +212,7 @@ pub(crate) mod tests {
             reverse_verified: None,
             bypassed: Some("phase use-old does not write the new store".into()),
             dirty_keys: 3,
+            oldest_dirty: Some("2026-11-01T11:31:00Z".into()),
             mismatches: 1,
             compared: 40,
             around: vec![

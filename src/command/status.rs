@@ -256,7 +256,12 @@ fn table_text(table: &TableStatus) -> String {
         parts.push(format!("not trusted: {why}"));
     }
     if table.dirty_keys > 0 {
-        parts.push(plural(table.dirty_keys as u64, "dirty key", "dirty keys"));
+        let keys = plural(table.dirty_keys as u64, "dirty key", "dirty keys");
+        let age = table.oldest_dirty.as_ref();
+        let age = age.map_or(String::new(), |since| {
+            format!(" (the oldest since {since})")
+        });
+        parts.push(keys + &age);
     }
     if table.compared > 0 {
         parts.push(format!(
@@ -321,7 +326,7 @@ mod tests {
             "held clients back for 31 ms at the most, 20 ms of it for",
             "cannot be repaired: public.orders (42): too long\n  and 1,200 more",
             "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
-            "40 reads compared, 1 mismatch",
+            "3 dirty keys (the oldest since 2026-11-01T11:31:00Z), 40 reads compared, 1 mismatch",
             "at least 1,003 row changes of the old store, the last noticed at 2026-11-01T11:45:00Z; find the writer, then `crossfade verify --table public.orders --repair`",
             "not noticed in the new store: track_counts is off",
             "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",

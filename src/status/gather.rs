@@ -1,5 +1,7 @@
 //! Puts `/status` together.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crossfade_journal::{Health, JournalKey, PhaseChange};
 use crossfade_phase::Side;
 use crossfade_store::TableMap;
@@ -84,12 +86,7 @@ fn toggle_status(app: &App, toggle: &Toggle) -> ToggleStatus {
             .map(ToString::to_string)
             .collect(),
         dirty_keys: backlog.dirty,
-        oldest_dirty: app.journal.oldest_dirty(name).map(|at| {
-            utc(at
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs())
-        }),
+        oldest_dirty: app.journal.oldest_dirty(name).map(utc_of),
         open_intents: backlog.open + backlog.unconfirmed,
         proxies: app
             .seat(toggle)
@@ -154,6 +151,10 @@ fn other(other: &Other) -> ProxyStatus {
     }
 }
 
+fn utc_of(at: SystemTime) -> String {
+    utc(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
 fn table_status(app: &App, table: &TableMap) -> TableStatus {
     let name = table.old.name.to_string();
     let forward = table_record(&app.journal, table);
@@ -165,9 +166,9 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
     };
     let dirty = app
         .journal
-        .dirty_count_by_table()
+        .dirty_by_table()
         .into_iter()
-        .find(|(_, table, _)| **table == *name);
+        .find(|dirty| *dirty.table == *name);
     TableStatus {
         target: table.new.name.to_string(),
         complete: forward.is_complete(),
@@ -175,7 +176,8 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         verified: forward.verified.map(verified),
         reverse_verified: reverse_record(&app.journal, table).verified.map(verified),
         bypassed: forward.bypassed,
-        dirty_keys: dirty.map_or(0, |(_, _, keys)| keys),
+        dirty_keys: dirty.as_ref().map_or(0, |dirty| dirty.keys),
+        oldest_dirty: dirty.and_then(|dirty| dirty.oldest).map(utc_of),
         mismatches: app.metrics.read_mismatches.with_label_values(&labels).get(),
         compared: app.metrics.reads_compared.with_label_values(&labels).get(),
         around: app.around.status(table),

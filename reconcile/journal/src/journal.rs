@@ -13,7 +13,7 @@ use std::{
 use crossfade_phase::Side;
 
 pub use repair::DirtyKey;
-pub use view::Backlog;
+pub use view::{Backlog, DirtyTable};
 
 use crate::{
     Durable, Intend, JournalError, Keyed, OpenError, Reason, Stale, State,

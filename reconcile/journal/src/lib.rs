@@ -58,7 +58,7 @@ mod writer;
 pub use durable::Durable;
 pub use error::{JournalError, OpenError, StateError};
 pub use intent::{Intend, Intent};
-pub use journal::{Backlog, DirtyKey, Health, Horizon, Journal, Options};
+pub use journal::{Backlog, DirtyKey, DirtyTable, Health, Horizon, Journal, Options};
 pub use key::{JournalKey, KeyRef, Keyed, packed_key};
 pub use primary::{Batch, DirtyLine, Feed, IntentRow, Line, intended_keys};
 pub use reason::{Reason, Stale};

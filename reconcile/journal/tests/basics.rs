@@ -169,11 +169,15 @@ fn no_table_starves_another() {
             .iter()
             .any(|dirty| &*dirty.key.table == "public.items")
     );
-    let by_table = journal.dirty_count_by_table();
-    assert_eq!(
-        by_table.iter().map(|(_, _, count)| count).sum::<usize>(),
-        501
-    );
+    let by_table = journal.dirty_by_table();
+    assert_eq!(by_table.iter().map(|table| table.keys).sum::<usize>(), 501);
+    for table in &by_table {
+        let age = table
+            .oldest
+            .map(|since| since.elapsed().unwrap_or_default());
+        assert!(age.is_none_or(|age| age.as_secs() < 60), "{table:?}");
+        assert_eq!(age.is_some(), table.keys > 0, "{table:?}");
+    }
 }
 
 #[test]

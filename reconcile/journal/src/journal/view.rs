@@ -29,6 +29,23 @@ impl Backlog {
     }
 }
 
+/// The dirty keys of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirtyTable {
+    /// The toggle it belongs to.
+    pub toggle: Arc<str>,
+    /// Its qualified name in the old store.
+    pub table: Arc<str>,
+    /// How many.
+    pub keys: usize,
+    /// When the oldest of them became dirty, to the second. For display (trap 44).
+    pub oldest: Option<SystemTime>,
+}
+
+fn unix_time(seconds: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into())
+}
+
 impl Journal {
     /// Keys whose repair failed, each with the last error. As many as `limit`, of those whose error was kept.
     #[must_use]
@@ -69,18 +86,17 @@ impl Journal {
             .sum()
     }
 
-    /// Dirty keys of every table that the journal knows: (toggle, table, keys).
+    /// How deep and how old the dirty keys of every table are that the journal knows.
     #[must_use]
-    pub fn dirty_count_by_table(&self) -> Vec<(Arc<str>, Arc<str>, usize)> {
+    pub fn dirty_by_table(&self) -> Vec<DirtyTable> {
         let registry = &self.inner.shared.registry;
-        let row = |table: &Arc<Table>| {
-            (
-                registry.toggle_of(table),
-                Arc::clone(&table.name),
-                table.count(),
-            )
+        let depth = |table: &Arc<Table>| DirtyTable {
+            toggle: registry.toggle_of(table),
+            table: Arc::clone(&table.name),
+            keys: table.count(),
+            oldest: table.oldest_s().map(unix_time),
         };
-        registry.tables().iter().map(row).collect()
+        registry.tables().iter().map(depth).collect()
     }
 
     /// Whether a key of a table is dirty. One atomic load where nothing is.
@@ -170,7 +186,7 @@ impl Journal {
     pub fn oldest_dirty(&self, toggle: &str) -> Option<SystemTime> {
         let tables = self.inner.shared.registry.tables_of(toggle);
         let oldest_s = tables.iter().filter_map(|table| table.oldest_s()).min()?;
-        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(oldest_s.into()))
+        Some(unix_time(oldest_s))
     }
 
     /// What the journal has of a toggle, all of one moment.

@@ -1,8 +1,10 @@
 //! Writers that go around the proxy (trap 41).
 //!
 //! The row changes that a store counts in a mapped table are held against those of this process. While both stores are written (3 to 5), what is more in either
-//! was made by somebody else, and the other store does not have it; in 6 and 7 nobody writes the old store any more.
+//! was made by somebody else, and the other store does not have it; in 6 and 7 nobody writes the old store any more. Where several proxies share the
+//! migration, one of them does so for all ([`crowd`]).
 
+mod crowd;
 mod judge;
 
 use std::{
@@ -18,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::{App, lock, reverse_name},
+    control::Seat,
     jobs::Kind,
     text::utc,
 };
+use crowd::{Crowd, Unknown};
 use judge::{Judge, Look};
 
 /// Time between two looks.
@@ -94,14 +98,16 @@ struct Watch {
     app: Arc<App>,
     side: Side,
     judges: HashMap<String, Watched>,
-    /// By record of the state files: why it is marked.
-    marks: BTreeMap<String, String>,
+    /// By record of the state files: the table's toggle, and why it is marked.
+    marks: BTreeMap<String, (String, String)>,
 }
 
 #[derive(Default)]
 struct Watched {
     /// See [`counted_since`].
     since: u64,
+    /// The other proxies' runs whose changes are added up.
+    lives: Vec<u64>,
     judge: Judge,
     schema: Option<Instant>,
     side_effects: Vec<String>,
@@ -143,15 +149,14 @@ impl Watch {
     async fn look(&mut self, tables: &[TableMap]) {
         let app = self.app.clone();
         let store = app.stores.on(self.side);
-        if app.control.is_some() {
-            return self.unseen(
-                tables,
-                "several proxies write it, and each counts its own changes only",
-            );
-        }
         let Some(own) = store.own_changes() else {
             return self.unseen(tables, "it does not count the rows that are changed");
         };
+        let (tables, others) = self.ours_to_watch(tables);
+        if tables.is_empty() {
+            return;
+        }
+        let tables = tables.as_slice();
         let since: Vec<u64> = tables
             .iter()
             .map(|table| counted_from(&app, table, self.side))
@@ -165,6 +170,7 @@ impl Watch {
             Err(error) => return tracing::debug!(side = %self.side, %error, "no row counters"),
         };
         tokio::time::sleep(AFTER).await;
+        let others = self.others_later(tables, others).await;
         let after = totals(own, tables);
         for (number, table) in tables.iter().enumerate() {
             let Some(&changes) = counters.changes.get(number) else {
@@ -174,22 +180,97 @@ impl Watch {
                 // It moved while the store was asked.
                 continue;
             }
+            let (before, after) = (before[number], after[number]);
+            let (before, after, lives) = match others.get(&table.toggle) {
+                None if app.control.is_some() => continue,
+                None => (before, after, &[][..]),
+                Some((then, later)) => (
+                    then.with(before, table, self.side),
+                    later.with(after, table, self.side),
+                    &*later.lives,
+                ),
+            };
             let look = Look {
                 at: asked,
                 now_us: counters.now_us,
                 oldest_us: counters.oldest_us,
                 changes,
-                ended: before[number].ended,
-                after: after[number],
+                ended: before.ended,
+                after,
             };
-            self.judge(table, since[number], &look).await;
+            self.judge(table, (since[number], lives), &look).await;
         }
     }
 
-    async fn judge(&mut self, table: &TableMap, since: u64, look: &Look) {
+    /// The tables that no other proxy watches, and what the others have written by now, by toggle.
+    fn ours_to_watch(&mut self, tables: &[TableMap]) -> (Vec<TableMap>, BTreeMap<String, Crowd>) {
+        let Some(shared) = &self.app.control else {
+            return (tables.to_vec(), BTreeMap::new());
+        };
+        let (mut ours, mut crowds) = (Vec::new(), BTreeMap::new());
+        for seat in shared.seats() {
+            let of_toggle: Vec<TableMap> = tables
+                .iter()
+                .filter(|table| table.toggle == seat.toggle)
+                .cloned()
+                .collect();
+            if let Some(name) = crowd::watcher(seat) {
+                self.unseen(&of_toggle, &format!("proxy \"{name}\" watches it"));
+                continue;
+            }
+            match crowd::now(seat, self.epoch(&seat.toggle)) {
+                Ok(crowd) => {
+                    crowds.insert(seat.toggle.clone(), crowd);
+                    ours.extend(of_toggle);
+                }
+                Err(Unknown::Moving) => {}
+                Err(Unknown::Silent(why)) => self.unseen(&of_toggle, &why),
+            }
+        }
+        (ours, crowds)
+    }
+
+    /// Where nobody has come or gone since: what the others had written then, and what they say now.
+    async fn others_later(
+        &self,
+        tables: &[TableMap],
+        then: BTreeMap<String, Crowd>,
+    ) -> BTreeMap<String, (Crowd, Crowd)> {
+        let mut both = BTreeMap::new();
+        for (toggle, then) in then {
+            let Some(seat) = self
+                .app
+                .control
+                .as_ref()
+                .and_then(|shared| shared.seat(&toggle))
+            else {
+                continue;
+            };
+            match crowd::later(seat, self.epoch(&toggle)).await {
+                Ok(later) if later.lives == then.lives => {
+                    both.insert(toggle, (then, later));
+                }
+                Ok(_) | Err(Unknown::Moving) => {}
+                Err(Unknown::Silent(why)) => {
+                    let of_toggle = tables.iter().filter(|table| table.toggle == toggle);
+                    self.unseen(&of_toggle.cloned().collect::<Vec<_>>(), &why);
+                }
+            }
+        }
+        both
+    }
+
+    fn epoch(&self, toggle: &str) -> u64 {
+        let toggle = self.app.toggles.get(toggle);
+        toggle.map_or(0, |toggle| toggle.gate().current().epoch.number())
+    }
+
+    async fn judge(&mut self, table: &TableMap, (since, lives): (u64, &[u64]), look: &Look) {
         let watched = self.judges.entry(table.old.name.to_string()).or_default();
-        if watched.since != since {
+        // What one that came or went has written nobody knows: everything begins anew.
+        if watched.since != since || watched.lives != lives {
             (watched.since, watched.judge) = (since, Judge::default());
+            watched.lives = lives.to_vec();
         }
         if watched.schema.is_none_or(|at| at.elapsed() >= SCHEMA) {
             match self.app.stores.on(self.side).side_effects(table).await {
@@ -242,8 +323,13 @@ impl Watch {
         tracing::warn!(toggle = table.toggle, table = name, %side, changes, "rows were changed around the proxy, and the other store does not have them: find the writer, then `{remedy}`");
         let reason = format!("rows were changed around the proxy in the {side} store");
         match phase {
-            Some(Phase::DualWrite | Phase::DualRead) => drop(self.marks.insert(name, reason)),
-            Some(Phase::NewPrimary) => drop(self.marks.insert(reverse_name(table), reason)),
+            Some(Phase::DualWrite | Phase::DualRead) => {
+                self.marks.insert(name, (table.toggle.clone(), reason));
+            }
+            Some(Phase::NewPrimary) => {
+                let mark = (table.toggle.clone(), reason);
+                self.marks.insert(reverse_name(table), mark);
+            }
             // From 6 on the record of the way back is marked already; a table that is not complete any more would be refused to clients, and that is
             // the operator's to decide.
             _other => {}
@@ -253,43 +339,82 @@ impl Watch {
     /// Takes away the trust in what was written around: the guards ask for a verify then. A verify that was under way at that moment may have passed the row
     /// before, so the mark is made once more when it has ended.
     async fn mark(&mut self) {
-        for (record, reason) in self.marks.clone() {
-            let journal = self.app.journal.clone();
-            let verifying = self.is_verifying(&record);
-            let name = record.clone();
-            let marked = tokio::task::spawn_blocking(move || {
-                if journal.state().table(&name).bypassed.as_ref() == Some(&reason) {
-                    return Ok(());
-                }
-                let change = |known: &mut TableState| known.bypassed = Some(reason);
-                journal.state().update_table(&name, change).map(drop)
-            });
-            match marked.await {
-                Ok(Ok(())) if !verifying => drop(self.marks.remove(&record)),
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(record, %error, "a table cannot be marked as written around the proxy")
-                }
+        for (record, (toggle, reason)) in self.marks.clone() {
+            let seat = self.app.control.as_ref();
+            let seat = seat.and_then(|shared| shared.seat(&toggle)).cloned();
+            let verifying = self.is_verifying(&record, seat.as_deref());
+            let marked = match seat {
+                Some(seat) => mark_for_all(&seat, &record, &reason).await,
+                None => mark_here(&self.app, &record, reason).await,
+            };
+            match marked {
+                Ok(()) if !verifying => drop(self.marks.remove(&record)),
+                Ok(()) => {}
                 Err(error) => {
-                    tracing::error!(record, %error, "a table cannot be marked as written around the proxy")
+                    tracing::error!(
+                        record,
+                        error,
+                        "a table cannot be marked as written around the proxy"
+                    )
                 }
             }
         }
     }
 
-    fn is_verifying(&self, record: &str) -> bool {
+    /// Whether a verify is at the table; where there are several proxies, any job of any of them.
+    fn is_verifying(&self, record: &str, seat: Option<&Seat>) -> bool {
+        let table = record.split(' ').next().unwrap_or(record);
+        if let Some(seat) = seat {
+            return seat.record().jobs.contains_key(table);
+        }
         self.app.jobs.all().iter().any(|batch| {
             batch.view().tables.iter().any(|part| {
-                part.kind == Kind::Verify
-                    && !part.stage.has_ended()
-                    && record.split(' ').next() == Some(&part.table)
+                part.kind == Kind::Verify && !part.stage.has_ended() && part.table == table
             })
         })
     }
 }
 
-/// Whether all that this process writes into the table is counted, and nothing else should be written there. With several proxies over one migration this is
-/// the place to say no, as long as their counts are not added up.
+async fn mark_for_all(seat: &Seat, record: &str, reason: &str) -> Result<(), String> {
+    let marked = seat.change(|all| {
+        let known = all.tables.entry(record.to_owned()).or_default();
+        known.bypassed = Some(reason.to_owned());
+        Ok(())
+    });
+    marked.await.map_err(|trouble| trouble.to_string())
+}
+
+async fn mark_here(app: &App, record: &str, reason: String) -> Result<(), String> {
+    let (journal, name) = (app.journal.clone(), record.to_owned());
+    let marked = tokio::task::spawn_blocking(move || {
+        if journal.state().table(&name).bypassed.as_ref() == Some(&reason) {
+            return Ok(());
+        }
+        let change = |known: &mut TableState| known.bypassed = Some(reason);
+        journal.state().update_table(&name, change).map(drop)
+    });
+    let marked = marked.await.map_err(|error| error.to_string())?;
+    marked.map_err(|error| error.to_string())
+}
+
+/// What this proxy has changed in the tables of a toggle, as it says it to the others.
+pub(crate) fn own_changes(app: &App, toggle: &str) -> BTreeMap<String, [[u64; 3]; 2]> {
+    let mapping = app.mapping();
+    let counts = [Side::Old, Side::New].map(|side| app.stores.on(side).own_changes());
+    let changed = |table: &TableMap| {
+        let total = |own: Option<&Arc<OwnChanges>>| {
+            let total = own.map(|own| own.of(table).total()).unwrap_or_default();
+            [total.begun, total.ended, total.unsure]
+        };
+        let both = counts.map(total);
+        (both != [[0; 3]; 2]).then(|| (table.old.name.to_string(), both))
+    };
+    let of_toggle = mapping.tables.iter().filter(|table| table.toggle == toggle);
+    of_toggle.filter_map(changed).collect()
+}
+
+/// Whether all that this process writes into the table is counted, and nothing else should be written there. Of other proxies the same holds: a phase is effective
+/// where it is with all of them.
 fn is_watched(app: &App, table: &TableMap, side: Side) -> bool {
     let Some(toggle) = app.toggles.get(&table.toggle) else {
         return false;

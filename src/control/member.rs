@@ -18,7 +18,7 @@ use super::{
     row::{Compared, Row},
     seat::{LEASE, Seat, Trouble, View},
 };
-use crate::app::App;
+use crate::{app::App, around};
 
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_millis(200);
@@ -170,6 +170,7 @@ impl Member {
                 mismatches: compared.mismatches,
                 watched_ms: u64::try_from(compared.watched.as_millis()).unwrap_or(u64::MAX),
             }),
+            changes: around::own_changes(&self.app, self.toggle.name()),
             ended: false,
             trouble: self.trouble.clone(),
         }

@@ -1,8 +1,12 @@
 //! What each proxy says of itself, several times a second: its sign of life, and its answer to a flip.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use crossfade_phase::Phase;
+use crossfade_phase::{Phase, Side};
+use crossfade_store::OwnTotal;
 use crossfade_toggle::{Epoch, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +37,9 @@ pub(crate) struct Row {
     pub(crate) unsettled: bool,
     /// What comparing reads has shown it.
     pub(crate) compared: Option<Compared>,
+    /// Rows that it has changed in each table, in the old store and in the new one: begun, ended, and how often nobody knew (docs/decision/23).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) changes: BTreeMap<String, [[u64; 3]; 2]>,
     /// It has ended, and nothing runs in it.
     pub(crate) ended: bool,
     /// Why it cannot do what the record says.
@@ -56,6 +63,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// The number of what was heard; the next has the next.
+    pub(crate) fn serial(&self) -> i64 {
+        self.serial
+    }
+
     /// For how long nothing was heard.
     pub(crate) fn silent_for(&self) -> Duration {
         self.since.elapsed()
@@ -63,6 +75,20 @@ impl Heard {
 }
 
 impl Row {
+    /// What it has changed in a table of a store.
+    pub(crate) fn changes(&self, table: &str, side: Side) -> OwnTotal {
+        let [old, new] = self.changes.get(table).copied().unwrap_or_default();
+        let [begun, ended, unsure] = match side {
+            Side::Old => old,
+            Side::New => new,
+        };
+        OwnTotal {
+            begun,
+            ended,
+            unsure,
+        }
+    }
+
     /// The oldest that may run there.
     pub(super) fn oldest(&self) -> Snapshot {
         Snapshot {

@@ -10,7 +10,7 @@ use std::{
 
 use crossfade_phase::Side;
 use crossfade_store::{Control, Entry, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::{
     record::{RECORD, Record, Stage},
@@ -214,6 +214,23 @@ impl Seat {
             .on(home)
             .put(&self.toggle, &name, &body)
             .await?)
+    }
+
+    /// The numbers of what the proxies have said last, as it is in the store now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn serials(&self) -> Result<BTreeMap<String, i64>, Trouble> {
+        let view = self.read().await?;
+        let serials = view.rows.iter();
+        Ok(serials
+            .map(|(id, heard)| (id.clone(), heard.serial))
+            .collect())
+    }
+
+    /// Resolves when something is read from now on.
+    pub(crate) fn heard(&self) -> Notified<'_> {
+        self.seen.notified()
     }
 
     /// The number of what a proxy of this one's id has said last.

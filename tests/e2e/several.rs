@@ -1,5 +1,6 @@
 //! Several proxies over one migration.
 
+mod around;
 mod diskless;
 mod entries;
 pub(crate) mod flips;

@@ -1,0 +1,109 @@
+//! What the other proxies of a migration have written.
+//!
+//! Each says of itself, with its sign of life, how many rows it has changed in each table ([`Row`](crate::control::Row)). The sum is held against the store's counters, by one of
+//! them. It has to be of the right moments: of rows that were *ended* before the store was asked, what was said before is enough; of rows that were *begun*, everybody must have
+//! said something that it began to say behind the store's answer.
+
+use std::{sync::Arc, time::Duration};
+
+use crossfade_phase::Side;
+use crossfade_store::{OwnTotal, TableMap};
+use tokio::time::{Instant, timeout_at};
+
+use crate::control::{Other, Seat};
+
+/// Longest wait for what the others say next: several signs of life.
+const NEXT: Duration = Duration::from_secs(3);
+
+/// All proxies but this one, at one moment.
+pub(super) struct Crowd {
+    /// Their runs. A run that comes or goes takes counts along that nobody knows.
+    pub(super) lives: Vec<u64>,
+    others: Vec<Other>,
+}
+
+/// Why nothing can be said.
+pub(super) enum Unknown {
+    /// It passes.
+    Moving,
+    /// Nobody knows for how long.
+    Silent(String),
+}
+
+/// Who adds it all up: the first by its id of those that run. `None` for this proxy.
+pub(super) fn watcher(seat: &Seat) -> Option<String> {
+    let mut others = running(seat);
+    others.sort_by(|one, other| one.id.cmp(&other.id));
+    let first = others.into_iter().next()?;
+    (first.id < seat.me.id).then_some(first.name)
+}
+
+/// As they were heard of last, all of them in this proxy's epoch.
+///
+/// # Errors
+/// Why nothing can be said.
+pub(super) fn now(seat: &Seat, epoch: u64) -> Result<Crowd, Unknown> {
+    let others = running(seat);
+    let mut lives = Vec::new();
+    for other in &others {
+        let Some(row) = other.row().filter(|_| !other.is_silent()) else {
+            return Err(silent(other));
+        };
+        if row.epoch != epoch {
+            return Err(Unknown::Moving);
+        }
+        lives.push(row.life);
+    }
+    Ok(Crowd { lives, others })
+}
+
+/// The same once each of them has said something that it began to say after this was called.
+///
+/// # Errors
+/// Why nothing can be said.
+pub(super) async fn later(seat: &Arc<Seat>, epoch: u64) -> Result<Crowd, Unknown> {
+    let until = Instant::now() + NEXT;
+    // As it is in the store now: what follows it may have begun before, and what follows that has not.
+    let read = seat.serials().await.map_err(|_| Unknown::Moving)?;
+    loop {
+        let seen = seat.heard();
+        tokio::pin!(seen);
+        seen.as_mut().enable();
+        let behind = running(seat).into_iter().find(|other| {
+            let said = other.heard.as_ref().map(|heard| heard.serial());
+            let before = read.get(&other.id).copied().unwrap_or(i64::MAX - 2);
+            said.is_none_or(|said| said < before + 2)
+        });
+        let Some(other) = behind else {
+            return now(seat, epoch);
+        };
+        if timeout_at(until, seen).await.is_err() {
+            return Err(silent(&other));
+        }
+    }
+}
+
+fn silent(other: &Other) -> Unknown {
+    Unknown::Silent(format!("proxy \"{}\" has not been heard of", other.name))
+}
+
+/// The others that may write: not those that have ended.
+fn running(seat: &Seat) -> Vec<Other> {
+    let mut others = seat.others();
+    others.retain(|other| other.row().is_none_or(|row| !row.ended));
+    others
+}
+
+impl Crowd {
+    /// What they have changed in a table of a store, with what this proxy has.
+    pub(super) fn with(&self, own: OwnTotal, table: &TableMap, side: Side) -> OwnTotal {
+        let name = table.old.name.to_string();
+        let said = self.others.iter().filter_map(|other| other.row());
+        said.map(|row| row.changes(&name, side))
+            .fold(own, |sum, one| OwnTotal {
+                begun: sum.begun + one.begun,
+                ended: sum.ended + one.ended,
+                unsure: sum.unsure + one.unsure,
+            })
+    }
+}

@@ -127,6 +127,11 @@ impl App {
                 Some(control::Shared::open(&config, &journal, first).await?)
             }
         };
+        if let Some(shared) = control.as_ref().filter(|_| catalogs.is_empty())
+            && let Some(text) = shared.catalogs().await
+        {
+            catalogs.remember(&text);
+        }
         starting::check_tables(&config, &journal, &catalogs)?;
         let wish = |toggle: &str| match &control {
             Some(shared) if shared.is_followed(toggle) => Wish::None,
@@ -269,6 +274,15 @@ impl App {
         self.complete.refresh(&self.journal, engine.mapping());
         self.engine.store(Arc::new(engine));
         self.engine_changed.notify_waiters();
+    }
+
+    /// Keeps what is known of the stores' catalogs where proxies without a disk find it when they start while a store is down.
+    pub(crate) async fn keep_catalogs(&self) {
+        if let (Some(shared), true) = (&self.control, self.journal.is_in_primary())
+            && let Some(text) = self.catalogs.text()
+        {
+            shared.keep_catalogs(&text).await;
+        }
     }
 
     /// Builds the reconciler anew, after its settings changed.

@@ -23,7 +23,7 @@ mod row;
 mod seat;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -51,7 +51,13 @@ pub(crate) struct Shared {
     /// Toggles that this proxy was the first to share: its file says where they go.
     first: BTreeSet<String>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    controls: Controls,
+    /// What was kept of the catalogs in each store.
+    kept: tokio::sync::Mutex<HashMap<Side, String>>,
 }
+
+/// The entry of no toggle that holds what is known of the stores' catalogs.
+const CATALOGS: &str = "catalogs";
 
 impl Shared {
     /// Finds out where the toggles are, and takes that over into this proxy's own state. `first` decides, and notes there, where toggles begin that nobody shares yet.
@@ -104,6 +110,8 @@ impl Shared {
             seats,
             first: firsts,
             tasks: Mutex::default(),
+            controls,
+            kept: tokio::sync::Mutex::default(),
         })
     }
 
@@ -115,6 +123,39 @@ impl Shared {
     /// The seat at a toggle.
     pub(crate) fn seat(&self, toggle: &str) -> Option<&Arc<Seat>> {
         self.seats.get(toggle)
+    }
+
+    /// The stores that a toggle's record is in.
+    fn homes(&self) -> HashSet<Side> {
+        self.seats().map(|seat| seat.view().home).collect()
+    }
+
+    /// What was known of the stores' catalogs when a toggle was moved last, or a proxy started, where it is kept.
+    pub(crate) async fn catalogs(&self) -> Option<String> {
+        for side in self.homes() {
+            // Where it cannot be had, the stores are asked.
+            let entries = self.controls.on(side).entries("").await.unwrap_or_default();
+            if let Some(entry) = entries.into_iter().find(|entry| entry.name == CATALOGS) {
+                return Some(entry.body);
+            }
+        }
+        None
+    }
+
+    /// Keeps that beside the records.
+    pub(crate) async fn keep_catalogs(&self, text: &str) {
+        let mut kept = self.kept.lock().await;
+        for side in self.homes() {
+            if kept.get(&side).is_some_and(|known| known == text) {
+                continue;
+            }
+            match self.controls.on(side).put("", CATALOGS, text).await {
+                Ok(()) => drop(kept.insert(side, text.to_owned())),
+                Err(error) => {
+                    tracing::warn!(%side, %error, "what the stores' catalogs say could not be kept for the next start")
+                }
+            }
+        }
     }
 
     /// Says of the owner of rows in the primary whose they are.
@@ -150,6 +191,7 @@ pub(crate) async fn join(app: &Arc<App>) -> Result<(), Failure> {
         })?;
         lock(&shared.tasks).push(tokio::spawn(member.run()));
     }
+    app.keep_catalogs().await;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Trust {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Catalogs {
-    /// `None` for a process without a folder: its next start asks the stores.
+    /// `None` for a process without a folder.
     path: Option<PathBuf>,
     memory: Memory,
     saved: Mutex<Option<Vec<u8>>>,
@@ -95,12 +95,36 @@ impl Catalogs {
         })
     }
 
-    /// Knows nothing yet, and keeps nothing for the next start.
+    /// Knows nothing yet, and keeps nothing on a disk.
     pub(super) fn in_memory() -> Catalogs {
         Catalogs {
             path: None,
             memory: Memory::default(),
             saved: Mutex::default(),
+        }
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        let known = lock(&self.memory.0);
+        known.old.relations.is_empty() && known.new.relations.is_empty()
+    }
+
+    /// All that is known, for a place where the next start finds it; `None` where there is nothing to find.
+    pub(super) fn text(&self) -> Option<String> {
+        if self.is_empty() {
+            return None;
+        }
+        serde_json::to_string(&*lock(&self.memory.0)).ok()
+    }
+
+    /// Takes over what another start knew. What cannot be read is asked for again.
+    pub(super) fn remember(&self, text: &str) {
+        match serde_json::from_str(text) {
+            Ok(known) => *lock(&self.memory.0) = known,
+            Err(error) => {
+                tracing::warn!(%error, "what the proxies keep of the stores' catalogs cannot be read; the stores are asked")
+            }
         }
     }
 

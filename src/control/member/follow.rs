@@ -73,6 +73,8 @@ impl Member {
             if let Some(stragglers) = stragglers {
                 stragglers.settle(&self.app, &self.toggle);
             }
+            let app = self.app.clone();
+            tokio::spawn(async move { app.keep_catalogs().await });
         }
         Duration::ZERO
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crossfade_tests::{InPrimary, Proxy, Stores, eventually};
+use crossfade_tests::{
+    ConfigBuilder, InPrimary, Postgres, Proxy, SHOP, SHOP_TABLES, Stores, eventually,
+};
 
 use super::{Pair, SOON, in_phase, write};
 
@@ -253,4 +255,56 @@ async fn one_with_its_journal_on_a_disk_is_refused_among_those_without() {
         "{refused:?}"
     );
     drop(pair);
+}
+
+#[tokio::test]
+async fn a_start_needs_the_primary_alone() {
+    let _form = InPrimary::begin();
+    let mut servers = [Postgres::start(), Postgres::start()];
+    let [old, new] = [servers[0].database("old"), servers[1].database("new")];
+    for store in [&old, &new] {
+        store.run(SHOP).await;
+    }
+    let config = ConfigBuilder::new(old.own(), new.own())
+        .section("[flips]\nmismatch_window = \"0s\"")
+        .line("control = \"database\"\nproxy = \"a\"")
+        .toggle("shop", "use-old", SHOP_TABLES)
+        .without_disk();
+    let mut proxy = Proxy::start(config).await;
+    proxy.flip("dual-write").await;
+    proxy.cli(&["backfill"]).expect(0);
+    proxy.cli(&["verify"]).expect(0);
+    // The secondary is down.
+    servers[1].kill9();
+    proxy.kill9();
+    proxy.restart().await;
+    let insert = "INSERT INTO counters VALUES ('beside a secondary that is down')";
+    proxy
+        .connect(&old)
+        .await
+        .batch_execute(insert)
+        .await
+        .unwrap();
+    proxy.dirty(1).await;
+    servers[1].restart();
+    proxy.drained().await;
+    proxy
+        .walk(&[
+            "dual-read",
+            "new-primary",
+            "new-writes",
+            "backfill",
+            "new-only",
+        ])
+        .await;
+    // The old store is switched off.
+    servers[0].kill9();
+    proxy.kill9();
+    proxy.restart().await;
+    let client = proxy.connect(&old).await;
+    let rows = client
+        .query("SELECT name FROM counters", &[])
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 1);
 }

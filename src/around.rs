@@ -6,6 +6,7 @@
 
 mod crowd;
 mod judge;
+mod mark;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,18 +14,16 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crossfade_journal::{PhaseChange, TableState};
+use crossfade_journal::PhaseChange;
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{OwnChanges, OwnTotal, TableMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::{App, lock, reverse_name},
-    control::Seat,
-    jobs::Kind,
     text::utc,
 };
-use crowd::{Crowd, Unknown};
+pub(crate) use crowd::own_changes;
 use judge::{Judge, Look};
 
 /// Time between two looks.
@@ -202,69 +201,6 @@ impl Watch {
         }
     }
 
-    /// The tables that no other proxy watches, and what the others have written by now, by toggle.
-    fn ours_to_watch(&mut self, tables: &[TableMap]) -> (Vec<TableMap>, BTreeMap<String, Crowd>) {
-        let Some(shared) = &self.app.control else {
-            return (tables.to_vec(), BTreeMap::new());
-        };
-        let (mut ours, mut crowds) = (Vec::new(), BTreeMap::new());
-        for seat in shared.seats() {
-            let of_toggle: Vec<TableMap> = tables
-                .iter()
-                .filter(|table| table.toggle == seat.toggle)
-                .cloned()
-                .collect();
-            if let Some(name) = crowd::watcher(seat) {
-                self.unseen(&of_toggle, &format!("proxy \"{name}\" watches it"));
-                continue;
-            }
-            match crowd::now(seat, self.epoch(&seat.toggle)) {
-                Ok(crowd) => {
-                    crowds.insert(seat.toggle.clone(), crowd);
-                    ours.extend(of_toggle);
-                }
-                Err(Unknown::Moving) => {}
-                Err(Unknown::Silent(why)) => self.unseen(&of_toggle, &why),
-            }
-        }
-        (ours, crowds)
-    }
-
-    /// Where nobody has come or gone since: what the others had written then, and what they say now.
-    async fn others_later(
-        &self,
-        tables: &[TableMap],
-        then: BTreeMap<String, Crowd>,
-    ) -> BTreeMap<String, (Crowd, Crowd)> {
-        let mut both = BTreeMap::new();
-        for (toggle, then) in then {
-            let Some(seat) = self
-                .app
-                .control
-                .as_ref()
-                .and_then(|shared| shared.seat(&toggle))
-            else {
-                continue;
-            };
-            match crowd::later(seat, self.epoch(&toggle)).await {
-                Ok(later) if later.lives == then.lives => {
-                    both.insert(toggle, (then, later));
-                }
-                Ok(_) | Err(Unknown::Moving) => {}
-                Err(Unknown::Silent(why)) => {
-                    let of_toggle = tables.iter().filter(|table| table.toggle == toggle);
-                    self.unseen(&of_toggle.cloned().collect::<Vec<_>>(), &why);
-                }
-            }
-        }
-        both
-    }
-
-    fn epoch(&self, toggle: &str) -> u64 {
-        let toggle = self.app.toggles.get(toggle);
-        toggle.map_or(0, |toggle| toggle.gate().current().epoch.number())
-    }
-
     async fn judge(&mut self, table: &TableMap, (since, lives): (u64, &[u64]), look: &Look) {
         let watched = self.judges.entry(table.old.name.to_string()).or_default();
         // What one that came or went has written nobody knows: everything begins anew.
@@ -335,82 +271,6 @@ impl Watch {
             _other => {}
         }
     }
-
-    /// Takes away the trust in what was written around: the guards ask for a verify then. A verify that was under way at that moment may have passed the row
-    /// before, so the mark is made once more when it has ended.
-    async fn mark(&mut self) {
-        for (record, (toggle, reason)) in self.marks.clone() {
-            let seat = self.app.control.as_ref();
-            let seat = seat.and_then(|shared| shared.seat(&toggle)).cloned();
-            let verifying = self.is_verifying(&record, seat.as_deref());
-            let marked = match seat {
-                Some(seat) => mark_for_all(&seat, &record, &reason).await,
-                None => mark_here(&self.app, &record, reason).await,
-            };
-            match marked {
-                Ok(()) if !verifying => drop(self.marks.remove(&record)),
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::error!(
-                        record,
-                        error,
-                        "a table cannot be marked as written around the proxy"
-                    )
-                }
-            }
-        }
-    }
-
-    /// Whether a verify is at the table; where there are several proxies, any job of any of them.
-    fn is_verifying(&self, record: &str, seat: Option<&Seat>) -> bool {
-        let table = record.split(' ').next().unwrap_or(record);
-        if let Some(seat) = seat {
-            return seat.record().jobs.contains_key(table);
-        }
-        self.app.jobs.all().iter().any(|batch| {
-            batch.view().tables.iter().any(|part| {
-                part.kind == Kind::Verify && !part.stage.has_ended() && part.table == table
-            })
-        })
-    }
-}
-
-async fn mark_for_all(seat: &Seat, record: &str, reason: &str) -> Result<(), String> {
-    let marked = seat.change(|all| {
-        let known = all.tables.entry(record.to_owned()).or_default();
-        known.bypassed = Some(reason.to_owned());
-        Ok(())
-    });
-    marked.await.map_err(|trouble| trouble.to_string())
-}
-
-async fn mark_here(app: &App, record: &str, reason: String) -> Result<(), String> {
-    let (journal, name) = (app.journal.clone(), record.to_owned());
-    let marked = tokio::task::spawn_blocking(move || {
-        if journal.state().table(&name).bypassed.as_ref() == Some(&reason) {
-            return Ok(());
-        }
-        let change = |known: &mut TableState| known.bypassed = Some(reason);
-        journal.state().update_table(&name, change).map(drop)
-    });
-    let marked = marked.await.map_err(|error| error.to_string())?;
-    marked.map_err(|error| error.to_string())
-}
-
-/// What this proxy has changed in the tables of a toggle, as it says it to the others.
-pub(crate) fn own_changes(app: &App, toggle: &str) -> BTreeMap<String, [[u64; 3]; 2]> {
-    let mapping = app.mapping();
-    let counts = [Side::Old, Side::New].map(|side| app.stores.on(side).own_changes());
-    let changed = |table: &TableMap| {
-        let total = |own: Option<&Arc<OwnChanges>>| {
-            let total = own.map(|own| own.of(table).total()).unwrap_or_default();
-            [total.begun, total.ended, total.unsure]
-        };
-        let both = counts.map(total);
-        (both != [[0; 3]; 2]).then(|| (table.old.name.to_string(), both))
-    };
-    let of_toggle = mapping.tables.iter().filter(|table| table.toggle == toggle);
-    of_toggle.filter_map(changed).collect()
 }
 
 /// Whether all that this process writes into the table is counted, and nothing else should be written there. Of other proxies the same holds: a phase is effective

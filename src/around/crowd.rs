@@ -4,13 +4,17 @@
 //! them. It has to be of the right moments: of rows that were *ended* before the store was asked, what was said before is enough; of rows that were *begun*, everybody must have
 //! said something that it began to say behind the store's answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crossfade_phase::Side;
-use crossfade_store::{OwnTotal, TableMap};
+use crossfade_store::{OwnChanges, OwnTotal, TableMap};
 use tokio::time::{Instant, timeout_at};
 
-use crate::control::{Other, Seat};
+use super::Watch;
+use crate::{
+    app::App,
+    control::{Other, Seat},
+};
 
 /// Longest wait for what the others say next: several signs of life.
 const NEXT: Duration = Duration::from_secs(3);
@@ -106,4 +110,88 @@ impl Crowd {
                 unsure: sum.unsure + one.unsure,
             })
     }
+}
+
+impl Watch {
+    /// The tables that no other proxy watches, and what the others have written by now, by toggle.
+    pub(super) fn ours_to_watch(
+        &mut self,
+        tables: &[TableMap],
+    ) -> (Vec<TableMap>, BTreeMap<String, Crowd>) {
+        let Some(shared) = &self.app.control else {
+            return (tables.to_vec(), BTreeMap::new());
+        };
+        let (mut ours, mut crowds) = (Vec::new(), BTreeMap::new());
+        for seat in shared.seats() {
+            let of_toggle: Vec<TableMap> = tables
+                .iter()
+                .filter(|table| table.toggle == seat.toggle)
+                .cloned()
+                .collect();
+            if let Some(name) = watcher(seat) {
+                self.unseen(&of_toggle, &format!("proxy \"{name}\" watches it"));
+                continue;
+            }
+            match now(seat, self.epoch(&seat.toggle)) {
+                Ok(crowd) => {
+                    crowds.insert(seat.toggle.clone(), crowd);
+                    ours.extend(of_toggle);
+                }
+                Err(Unknown::Moving) => {}
+                Err(Unknown::Silent(why)) => self.unseen(&of_toggle, &why),
+            }
+        }
+        (ours, crowds)
+    }
+
+    /// Where nobody has come or gone since: what the others had written then, and what they say now.
+    pub(super) async fn others_later(
+        &self,
+        tables: &[TableMap],
+        then: BTreeMap<String, Crowd>,
+    ) -> BTreeMap<String, (Crowd, Crowd)> {
+        let mut both = BTreeMap::new();
+        for (toggle, then) in then {
+            let Some(seat) = self
+                .app
+                .control
+                .as_ref()
+                .and_then(|shared| shared.seat(&toggle))
+            else {
+                continue;
+            };
+            match later(seat, self.epoch(&toggle)).await {
+                Ok(later) if later.lives == then.lives => {
+                    both.insert(toggle, (then, later));
+                }
+                Ok(_) | Err(Unknown::Moving) => {}
+                Err(Unknown::Silent(why)) => {
+                    let of_toggle = tables.iter().filter(|table| table.toggle == toggle);
+                    self.unseen(&of_toggle.cloned().collect::<Vec<_>>(), &why);
+                }
+            }
+        }
+        both
+    }
+
+    fn epoch(&self, toggle: &str) -> u64 {
+        let toggle = self.app.toggles.get(toggle);
+        toggle.map_or(0, |toggle| toggle.gate().current().epoch.number())
+    }
+}
+
+/// What this proxy has changed in the tables of a toggle, as it says it to the others.
+pub(crate) fn own_changes(app: &App, toggle: &str) -> BTreeMap<String, [[u64; 3]; 2]> {
+    let mapping = app.mapping();
+    let counts = [Side::Old, Side::New].map(|side| app.stores.on(side).own_changes());
+    let changed = |table: &TableMap| {
+        let total = |own: Option<&Arc<OwnChanges>>| {
+            let total = own.map(|own| own.of(table).total()).unwrap_or_default();
+            [total.begun, total.ended, total.unsure]
+        };
+        let both = counts.map(total);
+        (both != [[0; 3]; 2]).then(|| (table.old.name.to_string(), both))
+    };
+    let of_toggle = mapping.tables.iter().filter(|table| table.toggle == toggle);
+    of_toggle.filter_map(changed).collect()
 }

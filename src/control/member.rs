@@ -82,8 +82,8 @@ pub(super) async fn leave(app: &App, seat: &Seat) {
     let backlog = app.journal.backlog(&seat.toggle);
     let left = backlog.dirty + backlog.open + backlog.unconfirmed;
     // What is left there the others take over.
-    let stands_in_the_primary = app.journal.is_in_primary()
-        && matches!(timeout(LAST, app.journal.flushed()).await, Ok(Ok(())));
+    let stands_in_the_primary = timeout(LAST, stands_in_the_primary(app, &seat.toggle)).await;
+    let stands_in_the_primary = stands_in_the_primary.unwrap_or(false);
     let outcome = if left == 0 || stands_in_the_primary {
         let id = seat.me.id.clone();
         let part = |record: &mut Record| {
@@ -112,6 +112,17 @@ pub(super) async fn leave(app: &App, seat: &Seat) {
     if let Err(error) = outcome {
         tracing::warn!(toggle = seat.toggle, %error, "this proxy could not take leave of the others: they wait for it until it is back");
     }
+}
+
+/// Whether everything that this proxy knows of a toggle is in the primary, where others find it; and that it knows what an earlier run of it has left there.
+async fn stands_in_the_primary(app: &App, toggle: &str) -> bool {
+    if !app.journal.is_in_primary() {
+        return false;
+    }
+    while !app.journal.is_settled(toggle) {
+        tokio::time::sleep(QUICK).await;
+    }
+    app.journal.flushed().await.is_ok()
 }
 
 impl Member {

@@ -1,5 +1,7 @@
 //! The keeper of the journal's rows: a thread of its own, so that the journal's last lines can be waited for from anywhere.
 
+mod lines;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -7,16 +9,16 @@ use std::{
 };
 
 use crossfade_crash::{self as crash, Point};
-use crossfade_journal::{Batch, DirtyLine, Feed, IntentRow, Line};
+use crossfade_journal::{DirtyLine, Feed, IntentRow};
 use crossfade_phase::Side;
-use crossfade_store::{
-    Horizon, StoreResult,
-    journal::{self as store, JournalChanges, JournalRows},
-};
+use crossfade_store::{Horizon, StoreResult, journal::JournalRows};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
+
+pub(super) use lines::signed;
+use lines::{changes, dirty_line, intent_row, unsigned};
 
 /// Longest time that a line waits which nobody waits for.
 const LAZY: Duration = Duration::from_millis(100);
@@ -363,67 +365,5 @@ impl Keeper {
                 tracing::warn!(side = %self.side, "the journal's last rows were not written in time; the next start repairs some keys that need none")
             }
         }
-    }
-}
-
-/// The store counts with a sign; no number here is that large.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
-fn changes(batch: &Batch) -> JournalChanges {
-    let mut changes = JournalChanges::default();
-    for line in batch.lines() {
-        match line {
-            Line::Dirty(line) => changes.dirty.push(store::DirtyRow {
-                owner: signed(line.owner),
-                toggle: line.toggle.to_string(),
-                table: line.table.to_string(),
-                key: line.key.clone(),
-                generation: signed(line.generation),
-                reason: line.reason.into(),
-                stale: line.stale.into(),
-                since_s: line.since_s.into(),
-            }),
-            Line::Clean {
-                owner,
-                table,
-                key,
-                generation,
-            } => changes.clean.push(store::CleanRow {
-                owner: signed(*owner),
-                table: table.to_string(),
-                key: key.clone(),
-                generation: signed(*generation),
-            }),
-            Line::Closed { owner, id } => changes.closed.push((signed(*owner), signed(*id))),
-        }
-    }
-    changes
-}
-
-fn dirty_line(row: store::DirtyRow) -> DirtyLine {
-    DirtyLine {
-        owner: unsigned(row.owner),
-        toggle: row.toggle.into(),
-        table: row.table.into(),
-        key: row.key,
-        generation: unsigned(row.generation),
-        // What is no number of ours is no reason of ours either.
-        reason: u8::try_from(row.reason).unwrap_or_default(),
-        stale: u8::try_from(row.stale).unwrap_or_default(),
-        since_s: u32::try_from(row.since_s).unwrap_or_default(),
-    }
-}
-
-fn intent_row(row: store::IntentRow) -> IntentRow {
-    IntentRow {
-        owner: unsigned(row.owner),
-        id: unsigned(row.id),
-        body: row.body,
     }
 }

@@ -308,3 +308,30 @@ async fn a_start_needs_the_primary_alone() {
         .unwrap();
     assert_eq!(rows.len(), 1);
 }
+
+#[tokio::test]
+async fn trap_37_one_that_restarts_while_the_gates_are_closed_loses_no_key() {
+    let _form = InPrimary::begin();
+    let mut pair = with_dirty_keys("dual-read").await;
+    let open = pair.a.connect(&pair.stores.old).await;
+    open.batch_execute("BEGIN; UPDATE orders SET total = 5 WHERE id = 5")
+        .await
+        .unwrap();
+    let asked = pair
+        .a
+        .cli(&["phase", "shop", "new-primary", "--because", "a test"]);
+    asked.expect(0);
+    eventually("the gates are closed", SOON, async || {
+        pair.b.toggle("shop").await["barrier"] == true
+    })
+    .await;
+    // It has answered by now, or is about to.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    pair.b.kill9();
+    pair.b.restart().await;
+    open.batch_execute("COMMIT").await.unwrap();
+    pair.both_in("new-primary").await;
+    pair.a.dirty(1).await;
+    pair.b.dirty(1).await;
+    pair.stores.new.becomes(DIRTY, "2").await;
+}

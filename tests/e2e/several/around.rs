@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use super::{Pair, SOON};
 
-/// For how long both write beside the one that judges: several looks.
-const BESIDE: Duration = Duration::from_secs(8);
+/// For how long both write beside the one that judges: longer than the counters may be late, by which much would hide.
+const BESIDE: Duration = Duration::from_secs(20);
 /// Until everything is counted of which somebody might not be sure.
 const QUIET: Duration = Duration::from_secs(60);
 

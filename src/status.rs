@@ -136,6 +136,9 @@ pub(crate) struct TableStatus {
     pub(crate) reverse_verified: Option<VerifiedStatus>,
     /// Why the new store may have missed writes.
     pub(crate) bypassed: Option<String>,
+    /// In phase 5: why the old store may have missed writes.
+    #[serde(default)]
+    pub(crate) old_bypassed: Option<String>,
     /// Keys whose row in the secondary may differ.
     pub(crate) dirty_keys: usize,
     /// When the oldest of them became dirty, in UTC.
@@ -211,6 +214,7 @@ pub(crate) mod tests {
             verified: Some(verified),
             reverse_verified: None,
             bypassed: Some("phase use-old does not write the new store".into()),
+            old_bypassed: None,
             dirty_keys: 3,
             oldest_dirty: Some("2026-11-01T11:31:00Z".into()),
             mismatches: 1,

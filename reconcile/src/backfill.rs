@@ -44,7 +44,7 @@ use walk::{Span, Walk};
 /// What a backfill did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackfillReport {
-    /// Whether there was nothing to do: the table is complete, and in this phase what only the old store has was deleted in the new.
+    /// Whether there was nothing to do: the table is complete, or was until a verify found differences, and in this phase what only the old store has was deleted in the new.
     pub already_complete: bool,
     /// Whether it went on where an earlier run had ended.
     pub resumed: bool,
@@ -112,8 +112,9 @@ impl Engine {
             published,
             move |phase| direction.role(phase) == Ok(role),
         )?;
-        if role == Role::IntoPrimary && self.ledger.standing(map, direction).is_complete() {
-            // Trap 18: a row that only the old store has is a deleted one.
+        let standing = self.ledger.standing(map, direction);
+        if role == Role::IntoPrimary && (standing.is_complete() || standing.deleted_unseen) {
+            // Traps 18 and 27: a row that only the old store has is a deleted one.
             return Ok(BackfillReport {
                 already_complete: true,
                 ..BackfillReport::default()

@@ -30,8 +30,8 @@ impl Engine {
     ) -> Result<Comparison, Error> {
         let map = self.map(table);
         let published = self.published(map).await?;
-        let complete = self.ledger.standing(map, Direction::Forward).is_complete();
-        let scope = Scope::of(Direction::Forward, published.phase, complete)?;
+        let standing = self.ledger.standing(map, Direction::Forward);
+        let scope = Scope::of(Direction::Forward, published.phase, standing)?;
         let mut settled = self.settle(map, scope, vec![key.clone()], values).await?;
         let Some(difference) = settled.differences.pop() else {
             return Ok(if settled.pending.is_empty() {

@@ -157,6 +157,8 @@ pub struct Standing {
     pub backfilled: bool,
     /// Differences that the last verify since then left.
     pub differences: Option<u64>,
+    /// A row that only the old store has may be one that was deleted in the new.
+    pub deleted_unseen: bool,
 }
 
 impl Standing {

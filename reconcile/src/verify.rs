@@ -119,15 +119,15 @@ impl Engine {
         let turn = self.turn(map).await?;
         let published = self.published(map).await?;
         // Trap 18: only a complete table tells a row that is not copied yet from one that is deleted.
-        let complete = self.ledger.standing(map, Direction::Forward).is_complete();
-        let scope = Scope::of(direction, published.phase, complete)?;
+        let standing = self.ledger.standing(map, Direction::Forward);
+        let scope = Scope::of(direction, published.phase, standing)?;
         if options.repair {
             let role = direction.role(published.phase)?;
             if role == Role::IntoPrimary {
                 self.ledger.knows_all_stale(map)?;
             }
         }
-        let stands = move |phase| Scope::of(direction, phase, complete) == Ok(scope);
+        let stands = move |phase| Scope::of(direction, phase, standing) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
         self.nothing_given_up(map).await?;
         let estimated = self

@@ -255,6 +255,11 @@ fn table_text(table: &TableStatus) -> String {
     if let Some(why) = &table.bypassed {
         parts.push(format!("not trusted: {why}"));
     }
+    if let Some(why) = &table.old_bypassed {
+        parts.push(format!(
+            "the old store may lack writes: {why} (`crossfade verify --reverse --repair`)"
+        ));
+    }
     if table.dirty_keys > 0 {
         let keys = plural(table.dirty_keys as u64, "dirty key", "dirty keys");
         let age = table.oldest_dirty.as_ref();

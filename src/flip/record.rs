@@ -38,6 +38,10 @@ pub(crate) enum Change {
     Outdated(String),
     /// The store has every row.
     InStep,
+    /// The old store does not learn of deletes.
+    Unseen,
+    /// The old store is right again.
+    Seen,
 }
 
 impl Change {
@@ -48,15 +52,28 @@ impl Change {
                 (known.verified, known.bypassed) = (None, Some(reason.clone()))
             }
             Change::InStep => *known = TableState::default(),
+            // Nobody can delete in a table that is not complete (docs/decision/11).
+            Change::Unseen => known.deleted_unseen |= known.is_complete(),
+            Change::Seen => known.deleted_unseen = false,
         }
     }
 }
 
 /// What a move does to the records of a table, by their names.
 pub(crate) fn standing_after(table: &TableMap, step: Move) -> Vec<(String, Change)> {
-    let forward = forward(step).map(|change| (table.old.name.to_string(), change));
+    let forward = [forward(step), deletes(step)].into_iter().flatten();
+    let forward = forward.map(|change| (table.old.name.to_string(), change));
     let reverse = reverse(step).map(|change| (reverse_name(table), change));
-    forward.into_iter().chain(reverse).collect()
+    forward.chain(reverse).collect()
+}
+
+/// Trap 27: what is deleted in the new store alone must not come back from the old one.
+fn deletes(step: Move) -> Option<Change> {
+    match (step.from().primary(), step.to()) {
+        (_, Phase::NewWrites | Phase::Backfill | Phase::NewOnly) => Some(Change::Unseen),
+        (Side::New, to) if to.primary() == Side::Old => Some(Change::Seen),
+        _neither => None,
+    }
 }
 
 /// The new store misses writes in the phases 1 and 2, and until 3 is effective.
@@ -173,6 +190,7 @@ mod tests {
             journal.state().table("public.orders").is_complete(),
             "the way on asks nothing of the new store"
         );
+        assert!(journal.state().table("public.orders").deleted_unseen);
         let reverse = reverse_name(&table());
         assert!(journal.state().table(&reverse).bypassed.is_some());
         verified(&journal, &reverse);
@@ -181,5 +199,8 @@ mod tests {
             journal.state().table(&reverse).bypassed.is_some(),
             "writes of 6 went by the old store until 5 was effective"
         );
+        assert!(journal.state().table("public.orders").deleted_unseen);
+        walk(&journal, &[5, 4]);
+        assert!(!journal.state().table("public.orders").deleted_unseen);
     }
 }

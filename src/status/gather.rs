@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossfade_journal::{Health, JournalKey, PhaseChange};
-use crossfade_phase::Side;
+use crossfade_phase::{Phase, Side};
 use crossfade_store::TableMap;
 use crossfade_toggle::Toggle;
 
@@ -158,6 +158,11 @@ fn utc_of(at: SystemTime) -> String {
 fn table_status(app: &App, table: &TableMap) -> TableStatus {
     let name = table.old.name.to_string();
     let forward = table_record(&app.journal, table);
+    let reverse = reverse_record(&app.journal, table);
+    let both = app
+        .toggles
+        .get(&table.toggle)
+        .is_some_and(|toggle| toggle.gate().current().phase == Phase::NewPrimary);
     let labels = [table.toggle.as_str(), name.as_str()];
     let verified = |verified: crossfade_journal::Verified| VerifiedStatus {
         rows: verified.rows,
@@ -174,8 +179,9 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         complete: forward.is_complete(),
         backfilled: forward.backfilled_at_epoch.is_some(),
         verified: forward.verified.map(verified),
-        reverse_verified: reverse_record(&app.journal, table).verified.map(verified),
+        reverse_verified: reverse.verified.map(verified),
         bypassed: forward.bypassed,
+        old_bypassed: reverse.bypassed.filter(|_| both),
         dirty_keys: dirty.as_ref().map_or(0, |dirty| dirty.keys),
         oldest_dirty: dirty.and_then(|dirty| dirty.oldest).map(utc_of),
         mismatches: app.metrics.read_mismatches.with_label_values(&labels).get(),

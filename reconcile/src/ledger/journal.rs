@@ -175,6 +175,7 @@ impl Ledger for Journal {
         Standing {
             backfilled: since.is_some(),
             differences,
+            deleted_unseen: known.deleted_unseen,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a job's outcome does to what is on record of a table. Shared by all ledgers that keep it in the journal's own types.
 
 use crossfade_journal::{BackfillCheckpoint, KeyBounds, KeyText, TableState, Verified as Record};
+use crossfade_phase::Phase;
 use crossfade_store::{Key, TableMap};
 use crossfade_toggle::{Epoch, Snapshot};
 
@@ -46,6 +47,12 @@ pub fn verified(table: &mut TableState, found: Verified) {
         // Whatever went round the store is there now (trap 38).
         table.bypassed = None;
     }
+    let alone = matches!(
+        found.snapshot.phase,
+        Phase::NewWrites | Phase::Backfill | Phase::NewOnly
+    );
+    // From now on rows may be deleted that the old store keeps.
+    table.deleted_unseen |= alone && table.is_complete();
 }
 
 /// A checkpoint as it is kept.

@@ -7,7 +7,7 @@ use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Row, TableMap};
 
 use super::version::is_older;
-use crate::{Direction, NotNow, display::show_key};
+use crate::{Direction, NotNow, Standing, display::show_key};
 
 /// What two stores owe each other in a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) enum Scope {
     /// Forward in 5 to 7: the new store has every row that the old has, unless it deleted it, and none that is older than the old's. What it has
     /// beyond that is its own affair, and the reverse verify's.
     Covered {
-        /// Whether a row that only the old has is one that was never copied. Not so in 6 and 7 once the table is complete: there it was deleted
-        /// since.
+        /// Whether a row that only the old has is one that was never copied. Not so once the table has been complete in 6 or 7: there it was deleted since
+        /// (trap 27).
         gaps_show: bool,
     },
     /// Reverse: the old has the new's rows.
@@ -32,16 +32,24 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) fn of(direction: Direction, phase: Phase, complete: bool) -> Result<Scope, NotNow> {
+    /// What holds in a phase, by the table's standing forwards.
+    pub(crate) fn of(
+        direction: Direction,
+        phase: Phase,
+        standing: Standing,
+    ) -> Result<Scope, NotNow> {
+        let complete = standing.is_complete();
         match (direction, phase) {
             (Direction::Forward, Phase::DeployNew) => Err(NotNow::TooEarly(phase)),
             (Direction::Forward, Phase::UseOld) => Ok(Scope::Old { dual: false }),
             (Direction::Forward, Phase::DualWrite | Phase::DualRead) => {
                 Ok(Scope::Old { dual: true })
             }
-            (Direction::Forward, Phase::NewPrimary) => Ok(Scope::Covered { gaps_show: true }),
+            (Direction::Forward, Phase::NewPrimary) => Ok(Scope::Covered {
+                gaps_show: !standing.deleted_unseen,
+            }),
             (Direction::Forward, Phase::NewWrites | Phase::Backfill) => Ok(Scope::Covered {
-                gaps_show: !complete,
+                gaps_show: !complete && !standing.deleted_unseen,
             }),
             (Direction::Forward, Phase::NewOnly) => Err(NotNow::OldGone(phase)),
             (Direction::Reverse, phase) => {

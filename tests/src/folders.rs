@@ -30,6 +30,8 @@ impl Folder {
         );
         let lock = locked(&runs.join(format!("{name}.lock")));
         let path = runs.join(name);
+        // A killed run may have had our process id.
+        let _ = fs::remove_dir_all(&path);
         make(&path, 0o700);
         give_to_servers(&path);
         Folder { path, _lock: lock }

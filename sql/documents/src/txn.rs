@@ -285,7 +285,11 @@ impl Txn {
                 return Err(conflict());
             }
         }
-        self.write(&entries).await
+        match self.write(&entries).await {
+            // Whoever came in meanwhile has what this transaction had first.
+            Err(Fail::Duplicate(..)) => Err(conflict()),
+            outcome => outcome,
+        }
     }
 
     async fn find_whole(

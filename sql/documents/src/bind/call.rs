@@ -127,6 +127,9 @@ impl Binder<'_> {
         if matches!(name, "min" | "max") && operator::is_collatable(found.result) && !by_bytes {
             return Err(operator::collation(name).at(at));
         }
+        if matches!(name, "min" | "max") {
+            self.sortable(found.result, by_bytes, at)?;
+        }
         let mut given = Vec::with_capacity(args.len());
         for (index, arg) in args.into_iter().enumerate() {
             let to = found.args.get(index).copied().unwrap_or(arg.ty.oid);

@@ -40,6 +40,7 @@ SET IntervalStyle = 'iso_8601';
 SELECT avg(opened - '2024-01-01 00:00:00+00') FROM accounts;
 SELECT count(*) FROM people GROUP BY ();
 INSERT INTO samples (id, c_inet) VALUES (1, '10.0.0.1');
+SELECT min(c_inet) FROM samples;
 INSERT INTO samples (id, c_ints) VALUES (1, '[0:1]={5,6}');
 SELECT to_regclass(name) FROM people;
 SELECT 'x@y'::email;

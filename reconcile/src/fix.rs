@@ -5,8 +5,8 @@ use crossfade_phase::Side;
 use crossfade_store::{Key, StoreError, StoreResult, TableMap};
 
 use crate::{
-    Engine, Error, Why,
-    ledger::Dirty,
+    Direction, Engine, Error, Why, hanging,
+    ledger::{Dirty, LedgerResult},
     repair::{Repair, Repaired},
 };
 
@@ -48,6 +48,18 @@ impl Engine {
         Ok(fixed)
     }
 
+    /// See [`hanging`].
+    async fn doubt_what_hangs(&self, table: &TableMap, secondary: Side) -> LedgerResult {
+        let direction = match secondary {
+            Side::New => Direction::Forward,
+            Side::Old => Direction::Reverse,
+        };
+        for below in hanging::below(self.mapping(), table, secondary) {
+            self.ledger.doubt(below, direction, hanging::WHY).await?;
+        }
+        Ok(())
+    }
+
     /// Repairs the keys from the store of `primary`; cleans those that are alike as of their marks and puts off the others. A key without a mark was
     /// repaired by somebody else meanwhile. The caller holds a pin.
     pub(crate) async fn repair_marked(
@@ -80,7 +92,17 @@ impl Engine {
         let unsettled = || StoreError::Unsettled {
             store: to.side().to_string(),
         };
+        let doubted = self.doubt_what_hangs(table, to.side()).await;
         let repaired = match to.given_up_has_ended().await {
+            _ if doubted.is_err() => {
+                let unnoted = |_: &Key| {
+                    Err(StoreError::Unexpected {
+                        store: to.side().to_string(),
+                        what: "what hangs on its rows cannot be noted".to_owned(),
+                    })
+                };
+                keys.iter().map(unnoted).collect()
+            }
             Ok(true) => self.flushing.around(&**to, repair.many(keys)).await,
             Ok(false) => keys.iter().map(|_| Err(unsettled())).collect(),
             Err(error) => {

@@ -253,6 +253,15 @@ pub trait Ledger: Send + Sync + 'static {
         found: Verified,
     ) -> BoxFuture<'a, LedgerResult>;
 
+    /// Notes that the target of `direction` may lack rows of the table that no key stands for, until a verify has gone over it; durable when it resolves. Costs
+    /// nothing where that is known already.
+    fn doubt<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        why: &'a str,
+    ) -> BoxFuture<'a, LedgerResult>;
+
     /// What is on record of a table.
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing;
 

@@ -11,6 +11,7 @@ mod error;
 mod fix;
 mod flush;
 mod gates;
+mod hanging;
 mod job;
 mod ledger;
 mod pace;

@@ -232,6 +232,24 @@ impl Ledger for SharedLedger {
         })
     }
 
+    fn doubt<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        why: &'a str,
+    ) -> BoxFuture<'a, LedgerResult> {
+        let known = self
+            .journal
+            .state()
+            .table(&standing::record_of(table, direction));
+        if known.bypassed.is_some() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        self.change(table, direction, move |table, _| {
+            standing::doubt(table, why)
+        })
+    }
+
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing {
         self.journal.standing(table, direction)
     }

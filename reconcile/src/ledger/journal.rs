@@ -161,6 +161,23 @@ impl Ledger for Journal {
         })
     }
 
+    fn doubt<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+        why: &'a str,
+    ) -> BoxFuture<'a, LedgerResult> {
+        let record = record_of(table, direction);
+        if self.state().table(&record).bypassed.is_some() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let why = why.to_owned();
+        blocking(self, move |journal| {
+            let change = |table: &mut TableState| standing::doubt(table, &why);
+            journal.state().update_table(&record, change).map(drop)
+        })
+    }
+
     fn standing(&self, table: &TableMap, direction: Direction) -> Standing {
         let known = self.state().table(&record_of(table, direction));
         let since = known.backfilled_at_epoch;

@@ -35,6 +35,11 @@ pub fn backfilled(table: &mut TableState, at: Snapshot) {
     table.bypassed.take_if(|why| why == UNFINISHED);
 }
 
+/// The target may lack rows that no key stands for.
+pub fn doubt(table: &mut TableState, why: &str) {
+    table.bypassed.get_or_insert_with(|| why.to_owned());
+}
+
 /// A verify went over the whole table.
 pub fn verified(table: &mut TableState, found: Verified) {
     table.verified = Some(Record {

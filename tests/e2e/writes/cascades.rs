@@ -601,3 +601,46 @@ async fn trap_10_what_is_changed_below_in_schemas_of_one_database() {
     let left = database.value("SELECT count(*) FROM next.children").await;
     assert_eq!(left, "4");
 }
+
+/// The secondary's own constraint deletes a row that has moved away in the primary, and what hangs on it.
+#[tokio::test]
+async fn trap_10_what_hung_on_a_dirty_row_is_verified_before_the_next_step() {
+    for (phase, next, reverse) in [
+        ("dual-write", "dual-read", false),
+        ("new-primary", "dual-read", true),
+    ] {
+        let mut shop = acting(phase, true).await;
+        let secondary = if reverse {
+            &shop.stores.old
+        } else {
+            &shop.stores.new
+        };
+        secondary
+            .run("ALTER TABLE children ADD CONSTRAINT stays CHECK (parent <> 2) NOT VALID")
+            .await;
+        // Child 20 has parent 1, and a grandchild.
+        shop.run("UPDATE children SET parent = 2 WHERE id = 20")
+            .await;
+        shop.proxy.dirty(1).await;
+        shop.run("DELETE FROM parents WHERE id = 1").await;
+        let grandchild = "SELECT count(*) FROM grandchildren WHERE child = 20";
+        secondary.becomes(grandchild, "0").await;
+        secondary
+            .run("ALTER TABLE children DROP CONSTRAINT stays")
+            .await;
+        shop.proxy.drained().await;
+        let reason = shop.proxy.flip_refused(next).await;
+        assert!(
+            reason.contains("grandchildren") && reason.contains("crossfade verify"),
+            "{reason}"
+        );
+        let mut repair = vec!["verify", "--repair"];
+        repair.extend(reverse.then_some("--reverse"));
+        let _ = shop.proxy.cli(&repair);
+        crossfade_tests::eventually("the step is made", Duration::from_secs(30), async || {
+            shop.proxy.toggle("shop").await["effective"] == next
+        })
+        .await;
+        shop.stores.assert_equal(&NAMES).await;
+    }
+}

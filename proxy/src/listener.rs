@@ -80,11 +80,11 @@ impl Listeners {
         })
     }
 
-    /// Stops accepting; sessions may finish their transactions, bounded by `within`.
-    pub fn stop(self, within: Duration) {
+    /// Stops accepting, and waits for the threads, which end with the last session; `within` bounds the wait. May be called again for those that are left.
+    pub fn stop(&self, within: Duration) {
         self.stop.send_replace(true);
         let end = std::time::Instant::now() + within;
-        for thread in self.threads {
+        for thread in &self.threads {
             while !thread.is_finished() && std::time::Instant::now() < end {
                 thread::sleep(Duration::from_millis(5));
             }

@@ -16,6 +16,8 @@ use crate::{app::App, control};
 const WITHIN: Duration = Duration::from_secs(10);
 /// Time for the threads to stop accepting.
 const LISTENERS: Duration = Duration::from_millis(50);
+/// Time for them to end once the last session has.
+const THREADS: Duration = Duration::from_secs(1);
 
 /// The limit on a file's size was exceeded, on Linux and the BSDs.
 const SIGXFSZ: i32 = 25;
@@ -71,13 +73,8 @@ pub(super) async fn gracefully(app: &Arc<App>, listeners: Listeners, signal: &'s
         WITHIN.as_secs()
     );
     let began = Instant::now();
-    // It waits for threads.
-    if tokio::task::spawn_blocking(move || listeners.stop(LISTENERS))
-        .await
-        .is_err()
-    {
-        tracing::warn!("a listening thread ended unexpectedly");
-    }
+    let listeners = Arc::new(listeners);
+    stop(&listeners, LISTENERS).await;
     if let Some(shared) = app.shared.get() {
         shared.stop();
     }
@@ -87,6 +84,8 @@ pub(super) async fn gracefully(app: &Arc<App>, listeners: Listeners, signal: &'s
     confirm_rest(app).await;
     if clients(app) == 0 {
         control::leave(app).await;
+        // They hold the journal, which is closed only when nobody does: without its last words the next start has something to look after.
+        stop(&listeners, THREADS).await;
     }
     let (cut, took_ms) = (clients(app), began.elapsed().as_millis());
     if cut > 0 {
@@ -97,6 +96,15 @@ pub(super) async fn gracefully(app: &Arc<App>, listeners: Listeners, signal: &'s
         );
     } else {
         tracing::info!(took_ms, "crossfade ends");
+    }
+}
+
+async fn stop(listeners: &Arc<Listeners>, within: Duration) {
+    let listeners = Arc::clone(listeners);
+    // It waits for threads.
+    let stopped = tokio::task::spawn_blocking(move || listeners.stop(within)).await;
+    if stopped.is_err() {
+        tracing::warn!("a listening thread ended unexpectedly");
     }
 }
 

@@ -1,6 +1,7 @@
 //! MongoDB: a replica set, whose transactions carry whole batches, or a single server, which takes one document at a time.
 
 mod adapter;
+mod attended;
 mod catalog;
 mod conn;
 mod control;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mongodb::{
-    ClientSession, Collection,
+    Collection,
     bson::{Bson, RawDocumentBuf, doc, oid::ObjectId},
 };
 use tokio::time::sleep;
 
 use super::{
     MongoStore,
+    attended::Attended,
     conn::{Deployment, WRITE_CONFLICT},
     document::{ID, Shape},
     read::document,
@@ -29,18 +30,20 @@ const PAUSE: Duration = Duration::from_millis(10);
 struct Locked {
     row: Option<Row>,
     store: MongoStore,
-    session: Option<ClientSession>,
+    session: Option<Attended>,
 }
 
 impl Locked {
     async fn end(&mut self) -> StoreResult<()> {
-        match &mut self.session {
-            Some(session) => session
-                .abort_transaction()
-                .await
-                .map_err(|error| self.store.conn.error(&error)),
-            None => Ok(()),
+        let Some(attended) = &mut self.session else {
+            return Ok(());
+        };
+        if let Some(session) = attended.session() {
+            let ended = session.abort_transaction().await;
+            ended.map_err(|error| self.store.conn.error(&error))?;
         }
+        attended.settle();
+        Ok(())
     }
 }
 
@@ -66,9 +69,12 @@ pub(super) async fn lock_row(
             session: None,
         }));
     }
-    let mut session = store.conn.session().await?;
+    let mut attended = Attended::new(store, store.conn.session().await?);
     let mut attempt = 0;
     let found = loop {
+        let Some(session) = attended.session() else {
+            return Err(store.conn.unexpected("a session that is gone"));
+        };
         session
             .start_transaction()
             .await
@@ -76,14 +82,17 @@ pub(super) async fn lock_row(
         let mark = doc! { "$set": { MARK: ObjectId::new() } };
         let found = collection
             .find_one_and_update(doc! { ID: id.clone() }, mark)
-            .session(&mut session)
+            .session(&mut *session)
             .await;
         match found {
             Ok(found) => break found,
             Err(error) => {
-                drop(session.abort_transaction().await);
+                let ended = session.abort_transaction().await;
                 let failed = store.conn.write_error(&error);
                 if !failed.transient || attempt >= ATTEMPTS {
+                    if ended.is_ok() {
+                        attended.settle();
+                    }
                     return Err(failed.error);
                 }
                 store.conn.pause(attempt).await;
@@ -94,7 +103,7 @@ pub(super) async fn lock_row(
     let mut locked = Box::new(Locked {
         row: None,
         store: store.clone(),
-        session: Some(session),
+        session: Some(attended),
     });
     let Some(found) = found else {
         // What is not there cannot be held: whoever repairs it looks again afterwards.

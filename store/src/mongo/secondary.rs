@@ -16,6 +16,7 @@ use mongodb::ClientSession;
 
 use super::{
     MongoStore,
+    attended::Attended,
     conn::{Deployment, WriteError},
     document::Shape,
     write::Commands,
@@ -37,7 +38,7 @@ enum State {
 pub(super) struct MongoSecondary {
     store: MongoStore,
     deployment: Deployment,
-    session: Option<ClientSession>,
+    session: Option<Attended>,
     shapes: BTreeMap<TableId, Shape>,
     /// Tables whose collections are there.
     there: BTreeSet<TableId>,
@@ -53,7 +54,7 @@ impl MongoSecondary {
     ) -> StoreResult<MongoSecondary> {
         let deployment = store.conn.deployment().await?;
         let session = match deployment {
-            Deployment::Transactions => Some(store.conn.session().await?),
+            Deployment::Transactions => Some(Attended::new(&store, store.conn.session().await?)),
             Deployment::Standalone => None,
         };
         let shapes = mapping
@@ -125,7 +126,7 @@ impl MongoSecondary {
     }
 
     async fn write(&mut self, commands: &Commands, begun: bool) -> Result<(), WriteError> {
-        if let Some(session) = &mut self.session
+        if let Some(session) = self.open_session()
             && !begun
         {
             session
@@ -144,14 +145,13 @@ impl MongoSecondary {
                 document: None,
                 error,
             })?;
-        commands
-            .run(&self.store, &database, self.session.as_mut())
-            .await
+        let session = self.session.as_mut().and_then(Attended::session);
+        commands.run(&self.store, &database, session).await
     }
 
     /// Ends a transaction that failed. Where that fails as well, it ends when the session does.
     async fn abort(&mut self) {
-        if let Some(session) = &mut self.session
+        if let Some(session) = self.open_session()
             && let Err(error) = session.abort_transaction().await
         {
             tracing::debug!(%error, "a failed transaction was not aborted");
@@ -160,7 +160,7 @@ impl MongoSecondary {
 
     async fn commit_batch(&mut self) -> StoreResult<()> {
         self.turn(State::Staged)?;
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.open_session() {
             session
                 .commit_transaction()
                 .await
@@ -172,7 +172,7 @@ impl MongoSecondary {
 
     async fn rollback_batch(&mut self) -> StoreResult<()> {
         self.turn(State::Staged)?;
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.open_session() {
             session
                 .abort_transaction()
                 .await
@@ -182,12 +182,25 @@ impl MongoSecondary {
         Ok(())
     }
 
+    /// The session, where the server has transactions.
+    fn open_session(&mut self) -> Option<&mut ClientSession> {
+        self.session.as_mut().and_then(Attended::session)
+    }
+
     /// Until the call has ended well, the connection counts as lost.
     fn turn(&mut self, wanted: State) -> StoreResult<()> {
         if std::mem::replace(&mut self.state, State::Lost) == wanted {
             Ok(())
         } else {
             Err(self.store.conn.unexpected("a call out of turn"))
+        }
+    }
+}
+
+impl Drop for MongoSecondary {
+    fn drop(&mut self) {
+        if self.state == State::Idle {
+            self.session.iter_mut().for_each(Attended::settle);
         }
     }
 }

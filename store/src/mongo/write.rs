@@ -10,10 +10,11 @@ use mongodb::{
 
 use super::{
     MongoStore,
+    attended::Attended,
     conn::{DUPLICATE_KEY, Deployment, WriteError},
     document::Shape,
 };
-use crate::{Change, Row, StoreResult, TableMap};
+use crate::{Change, Row, StoreError, StoreResult, TableMap};
 
 /// Documents of one command. The server takes 100,000 and 48 MB.
 const COMMAND_ROWS: usize = 1000;
@@ -149,17 +150,28 @@ pub(super) async fn apply(
         return Ok(());
     }
     store.conn.ensure(shape.collection()).await?;
-    let mut session = store.conn.session().await?;
+    let mut attended = Attended::new(store, store.conn.session().await?);
     let mut attempt = 0;
     loop {
-        let outcome = transaction(store, &database, &mut session, &runs).await;
+        let Some(session) = attended.session() else {
+            return Err(store.conn.unexpected("a session that is gone"));
+        };
+        let outcome = transaction(store, &database, session, &runs).await;
         match outcome {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                attended.settle();
+                return Ok(());
+            }
             Err(failed) if failed.transient && attempt < ATTEMPTS => {
                 store.conn.pause(attempt).await;
                 attempt += 1;
             }
-            Err(failed) => return Err(failed.error),
+            Err(failed) => {
+                if matches!(failed.error, StoreError::Rejected { .. }) {
+                    attended.settle();
+                }
+                return Err(failed.error);
+            }
         }
     }
 }

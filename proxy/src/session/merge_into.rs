@@ -198,7 +198,12 @@ impl Managed {
             return Ok(());
         }
         let answer = self.own_answer.take().unwrap_or_default();
-        match self.judge(side, merge, &answer).await? {
+        let verdict = self.judge(side, merge, &answer).await?;
+        if self.skips() {
+            // A question failed, and the client has the server's own error.
+            return Ok(());
+        }
+        match verdict {
             Ok(rows) => {
                 self.completion_at = Some(self.client.out.len());
                 let tag = format!("MERGE {rows}\0");
@@ -226,7 +231,7 @@ impl Managed {
                 // A trigger has kept a row that is still as it was seen. Any other was changed by somebody else since.
                 let question = self.still_there(side, merge.table, &places);
                 let there = self.inquire(side, &question).await?;
-                if self.skips() || there == passed.to_string() {
+                if there == passed.to_string() {
                     Ok(rows)
                 } else {
                     Err(overtaken())

@@ -126,9 +126,10 @@ impl Transaction {
     /// The tables that it changed, also by what has gone ahead; some more than once.
     pub(crate) fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
         let early = self.early.iter().flat_map(|early| early.tables());
-        let deleted = self.deletes.iter().map(|(table, _)| *table);
+        let kept = self.deletes.iter().chain(&self.unread);
+        let kept = kept.map(|(table, _)| *table);
         let changed = self.changes.iter().map(|(table, _, _)| *table);
-        changed.chain(deleted).chain(early)
+        changed.chain(kept).chain(early)
     }
 
     /// Whether the images were given up for want of room.

@@ -1,9 +1,11 @@
 //! What a MERGE is sent as leaves the same rows as the MERGE, and counts as many of them.
 
+mod cases;
 mod scratch;
 
 use std::{cell::Cell, sync::Arc};
 
+use cases::config;
 use crossfade_phase::Side;
 use crossfade_proxy::sql::{Analyzer, MergeTexts, Merged, Refusal, Target};
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -200,23 +202,11 @@ fn same(one: &Outcome, other: &Outcome) -> bool {
 /// MERGEs tried; the variable `CROSSFADE_RANDOM_STATEMENTS` sets another number.
 const STATEMENTS: u32 = 40;
 
-fn config() -> ProptestConfig {
-    let cases = std::env::var("CROSSFADE_RANDOM_STATEMENTS")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(STATEMENTS);
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 #[test]
 fn trap_10_what_is_sent_for_a_merge_does_the_same() {
     let server = server();
     let (done, failed) = (Cell::new(0), Cell::new(0));
-    let outcome = TestRunner::new(config()).run(&statement(), |text| {
+    let outcome = TestRunner::new(config(STATEMENTS)).run(&statement(), |text| {
         for (side, schema) in [(Side::Old, "public"), (Side::New, "shop")] {
             let texts = merge(&text, side)
                 .map_err(|refusal| TestCaseError::fail(format!("{text}: {refusal}")))?;
@@ -247,7 +237,7 @@ fn trap_10_what_is_sent_for_a_merge_does_the_same() {
         panic!("{failure}");
     }
     println!("{} done, {} failed alike", done.get(), failed.get());
-    assert!(done.get() > config().cases / 3 && failed.get() > 0);
+    assert!(done.get() > config(STATEMENTS).cases / 3 && failed.get() > 0);
 }
 
 /// A table whose columns have other names and types in the new store has no MERGE there, and what is sent does what the MERGE did on the old one.

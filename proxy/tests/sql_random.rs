@@ -1,9 +1,11 @@
 //! Statements put together at random do the same on the old tables as their rewriting on the new ones.
 
+mod cases;
 mod scratch;
 
 use std::cell::Cell;
 
+use cases::config;
 use crossfade_proxy::sql::Target;
 use proptest::{prelude::*, test_runner::TestRunner};
 use scratch::shop::{outcome, rewrite, server};
@@ -189,38 +191,26 @@ fn unordered(output: &str) -> Vec<&str> {
 /// Statements tried; the variable `CROSSFADE_RANDOM_STATEMENTS` sets another number.
 const STATEMENTS: u32 = 100;
 
-/// Statements tried, and how.
-fn config() -> ProptestConfig {
-    let cases = std::env::var("CROSSFADE_RANDOM_STATEMENTS")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(STATEMENTS);
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 #[test]
 fn trap_06_what_a_statement_does_is_the_same_in_both_stores() {
     let server = server();
-    let cases = config().cases;
+    let cases = config(STATEMENTS).cases;
     let answered = Cell::new(0);
-    let outcome = TestRunner::new(config()).run(&prop_oneof![select(), write()], |text| {
-        // A refusal is not wrong, and what is refused is tested by name.
-        let Ok(rewritten) = rewrite(&text, Target::New) else {
-            return Ok(());
-        };
-        let rewritten = String::from_utf8_lossy(&rewritten.sql).into_owned();
-        let (old, new) = (
-            outcome(&server, &text, 0, true),
-            outcome(&server, &rewritten, 1, true),
-        );
-        answered.set(answered.get() + u32::from(!old.contains("ERROR")));
-        prop_assert_eq!(unordered(&old), unordered(&new), "{}\n{}", text, rewritten);
-        Ok(())
-    });
+    let outcome =
+        TestRunner::new(config(STATEMENTS)).run(&prop_oneof![select(), write()], |text| {
+            // A refusal is not wrong, and what is refused is tested by name.
+            let Ok(rewritten) = rewrite(&text, Target::New) else {
+                return Ok(());
+            };
+            let rewritten = String::from_utf8_lossy(&rewritten.sql).into_owned();
+            let (old, new) = (
+                outcome(&server, &text, 0, true),
+                outcome(&server, &rewritten, 1, true),
+            );
+            answered.set(answered.get() + u32::from(!old.contains("ERROR")));
+            prop_assert_eq!(unordered(&old), unordered(&new), "{}\n{}", text, rewritten);
+            Ok(())
+        });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
@@ -242,7 +232,7 @@ fn left(output: &str) -> Option<&str> {
 fn trap_10_what_is_captured_changes_the_same_rows() {
     let server = server();
     let captured = Cell::new(0);
-    let outcome = TestRunner::new(config()).run(&write(), |text| {
+    let outcome = TestRunner::new(config(STATEMENTS)).run(&write(), |text| {
         let plain = match rewrite(&text, Target::New) {
             Ok(rewritten) => String::from_utf8_lossy(&rewritten.sql).into_owned(),
             Err(_) => return Ok(()),
@@ -275,7 +265,7 @@ fn trap_10_what_is_captured_changes_the_same_rows() {
         panic!("{failure}");
     }
     assert!(
-        captured.get() > config().cases / 2,
+        captured.get() > config(STATEMENTS).cases / 2,
         "hardly any was captured"
     );
 }

@@ -21,8 +21,7 @@ pub(crate) fn below<'m>(mapping: &'m Mapping, table: &TableMap, side: Side) -> V
     let mut open = vec![table];
     while let Some(parent) = open.pop() {
         for key in &parent.on(side).referenced_by {
-            let child = |other: &&TableMap| other.on(side).name == key.child;
-            let Some(child) = mapping.tables.iter().find(child) else {
+            let Some(child) = mapping.named(side, &key.child) else {
                 continue;
             };
             let is_new = found.iter().all(|known| known.id != child.id);

@@ -39,12 +39,7 @@ fn parents<'m>(
         .on(target)
         .foreign_keys
         .iter()
-        .filter_map(move |key| {
-            mapping
-                .tables
-                .iter()
-                .find(|table| table.on(target).name == key.parent)
-        })
+        .filter_map(move |key| mapping.named(target, &key.parent))
         .map(|table| table.id)
 }
 

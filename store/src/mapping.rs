@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 
 use crate::{Column, Relation};
@@ -23,6 +24,14 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// The table of this name in the store of `side`.
+    #[must_use]
+    pub fn named(&self, side: Side, name: &QualifiedName) -> Option<&TableMap> {
+        self.tables
+            .iter()
+            .find(|table| table.on(side).name == *name)
+    }
+
     /// The mapping as SQL for the new store names its tables: see [`TableMap::in_sql`].
     #[must_use]
     pub fn in_sql(self: &Arc<Mapping>) -> Arc<Mapping> {

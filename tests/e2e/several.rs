@@ -25,7 +25,7 @@ impl Pair {
     async fn new() -> Pair {
         let stores = Stores::shop().await;
         stores.old.run(crate::shop::SEED).await;
-        let [a, b] = start(&stores).await;
+        let [a, b] = start(|name| config(&stores, name)).await;
         Pair { stores, a, b }
     }
 
@@ -62,11 +62,20 @@ impl Pair {
     }
 }
 
-async fn start(stores: &Stores) -> [Proxy; 2] {
+async fn start(config: impl Fn(&str) -> ConfigBuilder) -> [Proxy; 2] {
     [
-        Proxy::start(config(stores, "a")).await,
-        Proxy::start(config(stores, "b")).await,
+        Proxy::start(config("a")).await,
+        Proxy::start(config("b")).await,
     ]
+}
+
+/// Two proxies in phase 3, with everything copied.
+async fn copied(config: impl Fn(&str) -> ConfigBuilder) -> [Proxy; 2] {
+    let [mut a, b] = start(config).await;
+    a.flip("dual-write").await;
+    a.cli(&["backfill"]).expect(0);
+    a.cli(&["verify"]).expect(0);
+    [a, b]
 }
 
 /// The file of one of several. With their journals in the primary they have no disk.

@@ -56,7 +56,7 @@ pub(crate) fn reached(router: &Router, statement: &StatementFacts) -> Vec<TableI
         let map = &mapping.tables[table.0];
         let keys = map.old.referenced_by.iter().filter(|_| map.new.shapeless);
         let children = keys.filter_map(|key| {
-            let child = mapping.tables.iter().find(|map| map.old.name == key.child);
+            let child = mapping.named(Side::Old, &key.child);
             child.map(|child| child.id)
         });
         for child in children.collect::<Vec<_>>() {

@@ -451,17 +451,17 @@ fn moves_what_others_point_to(router: &Router, primary: Side, kind: &Kind, table
         return !map.old.referenced_by.is_empty();
     }
     let followed = |key: &ForeignKey| {
-        let mut tables = router.mapping.tables.iter();
-        let child = tables.find(|child| child.on(primary.other()).name == key.child)?;
-        let name = &child.on(primary).name;
-        let mut twins = here.referenced_by.iter();
-        let acts = |twin: &ForeignKey| twin.child == *name && twin.on_delete != FkAction::Refuse;
-        (key.on_delete == FkAction::Refuse || twins.any(acts)).then_some(())
+        router
+            .mapping
+            .named(primary.other(), &key.child)
+            .is_some_and(|child| {
+                let name = &child.on(primary).name;
+                let acts =
+                    |twin: &ForeignKey| twin.child == *name && twin.on_delete != FkAction::Refuse;
+                key.on_delete == FkAction::Refuse || here.referenced_by.iter().any(acts)
+            })
     };
-    !there
-        .referenced_by
-        .iter()
-        .all(|key| followed(key).is_some())
+    !there.referenced_by.iter().all(followed)
 }
 
 /// What a write is that gives no images, and what to do instead.

@@ -118,7 +118,7 @@ impl<'m> Actions<'m> {
             let moved = (from == 0 && moves(parent, self.side, &event)).then_some(Event::Gone);
             let events: Vec<Event> = std::iter::once(event).chain(moved).collect();
             for key in &parent.on(self.side).referenced_by {
-                let Some(child) = self.child(key) else {
+                let Some(child) = self.mapping.named(self.side, &key.child) else {
                     continue;
                 };
                 for happens in events.iter().filter_map(|event| happens(key, event)) {
@@ -130,11 +130,6 @@ impl<'m> Actions<'m> {
             from += 1;
         }
         Ok(())
-    }
-
-    fn child(&self, key: &ForeignKey) -> Option<&'m TableMap> {
-        let mut tables = self.mapping.tables.iter();
-        tables.find(|table| table.on(self.side).name == key.child)
     }
 
     fn node(&mut self, table: TableId, event: Event) -> usize {

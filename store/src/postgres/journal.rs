@@ -1,7 +1,10 @@
 //! The journal's rows in a PostgreSQL primary.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 
 use super::{
     PostgresStore,
@@ -55,9 +58,9 @@ const OWNERS: &str = "WITH RECURSIVE i(owner) AS (SELECT min(owner) FROM crossfa
         SELECT (SELECT min(t.owner) FROM crossfade.journal_dirty t WHERE t.owner > d.owner) FROM d WHERE d.owner IS NOT NULL) \
     SELECT owner FROM i WHERE owner IS NOT NULL UNION SELECT owner FROM d WHERE owner IS NOT NULL \
     UNION SELECT owner FROM crossfade.journal_owner";
-const DIRTY_OF: &str = "SELECT toggle, table_name, key, generation, reason, stale, since_s FROM crossfade.journal_dirty WHERE owner = $1 \
+const DIRTY_OF: &str = "SELECT owner, toggle, table_name, key, generation, reason, stale, since_s FROM crossfade.journal_dirty WHERE owner = $1 \
     ORDER BY table_name, key LIMIT $2";
-const DIRTY_AMONG: &str = "SELECT owner, toggle, key, generation, reason, stale, since_s FROM crossfade.journal_dirty \
+const DIRTY_AMONG: &str = "SELECT owner, toggle, table_name, key, generation, reason, stale, since_s FROM crossfade.journal_dirty \
     WHERE owner = ANY($1) AND table_name = $2 AND key = ANY($3)";
 const INTENTS_OF: &str =
     "SELECT id, body FROM crossfade.journal_intent WHERE owner = $1 ORDER BY id LIMIT $2";
@@ -80,6 +83,19 @@ const CLOSE: &str = "DELETE FROM crossfade.journal_intent AS t USING unnest($1::
     WHERE t.owner = l.owner AND t.id = l.id";
 
 type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+fn dirty_row(lease: &Lease, row: &Row) -> StoreResult<DirtyRow> {
+    Ok(DirtyRow {
+        owner: lease.read(row, "owner")?,
+        toggle: lease.read(row, "toggle")?,
+        table: lease.read(row, "table_name")?,
+        key: lease.read(row, "key")?,
+        generation: lease.read(row, "generation")?,
+        reason: lease.read(row, "reason")?,
+        stale: lease.read(row, "stale")?,
+        since_s: lease.read(row, "since_s")?,
+    })
+}
 
 impl JournalRows for PostgresStore {
     fn prepare(&self) -> BoxFuture<'_, StoreResult<()>> {
@@ -140,21 +156,8 @@ impl JournalRows for PostgresStore {
             let limit = i64::from(limit);
             let params: Params<'_> = &[(&owner, Type::INT8), (&limit, Type::INT8)];
             let rows = query(&lease, DIRTY_OF, params).await?;
-            let dirty = rows
-                .iter()
-                .map(|row| {
-                    Ok(DirtyRow {
-                        owner,
-                        toggle: lease.read(row, "toggle")?,
-                        table: lease.read(row, "table_name")?,
-                        key: lease.read(row, "key")?,
-                        generation: lease.read(row, "generation")?,
-                        reason: lease.read(row, "reason")?,
-                        stale: lease.read(row, "stale")?,
-                        since_s: lease.read(row, "since_s")?,
-                    })
-                })
-                .collect::<StoreResult<_>>()?;
+            let dirty = rows.iter().map(|row| dirty_row(&lease, row));
+            let dirty = dirty.collect::<StoreResult<_>>()?;
             lease.done();
             Ok(dirty)
         }
@@ -175,21 +178,8 @@ impl JournalRows for PostgresStore {
                 (&keys, Type::BYTEA_ARRAY),
             ];
             let rows = query(&lease, DIRTY_AMONG, params).await?;
-            let dirty = rows
-                .iter()
-                .map(|row| {
-                    Ok(DirtyRow {
-                        owner: lease.read(row, "owner")?,
-                        toggle: lease.read(row, "toggle")?,
-                        table: table.to_owned(),
-                        key: lease.read(row, "key")?,
-                        generation: lease.read(row, "generation")?,
-                        reason: lease.read(row, "reason")?,
-                        stale: lease.read(row, "stale")?,
-                        since_s: lease.read(row, "since_s")?,
-                    })
-                })
-                .collect::<StoreResult<_>>()?;
+            let dirty = rows.iter().map(|row| dirty_row(&lease, row));
+            let dirty = dirty.collect::<StoreResult<_>>()?;
             lease.done();
             Ok(dirty)
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crossfade_tests::{Mongod, Proxy, SHOP_TABLES, Stores, Traffic, within};
+use crossfade_tests::{Mongod, SHOP_TABLES, Stores, Traffic, within};
 
-use super::{Pair, in_phase, write};
+use super::{Pair, copied, in_phase, write};
 
 #[tokio::test]
 pub(crate) async fn one_to_eight_through_one_proxy_while_both_serve() {
@@ -75,13 +75,7 @@ pub(crate) async fn trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off(
             .line(&format!("control = \"database\"\nproxy = \"{name}\""))
             .toggle("shop", "use-old", SHOP_TABLES)
     };
-    let (mut a, b) = (
-        Proxy::start(config("a")).await,
-        Proxy::start(config("b")).await,
-    );
-    a.flip("dual-write").await;
-    a.cli(&["backfill"]).expect(0);
-    a.cli(&["verify"]).expect(0);
+    let [mut a, b] = copied(config).await;
     a.flip("dual-read").await;
     let idle = b.connect(&stores.old).await;
     idle.batch_execute("BEGIN; UPDATE orders SET total = 1 WHERE id = 1")
@@ -188,13 +182,7 @@ pub(crate) async fn documents_in_the_new_store() {
             .line(&format!("control = \"database\"\nproxy = \"{name}\""))
             .toggle("shop", "use-old", SHOP_TABLES)
     };
-    let (mut a, b) = (
-        Proxy::start(config("a")).await,
-        Proxy::start(config("b")).await,
-    );
-    a.flip("dual-write").await;
-    a.cli(&["backfill"]).expect(0);
-    a.cli(&["verify"]).expect(0);
+    let [mut a, b] = copied(config).await;
     for phase in [
         "dual-read",
         "new-primary",

@@ -8,10 +8,7 @@ use crate::{FkAction, ForeignKey, Mapping, TableMap};
 pub(super) fn cascades(report: &mut Report<'_>, mapping: &Mapping, side: Side) {
     let table = report.table;
     for key in &table.on(side).foreign_keys {
-        let parent = mapping
-            .tables
-            .iter()
-            .find(|parent| parent.on(side).name == key.parent);
+        let parent = mapping.named(side, &key.parent);
         let twin = parent.and_then(|parent| twin(table, parent, key, side));
         if acts(key) {
             acting(report, key, parent, twin, side);
@@ -22,11 +19,7 @@ pub(super) fn cascades(report: &mut Report<'_>, mapping: &Mapping, side: Side) {
     }
     if side == Side::New {
         for key in &table.new.referenced_by {
-            if !mapping
-                .tables
-                .iter()
-                .any(|child| child.new.name == key.child)
-            {
+            if mapping.named(Side::New, &key.child).is_none() {
                 report.note(
                     &key.name,
                     format!("the table {} of the new store, which is not mapped, points here: a DELETE that the old store lets through {}", key.child, outcome(key)),

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -81,6 +81,9 @@ pub(crate) struct StatusArgs {
     /// As JSON, the same as /status of the admin port
     #[arg(long)]
     pub(crate) json: bool,
+    /// Asks the proxy whose admin port this is, without reading the file
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "config")]
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

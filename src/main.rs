@@ -4,6 +4,9 @@
 //! that go around the proxy, [`jobs`] runs the reconciler,
 //! [`serve`] adds the listeners and the tasks in the background, [`admin`] is the HTTP port, [`command`] is what operators type.
 
+#[macro_use]
+mod out;
+
 mod admin;
 mod app;
 mod around;

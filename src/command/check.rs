@@ -39,18 +39,18 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let running = Running::find(config).await?;
     for name in config.toggles.keys() {
         let found = preflight(config, &stores, name).await;
-        print!("{}", report::toggle(name, &config.toggles[name], &found));
+        say!("{}", report::toggle(name, &config.toggles[name], &found));
         let outcome = match found.blocking() {
             None => Some(Status::Broken),
             Some(0) => running.next_step(name).await?,
             Some(_) => Some(Status::No),
         };
         if found.blocking() == Some(0) && running.client.is_none() {
-            println!("  nothing blocks dual-write");
+            sayln!("  nothing blocks dual-write");
         }
         worst = worse(worst, outcome);
     }
-    print!("{}", running.traffic(config));
+    say!("{}", running.traffic(config));
     Ok(worst.map_or(ExitCode::SUCCESS, |status| ExitCode::from(status as u8)))
 }
 
@@ -68,9 +68,9 @@ async fn journal(config: &Config) -> Option<Status> {
     let mut worst = None;
     for side in [Side::Old, Side::New] {
         match journal_rows(config, side).obstacle().await {
-            Ok(None) => println!("{side}  can keep the journal"),
+            Ok(None) => sayln!("{side}  can keep the journal"),
             Ok(Some(obstacle)) => {
-                println!("{side}  cannot keep the journal: {obstacle}");
+                sayln!("{side}  cannot keep the journal: {obstacle}");
                 worst = Some(Status::No);
             }
             // That it does not answer is told already.
@@ -88,14 +88,14 @@ async fn store_answers(config: &Config, stores: &Stores, side: Side) -> bool {
     let began = Instant::now();
     match stores.on(side).ping().await {
         Ok(()) => {
-            println!(
+            sayln!(
                 "{side}  {url}  answers after {} ms",
                 began.elapsed().as_millis()
             );
             true
         }
         Err(error) => {
-            println!(
+            sayln!(
                 "{side}  {url}  does not answer: {error}; see that it runs, and correct [{side}] in the file"
             );
             false
@@ -144,7 +144,7 @@ impl Running {
         let answer: GuardAnswer = client
             .get("/guard", &[("toggle", toggle), ("to", next.name())])
             .await?;
-        print!("{}", report::next(toggle, next, &answer));
+        say!("{}", report::next(toggle, next, &answer));
         Ok(None)
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
                 outcome?
             }
         };
-        println!(
+        sayln!(
             "proxy \"{}\" is forgotten (toggle {}); `crossfade status` shows which tables have to be verified, and which keys the others have taken over",
             args.proxy,
             toggles.join(", ")

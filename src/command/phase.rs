@@ -152,10 +152,11 @@ async fn show(
         .filter(|(name, _)| toggle.is_none_or(|toggle| toggle == *name))
     {
         match toggle {
-            Some(_) => print!("{}", toggle_text(name, known).trim_start()),
-            None => println!(
+            Some(_) => say!("{}", toggle_text(name, known).trim_start()),
+            None => sayln!(
                 "{name}: {} (the file wants {})",
-                known.effective, known.wanted
+                known.effective,
+                known.wanted
             ),
         }
     }

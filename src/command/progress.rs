@@ -44,7 +44,7 @@ impl Progress {
             if part.stage.has_ended() && !self.told[index] {
                 self.told[index] = true;
                 self.clear();
-                print!("{}", ended(part));
+                say!("{}", ended(part));
             }
         }
         if let Some(part) = view.tables.iter().find(|part| part.stage == Stage::Running) {

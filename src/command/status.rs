@@ -1,6 +1,6 @@
 //! `crossfade status`.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
 
 use crossfade_config::{Config, Mistakes};
 
@@ -19,27 +19,44 @@ use crate::{
 /// # Errors
 /// When neither the proxy nor the state folder can be asked.
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let loaded = Config::load(&args.file.config);
     let status = runtime()?.block_on(async {
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            // The proxy that serves goes on with the file as it was, and that is when one asks.
-            Err(mistakes) => return past_mistakes(args, mistakes).await,
-        };
-        match Peer::find(&loaded, &args.file.config).await? {
-            Peer::Serving(client) => client.get("/status", &[]).await,
-            Peer::Alone(app) => Ok(gather(&app)),
+        match args.admin {
+            Some(address) => of_serving(address).await,
+            None => of_file(args).await,
         }
     })?;
     if args.json {
         let json = serde_json::to_string_pretty(&status).map_err(|error| {
             Failure::broken(format!("the status could not be written: {error}"))
         })?;
-        println!("{json}");
+        sayln!("{json}");
     } else {
-        print!("{}", render(&status));
+        say!("{}", render(&status));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The status of the proxy whose admin port is there.
+async fn of_serving(address: SocketAddr) -> Result<Status, Failure> {
+    match Client::at(address).await? {
+        Some(client) => client.get("/status", &[]).await,
+        None => Err(Failure::broken(format!(
+            "nothing listens on {address}; `admin` in the file of `crossfade serve` names the port"
+        ))),
+    }
+}
+
+/// The status of the proxy that serves this file, or of its state folder.
+async fn of_file(args: &StatusArgs) -> Result<Status, Failure> {
+    let loaded = match Config::load(&args.file.config) {
+        Ok(loaded) => loaded,
+        // The proxy that serves goes on with the file as it was, and that is when one asks.
+        Err(mistakes) => return past_mistakes(args, mistakes).await,
+    };
+    match Peer::find(&loaded, &args.file.config).await? {
+        Peer::Serving(client) => client.get("/status", &[]).await,
+        Peer::Alone(app) => Ok(gather(&app)),
+    }
 }
 
 /// The status of the proxy that serves a file that is broken by now.

@@ -71,18 +71,18 @@ async fn run(args: &ImportArgs, loaded: &Loaded) -> Result<ExitCode, Failure> {
             }
             Err(why) => {
                 left += 1;
-                println!("left out  {}: {why}", role.name);
+                sayln!("left out  {}: {why}", role.name);
             }
         }
     }
     for name in &args.role {
         if !roles.iter().any(|role| role.name == *name) {
             left += 1;
-            println!("left out  {name}: the old store has no such login role");
+            sayln!("left out  {name}: the old store has no such login role");
         }
     }
     write(list, &users)?;
-    println!(
+    sayln!(
         "{imported} imported, {} in \"{}\"",
         users.len(),
         list.file.display()

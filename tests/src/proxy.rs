@@ -7,6 +7,7 @@ mod process;
 
 use std::{
     fs,
+    net::SocketAddr,
     path::PathBuf,
     process::ExitStatus,
     time::{Duration, Instant},
@@ -399,6 +400,30 @@ impl Proxy {
     #[must_use]
     pub fn cli(&self, args: &[&str]) -> CliOutput {
         CliOutput::of(args, &self.config_path())
+    }
+
+    /// The same for a command whose standard output nobody reads.
+    ///
+    /// # Panics
+    /// As [`Proxy::cli`].
+    #[must_use]
+    pub fn cli_unread(&self, args: &[&str]) -> CliOutput {
+        CliOutput::unread(args, &self.config_path())
+    }
+
+    /// The same for a command that is not given the file.
+    ///
+    /// # Panics
+    /// As [`Proxy::cli`].
+    #[must_use]
+    pub fn cli_without_file(&self, args: &[&str]) -> CliOutput {
+        CliOutput::without_file(args)
+    }
+
+    /// The address of its admin port.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.addr()
     }
 
     /// What it logged so far.

@@ -36,18 +36,20 @@ async fn move_alone(app: &Arc<App>, wish: &Wish<'_>) -> Result<ExitCode, Failure
             return Err(Failure::no(refusal(&answer)));
         }
         wish.write()?;
-        println!(
+        sayln!(
             "{}: it is in {} already, and the file says so",
-            wish.toggle, wish.to
+            wish.toggle,
+            wish.to
         );
         return Ok(ExitCode::SUCCESS);
     };
     match attempt(app, toggle, step, wish.because.clone()).await {
         Outcome::Moved => {
             wish.write()?;
-            println!(
+            sayln!(
                 "{}: {} is recorded and in the file; `crossfade serve` starts in it",
-                wish.toggle, wish.to
+                wish.toggle,
+                wish.to
             );
             Ok(ExitCode::SUCCESS)
         }

@@ -37,16 +37,17 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
     }
     let status: Status = client.get("/status", &[]).await?;
     if let Some(line) = traffic::warning(&status, wish.toggle, wish.to) {
-        println!("{line}");
+        sayln!("{line}");
     }
     wish.write()?;
     // Where the file says it already, only this is news to the proxy.
     let parts = [("toggle", wish.toggle), ("to", wish.to.name())];
     client.post::<serde_json::Value>("/wish", &parts).await?;
     if !wish.wait {
-        println!(
+        sayln!(
             "{}: the file says {}, and the proxy follows within a second (`crossfade status`)",
-            wish.toggle, wish.to
+            wish.toggle,
+            wish.to
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -82,7 +83,7 @@ async fn wait(client: &Client, wish: &Wish<'_>) -> Result<ExitCode, Failure> {
         };
         let to = wish.to.name();
         if toggle.effective == to && toggle.published == to {
-            println!("{}: {to} is effective", wish.toggle);
+            sayln!("{}: {to} is effective", wish.toggle);
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(error) = &status.config.error {

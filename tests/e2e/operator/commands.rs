@@ -85,6 +85,39 @@ async fn status_as_text_and_as_json() {
     );
 }
 
+/// `crossfade check | head -1`: the reader leaves, and the command still ends by what it found.
+#[tokio::test]
+async fn a_command_whose_reader_has_left_goes_on() {
+    let shop = Shop::in_phase("use-old").await;
+    let deaf = |args: &[&str]| shop.proxy.cli_unread(args);
+    deaf(&["check"]).expect(0);
+    deaf(&["status"]).expect(0);
+    deaf(&["phase", "shop", "dual-write", "--wait"]).expect(0);
+    assert_eq!(shop.proxy.toggle("shop").await["effective"], "dual-write");
+}
+
+#[tokio::test]
+async fn status_of_a_proxy_whose_file_cannot_be_read() {
+    let mut shop = Shop::in_phase("dual-write").await;
+    let admin = shop.proxy.admin_addr().to_string();
+    let path = shop.proxy.config_path();
+    let away = path.with_extension("away");
+    fs::rename(&path, &away).unwrap();
+    // Not the file: the address is all that it needs.
+    let said = shop
+        .proxy
+        .cli_without_file(&["status", "--admin", &admin])
+        .expect(0);
+    assert!(said.stdout.contains("dual-write"), "{}", said.stdout);
+    fs::rename(&away, &path).unwrap();
+    shop.proxy.kill9();
+    let said = shop
+        .proxy
+        .cli_without_file(&["status", "--admin", &admin])
+        .expect(3);
+    assert!(said.stderr.contains("nothing listens"), "{}", said.stderr);
+}
+
 #[tokio::test]
 async fn check_says_that_all_is_well() {
     let shop = Shop::in_phase("use-old").await;

@@ -444,6 +444,49 @@ async fn trap_10_triggers_of_a_merge() {
     shop.assert_clean().await;
 }
 
+/// A question that crossfade asks about a MERGE may fail by itself; the client has that error, and no completion behind it.
+#[tokio::test]
+async fn trap_14_a_merge_that_cannot_be_judged_has_failed() {
+    let schema = format!(
+        "{}DO $$ BEGIN CREATE ROLE sees_nothing; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        CREATE FUNCTION blind() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN SET LOCAL ROLE sees_nothing; RETURN NULL; END $$;
+        CREATE TRIGGER blind BEFORE UPDATE ON counters FOR EACH ROW EXECUTE FUNCTION blind();",
+        crossfade_tests::SHOP
+    );
+    let tables = format!(
+        "{}acknowledge = [\"blind\"]\n",
+        crossfade_tests::SHOP_TABLES
+    );
+    let seed = crate::shop::SEED;
+    let shop = Shop::with(
+        "dual-write",
+        &schema,
+        crossfade_tests::SHOP,
+        &tables,
+        seed,
+        |config| config,
+    )
+    .await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let merge = "MERGE INTO counters c USING (VALUES ('counter 1'), ('new')) s (name) ON c.name = s.name \
+        WHEN MATCHED THEN UPDATE SET value = 5 WHEN NOT MATCHED THEN INSERT (name) VALUES (s.name)";
+    let tags = |frames: &[Frame]| frames.iter().map(|frame| frame.tag).collect::<Vec<_>>();
+    let frames = wire.query(merge).await;
+    assert_eq!(tags(&frames), b"EZ", "{frames:?}");
+    assert_eq!(frames[0].field(b'C').unwrap(), "42501", "{frames:?}");
+    wire.query("BEGIN").await;
+    let frames = wire.query(merge).await;
+    assert_eq!(tags(&frames), b"EZ", "{frames:?}");
+    assert_eq!(&frames[1].body[..], b"E", "{frames:?}");
+    wire.query("ROLLBACK").await;
+    for store in [&shop.stores.old, &shop.stores.new] {
+        store
+            .becomes("SELECT count(*) FROM counters WHERE name = 'new'", "0")
+            .await;
+    }
+    shop.assert_clean().await;
+}
+
 #[tokio::test]
 async fn a_merge_that_cannot_be_captured_is_refused() {
     let schema = format!(

@@ -2,8 +2,10 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
-    io::{Read, Seek},
+    io::{ErrorKind, Read, Seek},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -84,14 +86,30 @@ pub struct CliOutput {
 
 impl CliOutput {
     pub(super) fn of(args: &[&str], config: &Path) -> CliOutput {
-        let (mut stdout, mut stderr) =
-            (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let stdout = tempfile::tempfile().unwrap();
+        CliOutput::with(&with_config(args, config), stdout)
+    }
+
+    /// Of a command whose standard output is a pipe that nobody reads.
+    pub(super) fn unread(args: &[&str], config: &Path) -> CliOutput {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        CliOutput::with(
+            &with_config(args, config),
+            File::from(OwnedFd::from(writer)),
+        )
+    }
+
+    /// Of these arguments alone.
+    pub(super) fn without_file(args: &[&str]) -> CliOutput {
+        let args: Vec<OsString> = args.iter().map(Into::into).collect();
+        CliOutput::with(&args, tempfile::tempfile().unwrap())
+    }
+
+    fn with(args: &[OsString], mut stdout: File) -> CliOutput {
+        let mut stderr = tempfile::tempfile().unwrap();
         let mut command = mortal_as_self(&binary(), "KILL");
-        command
-            .args(args)
-            .arg("-c")
-            .arg(config)
-            .stdin(Stdio::null());
+        command.args(args).stdin(Stdio::null());
         let mut child = command
             .stdout(stdout.try_clone().unwrap())
             .stderr(stderr.try_clone().unwrap())
@@ -134,12 +152,19 @@ impl CliOutput {
     }
 }
 
-/// All of a file that another process has written.
+fn with_config(args: &[&str], config: &Path) -> Vec<OsString> {
+    let args = args.iter().map(Into::into);
+    args.chain(["-c".into(), config.into()]).collect()
+}
+
+/// All of a file that another process has written, and nothing of a pipe.
 fn text(file: &mut File) -> String {
+    match file.rewind() {
+        Err(error) if error.kind() == ErrorKind::NotSeekable => return String::new(),
+        outcome => outcome.unwrap(),
+    }
     let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
-        .unwrap();
+    file.read_to_end(&mut bytes).unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -50,6 +50,17 @@ impl Shop {
         change: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Shop {
         let stores = Stores::create_with(old_schema, new_schema).await;
+        Shop::between(stores, phase, tables, seed, change).await
+    }
+
+    /// A shop in these stores.
+    pub(crate) async fn between(
+        stores: Stores,
+        phase: &str,
+        tables: &str,
+        seed: &str,
+        change: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+    ) -> Shop {
         stores.old.run(seed).await;
         let proxy = Proxy::start(change(stores.config("use-old", tables))).await;
         let mut shop = Shop { stores, proxy };

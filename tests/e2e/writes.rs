@@ -14,6 +14,7 @@ mod merge;
 mod names;
 mod prepared;
 mod races;
+mod releases;
 mod transactions;
 mod truncate;
 mod types;

@@ -7,6 +7,6 @@ mod template;
 
 pub use server::{Postgres, PostgresBuilder, Tls};
 
-pub(crate) use binaries::program;
+pub(crate) use binaries::{Release, program};
 pub(crate) use server::{answers, kill, tail};
 pub(crate) use template::Template;

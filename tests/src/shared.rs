@@ -1,4 +1,4 @@
-//! The two servers that all tests of a run share: started by whichever test comes first, ended when no test is left.
+//! The servers that all tests of a run share: started by whichever test comes first, ended when no test is left.
 //!
 //! nextest gives each test a process of its own, so nothing in memory can be shared. Every process that uses a server
 //! holds a shared lock on its `users` file until it ends, however it ends; a keeper process beside the server ends it once
@@ -17,7 +17,7 @@ use crate::{
     Port,
     folders::{base, lock_file, locked, make},
     identity::{give_to_servers, mortal},
-    postgres::{Template, answers, program, tail},
+    postgres::{Release, Template, answers, tail},
 };
 
 /// Runs the server given as its arguments and ends it, with its files, when it was unused for long enough.
@@ -26,11 +26,13 @@ const KEEPER: &str = include_str!("shared/keeper.sh");
 /// Seconds without a user until a server ends: longer than any pause between two tests.
 const IDLE_S: &str = "15";
 
-/// Which of the two.
+/// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Old,
     New,
+    /// Of a later release than the two.
+    Later,
 }
 
 impl Role {
@@ -38,6 +40,14 @@ impl Role {
         match self {
             Role::Old => "old",
             Role::New => "new",
+            Role::Later => "later",
+        }
+    }
+
+    fn release(self) -> Release {
+        match self {
+            Role::Old | Role::New => Release::usual(),
+            Role::Later => Release::later(),
         }
     }
 }
@@ -56,13 +66,13 @@ pub(crate) fn server(role: Role) -> SocketAddr {
 
 /// The keeper takes both locks before it ends a server: whoever holds `start` sees a server that stays or none.
 fn join_or_start(role: Role) -> (SocketAddr, File) {
-    let template = Template::get();
+    let template = Template::of(role.release());
     let folder = base().join(format!("shared-{}-{}", role.name(), template.name()));
     make(&folder, 0o755);
     let _start = locked(&folder.join("start.lock"));
     let users = lock_file(&folder.join("users.lock"));
     users.lock_shared().unwrap();
-    let addr = running(&folder).unwrap_or_else(|| start(&folder, &template));
+    let addr = running(&folder).unwrap_or_else(|| start(&folder, role, &template));
     (addr, users)
 }
 
@@ -81,7 +91,7 @@ fn running(folder: &Path) -> Option<SocketAddr> {
     (ours && answers(addr)).then_some(addr)
 }
 
-fn start(folder: &Path, template: &Template) -> SocketAddr {
+fn start(folder: &Path, role: Role, template: &Template) -> SocketAddr {
     let data = folder.join("run");
     let _ = fs::remove_dir_all(&data);
     make(&data, 0o700);
@@ -89,7 +99,7 @@ fn start(folder: &Path, template: &Template) -> SocketAddr {
     template.copy(&data.join("data"));
     let port = Port::reserve();
     fs::write(folder.join("port"), port.number().to_string()).unwrap();
-    keeper(folder, &data.join("data"), port.number());
+    keeper(folder, role, &data.join("data"), port.number());
     let begin = Instant::now();
     while !answers(port.addr()) {
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
@@ -104,8 +114,8 @@ fn start(folder: &Path, template: &Template) -> SocketAddr {
 }
 
 /// In a session of its own: it must outlive this test, also one that nextest kills with its process group.
-fn keeper(folder: &Path, data: &PathBuf, port: u16) {
-    let postgres = mortal(&program("postgres"), "QUIT");
+fn keeper(folder: &Path, role: Role, data: &PathBuf, port: u16) {
+    let postgres = mortal(&role.release().program("postgres"), "QUIT");
     let mut command = Command::new("setsid");
     command
         .args(["--fork", "sh", "-c", KEEPER, "crossfade-keeper"])

@@ -59,9 +59,23 @@ impl Stores {
 
     /// Two databases with different schemas.
     pub async fn create_with(old_schema: &str, new_schema: &str) -> Stores {
+        Stores::on(Role::Old, Role::New, old_schema, new_schema).await
+    }
+
+    /// The new one is of a later release, as it is for most who move.
+    pub async fn to_later(old_schema: &str, new_schema: &str) -> Stores {
+        Stores::on(Role::Old, Role::Later, old_schema, new_schema).await
+    }
+
+    /// Both are of a later release.
+    pub async fn later(old_schema: &str, new_schema: &str) -> Stores {
+        Stores::on(Role::Later, Role::Later, old_schema, new_schema).await
+    }
+
+    async fn on(old: Role, new: Role, old_schema: &str, new_schema: &str) -> Stores {
         let stores = Stores {
-            old: Database::unique(server(Role::Old)),
-            new: Database::unique(server(Role::New)),
+            old: Database::unique(server(old)),
+            new: Database::unique(server(new)),
         };
         stores.old.run(old_schema).await;
         stores.new.run(new_schema).await;

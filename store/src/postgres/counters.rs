@@ -77,8 +77,8 @@ pub(super) async fn row_counters(
 }
 
 /// Foreign keys of the table by which a change of the other table changes rows here.
-const CASCADES: &str = "SELECT conname::text AS name FROM pg_constraint WHERE contype = 'f' AND conrelid = $1 \
-    AND (confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r')) ORDER BY 1";
+const CASCADES: &str = "SELECT conname::text AS name FROM pg_constraint k WHERE contype = 'f' AND conrelid = $1 \
+    AND coalesce((to_jsonb(k)->>'conenforced')::bool, true) AND (confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r')) ORDER BY 1";
 
 /// Functions of triggers, and rules, that write something.
 const WRITERS: &str = "SELECT name, source FROM ( \

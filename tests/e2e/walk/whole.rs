@@ -7,7 +7,11 @@ use std::time::Duration;
 #[tokio::test]
 pub(crate) async fn one_to_eight_under_load_and_the_old_server_switched_off() {
     let mut old_server = Postgres::start();
-    let (old, stores) = (old_server.database("old"), Stores::shop().await);
+    // To a later release, as most who move go to.
+    let (old, stores) = (
+        old_server.database("old"),
+        Stores::to_later(SHOP, SHOP).await,
+    );
     old.run(SHOP).await;
     old.run(SEED).await;
     let config = ConfigBuilder::new(old.own(), stores.new.own())

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{binaries::program, template::Template};
+use super::{
+    binaries::{Release, program},
+    template::Template,
+};
 use crate::{
     Database, Endpoint, Folder, Port,
     identity::{mortal, unprivileged},
@@ -43,7 +46,7 @@ impl Tls {
     /// The one certificate of all test servers.
     #[must_use]
     pub fn get() -> Tls {
-        let template = Template::get();
+        let template = Template::of(Release::usual());
         Tls {
             cert: template.cert(),
             key: template.key(),
@@ -72,7 +75,7 @@ impl PostgresBuilder {
     pub fn start(self) -> Postgres {
         let folder = Folder::new("postgres");
         let data = folder.path().join("data");
-        Template::get().copy(&data);
+        Template::of(Release::usual()).copy(&data);
         let conf = data.join("postgresql.conf");
         fs::write(&conf, fs::read_to_string(&conf).unwrap() + &self.settings).unwrap();
         if let Some(hba) = self.hba {

@@ -11,12 +11,16 @@ full_page_writes = off
 wal_level = logical
 max_wal_size = 256MB
 min_wal_size = 32MB
-ssl = on
-ssl_cert_file = 'server.crt'
-ssl_key_file = 'server.key'
 log_line_prefix = '%m [%p] %q%u@%d '
 log_statement = none
 lc_messages = 'C'
+";
+
+/// The same for a server that can talk TLS.
+pub(crate) const TLS: &str = "
+ssl = on
+ssl_cert_file = 'server.crt'
+ssl_key_file = 'server.key'
 ";
 
 /// Who may come in, and how: an account for each way of signing in, so that one server serves every test.

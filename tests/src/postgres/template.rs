@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    binaries::{program, version},
-    settings::{HBA, ROLES, SETTINGS},
+    binaries::Release,
+    settings::{HBA, ROLES, SETTINGS, TLS},
 };
 use crate::{
     folders::{base, locked, make, sweep},
@@ -35,13 +35,13 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// The template of this server version and these settings; made by whichever process comes first.
-    pub(crate) fn get() -> Template {
-        let path = base().join(format!("template-{}", recipe()));
+    /// The template of this release and these settings; made by whichever process comes first.
+    pub(crate) fn of(release: Release) -> Template {
+        let path = base().join(format!("template-{}", recipe(release)));
         let _lock = locked(&path.with_extension("lock"));
         if !path.exists() {
             sweep();
-            build(&path);
+            build(&path, release);
         }
         Template { path }
     }
@@ -75,29 +75,38 @@ impl Template {
     }
 }
 
-fn recipe() -> String {
+fn recipe(release: Release) -> String {
     let mut hasher = DefaultHasher::new();
-    (version(), INITDB, SETTINGS, HBA, ROLES).hash(&mut hasher);
+    (release.version(), INITDB, settings(release), HBA, ROLES).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
+fn settings(release: Release) -> String {
+    let tls = if release.has_tls() { TLS } else { "" };
+    format!("{SETTINGS}{tls}")
+}
+
 /// Builds under another name and renames: a killed build leaves no half template.
-fn build(path: &Path) {
+fn build(path: &Path, release: Release) {
     let partial = path.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     make(&partial, 0o755);
     let data = partial.join("data");
     make(&data, 0o700);
     give_to_servers(&data);
-    run(unprivileged(&program("initdb"))
+    run(unprivileged(&release.program("initdb"))
         .args(INITDB)
         .arg("--pgdata")
         .arg(&data));
     certificate(&partial.join("tls"), &data);
     fs::write(data.join("pg_hba.conf"), HBA).unwrap();
     let conf = data.join("postgresql.conf");
-    fs::write(&conf, fs::read_to_string(&conf).unwrap() + SETTINGS).unwrap();
-    roles(&data);
+    fs::write(
+        &conf,
+        fs::read_to_string(&conf).unwrap() + &settings(release),
+    )
+    .unwrap();
+    roles(&data, release);
     fs::rename(&partial, path).unwrap();
 }
 
@@ -133,8 +142,8 @@ fn certificate(tls: &Path, data: &Path) {
 }
 
 /// A server in single-user mode takes one statement a line, and starts and ends in a moment.
-fn roles(data: &Path) {
-    let mut single = unprivileged(&program("postgres"));
+fn roles(data: &Path, release: Release) {
+    let mut single = unprivileged(&release.program("postgres"));
     let stdin = tempfile::tempfile().unwrap();
     {
         use std::io::{Seek, Write};

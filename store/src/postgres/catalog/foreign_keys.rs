@@ -7,7 +7,8 @@ use crate::{
     postgres::{adapter::SHORT, pool::Lease, rows::Param},
 };
 
-/// Constraints that partitions inherited from their parents are left out.
+/// Constraints that partitions inherited from their parents are left out, and those that nobody looks after (NOT ENFORCED, from PostgreSQL 18 on): they have
+/// neither checks nor actions.
 const FOREIGN_KEYS: &str = "SELECT k.conname::text AS name, k.conrelid = $1 AS outgoing, k.confrelid = $1 AS incoming, \
     k.condeferrable AS deferrable, k.condeferred AS deferred, k.confmatchtype = 'f' AS match_full, k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, \
     cn.nspname::text AS child_schema, c.relname::text AS child_name, pn.nspname::text AS parent_schema, p.relname::text AS parent_name, \
@@ -19,7 +20,7 @@ const FOREIGN_KEYS: &str = "SELECT k.conname::text AS name, k.conrelid = $1 AS o
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.num::int ORDER BY n.place) AS set_columns \
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
     JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
-    WHERE k.contype = 'f' AND k.conparentid = 0 AND $1 IN (k.conrelid, k.confrelid) ORDER BY k.conname, c.relname";
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND coalesce((to_jsonb(k)->>'conenforced')::bool, true) AND $1 IN (k.conrelid, k.confrelid) ORDER BY k.conname, c.relname";
 
 /// The foreign keys of the table, and those that point to it.
 pub(super) async fn both_ways(

@@ -3,6 +3,7 @@
 mod around;
 pub(crate) mod crash;
 mod disk;
+mod ended;
 mod failover;
 pub(crate) mod histories;
 // A release build has no crash points.

@@ -67,6 +67,7 @@ again! {
     }
     large from crate::writes::large {
         images_go_ahead_of_the_commit_and_keys_stay_clean,
+        trap_12_of_a_transaction_that_went_ahead_nothing_may_be_left,
     }
     documents_failures from crate::mongo::failures {
         trap_03_the_proxy_is_killed_under_load,

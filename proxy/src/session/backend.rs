@@ -122,6 +122,11 @@ pub(crate) struct Backend {
     pub(crate) copy_in: bool,
     /// Prepared statements it has, by the client's name and the variant of the text; the value is the name they have there.
     pub(crate) prepared: HashMap<(Bytes, Variant), Bytes>,
+    /// An error came, or a COMMIT was answered with ROLLBACK, since its last `ReadyForQuery`. Of this server alone: what another one says is no verdict on
+    /// a commit that is under way here.
+    pub(crate) batch_failed: bool,
+    /// The error by which it ends the connection while nothing goes on over it.
+    pub(crate) farewell: Option<Frame>,
     /// The intent of its transaction was refused: a block is to be rolled back as soon as the server listens again.
     pub(crate) intent_refused: bool,
     /// The role that works on a connection which our own account has opened.
@@ -141,6 +146,8 @@ impl Backend {
             batch: false,
             copy_in: false,
             prepared: HashMap::new(),
+            batch_failed: false,
+            farewell: None,
             intent_refused: false,
             acts_as: None,
             piece_left: 0,
@@ -150,6 +157,11 @@ impl Backend {
     /// Whether the server owes nothing.
     pub(crate) fn settled(&self) -> bool {
         self.expect.is_empty() && self.piece_left == 0
+    }
+
+    /// Whether nothing goes on over it, no transaction and no request.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.settled() && self.out.is_empty() && self.status == Status::Idle && !self.batch
     }
 
     /// Adds a statement of the session's own to the batch. The client sees none of its answers but an error. `name` is what its statement and

@@ -146,7 +146,11 @@ impl Early {
         }
     }
 
+    /// An intent over these keys; over none where there are none: it would stand for nothing, and belong to no store's journal.
     async fn declare(&mut self, keys: &[(TableId, Key)]) -> Result<(), ClientError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let intent = declare(&self.shared, &self.mapping, self.secondary, keys);
         self.intents
             .push(intent.await.map_err(|error| too_much(&error))?);

@@ -389,7 +389,7 @@ impl Managed {
             Ok(prepared) => prepared,
             Err(error) => return self.abort_block(side, &error).await,
         };
-        self.failed = false;
+        self.begin_commit(side)?;
         self.push_intent(side, prepared.as_ref()).await?;
         let backend = self.backend(side)?;
         frontend::execute(&mut backend.out, name, 0);
@@ -405,7 +405,14 @@ impl Managed {
         } else {
             self.settle_batch(side).await
         };
-        self.conclude(prepared, settled).await
+        self.conclude(side, prepared, settled).await
+    }
+
+    /// From here on an error of the server is one of the commit. Whatever was before it has been answered: another block may have failed in the same batch.
+    pub(super) fn begin_commit(&mut self, side: Side) -> Result<(), End> {
+        self.failed = false;
+        self.backend(side)?.batch_failed = false;
+        Ok(())
     }
 
     /// Where the journal is kept in the primary: the rows of its intents go into the transaction, in the trip of the commit that follows.
@@ -449,13 +456,19 @@ impl Managed {
     /// Ends the sandwich once the primary has answered, or has not.
     pub(super) async fn conclude(
         &mut self,
+        side: Side,
         prepared: Option<commit::Prepared>,
         settled: Result<(), End>,
     ) -> Result<(), End> {
+        let undone = self.failed
+            || self
+                .backends
+                .get_mut(side)
+                .is_some_and(|backend| backend.batch_failed);
         let outcome = match &settled {
             // The end of a connection says nothing of the commit before it: that may have been answered in the same breath, or never (trap 43).
             Ok(()) if self.fatal_shown => Outcome::Unknown,
-            Ok(()) if self.failed || self.batch_failed => Outcome::RolledBack,
+            Ok(()) if undone => Outcome::RolledBack,
             Ok(()) => Outcome::Committed,
             Err(_) => Outcome::Unknown,
         };
@@ -488,8 +501,8 @@ impl Managed {
         if !std::mem::take(&mut self.told) {
             self.client.error(error);
         }
-        self.batch_failed = true;
-        self.backend(side)?.skipping = true;
+        let backend = self.backend(side)?;
+        (backend.batch_failed, backend.skipping) = (true, true);
         Ok(())
     }
 
@@ -622,11 +635,12 @@ impl Managed {
     pub(super) async fn sync_commit(&mut self, side: Side) -> Result<(), End> {
         match self.prepare_commit(side).await {
             Ok(prepared) => {
+                self.begin_commit(side)?;
                 self.push_intent(side, prepared.as_ref()).await?;
                 self.push_sync(side)?;
                 self.commit_under_way().await;
                 let settled = self.settle(side).await;
-                self.conclude(prepared, settled).await
+                self.conclude(side, prepared, settled).await
             }
             Err(error) => {
                 self.abort_block(side, &error).await?;

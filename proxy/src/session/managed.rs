@@ -31,7 +31,6 @@ use crate::{
     shapes::Tally,
     shared::Shared,
     sql::{Parts, PathId},
-    wire::backend::Status,
 };
 
 /// The session's server connections.
@@ -101,9 +100,7 @@ pub(crate) struct Managed {
     pub(super) below: Vec<(crossfade_store::TableId, crossfade_store::Key)>,
     /// Rows of its own that the captured statement under way has answered with.
     pub(super) own_rows: usize,
-    /// An error came, or a COMMIT was answered with ROLLBACK, since the last `ReadyForQuery`.
-    pub(super) batch_failed: bool,
-    /// The same of what the last `ReadyForQuery` ended.
+    /// An error came, or a COMMIT was answered with ROLLBACK, in what the last `ReadyForQuery` ended.
     pub(super) failed: bool,
     /// The table that errors are about where they name the temporary one of a COPY.
     pub(super) stand_in: Option<Bytes>,
@@ -180,7 +177,6 @@ impl Managed {
             upserts: Vec::new(),
             below: Vec::new(),
             own_rows: 0,
-            batch_failed: false,
             failed: false,
             stand_in: None,
             copying: None,
@@ -288,28 +284,36 @@ impl Managed {
             () = endings.over(), if ending => return Ok(()),
         };
         let (side, filled) = from;
-        if filled.unwrap_or(false) {
-            return self.drain_inbound(side).await;
-        }
-        // Whatever it still said (an administrator's command, say) goes to the client first.
+        // Whatever it still said (an administrator's command, say) is looked at first.
         self.drain_inbound(side).await?;
+        let parts = self.backend(side)?.farewell.is_some();
+        if filled.unwrap_or(false) && !parts {
+            return Ok(());
+        }
         self.lost(side).await
     }
 
-    /// A server closed its connection. That ends the session, except for one whose phases do not need the server any more.
+    /// A server ended its connection. That ends the session, except where nothing went on over it and statements that name no table go elsewhere: should it be
+    /// needed, another one is made.
     async fn lost(&mut self, side: Side) -> Result<(), End> {
         self.flush_client().await?;
-        if side != self.home && self.is_idle() {
+        let at_home = side == self.home;
+        let backend = self.backend(side)?;
+        if !at_home && backend.is_idle() {
+            tracing::debug!(%side, "a store ended a connection that its session did not use");
             self.drop_backend(side);
             return Ok(());
+        }
+        if let Some(farewell) = backend.farewell.take() {
+            self.fatal_shown = true;
+            self.client.out.extend_from_slice(&farewell.whole);
+            self.flush_client().await?;
         }
         Err(End::ServerGone(side))
     }
 
     pub(super) fn drop_backend(&mut self, side: Side) {
         *self.backends.slot(side) = None;
-        // The end of that connection is not the session's.
-        self.fatal_shown = false;
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);
         }
@@ -317,15 +321,8 @@ impl Managed {
 
     /// Whether no transaction and no request is under way.
     pub(super) fn is_idle(&mut self) -> bool {
-        let settled = |backend: &Option<Backend>| {
-            backend.as_ref().is_none_or(|backend| {
-                backend.settled()
-                    && backend.out.is_empty()
-                    && backend.status == Status::Idle
-                    && !backend.batch
-            })
-        };
-        self.copying.is_none() && settled(&self.backends.old) && settled(&self.backends.new)
+        let idle = |backend: &Option<Backend>| backend.as_ref().is_none_or(Backend::is_idle);
+        self.copying.is_none() && idle(&self.backends.old) && idle(&self.backends.new)
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<(), End> {

@@ -133,8 +133,8 @@ impl Managed {
         self.settle(Side::Old).await?;
         if self.failed {
             // The old store's error went to the client; to it, the statement failed.
-            self.batch_failed = true;
-            self.backend(Side::New)?.skipping = true;
+            let new = self.backend(Side::New)?;
+            (new.batch_failed, new.skipping) = (true, true);
         }
         Ok(self.found.pop())
     }

@@ -130,6 +130,9 @@ impl Managed {
         }
         match frame.kind {
             b'N' if self.quiet => {}
+            // The last words of a server that nobody has asked.
+            b'N' if side != self.home && self.backend(side)?.is_idle() => {}
+            b'E' if self.backend(side)?.is_idle() => self.backend(side)?.farewell = Some(frame),
             b'N' | b'A' => self.show(&frame),
             b'S' => self.parameter_status(side, &frame),
             b'E' => self.error(side, &frame)?,
@@ -168,7 +171,7 @@ impl Managed {
             }
             None => self.show(frame),
         }
-        self.batch_failed = true;
+        self.backend(side)?.batch_failed = true;
         self.fatal_shown |= matches!(
             backend::error_field(&frame.body(), b'V').as_deref(),
             Some("FATAL" | "PANIC")
@@ -244,7 +247,7 @@ impl Managed {
             _ => return Err(bad()),
         };
         // By batch and not by time: several of them may be under way, and each fails for itself (trap 14).
-        self.failed = std::mem::take(&mut self.batch_failed);
+        self.failed = std::mem::take(&mut self.backend(side)?.batch_failed);
         if let Some(effect) = effect
             && !self.failed
         {
@@ -264,7 +267,7 @@ impl Managed {
             frontend::sync(&mut backend.out);
             backend.batch = false;
             backend.expect.push_back(Expect::Sync { show: true });
-            self.batch_failed = true;
+            backend.batch_failed = true;
             return Ok(());
         }
         if status == Status::Idle && std::mem::take(&mut self.names_moved) {
@@ -320,7 +323,7 @@ impl Managed {
                 b'C',
             ) => {
                 let effect = effect.clone();
-                self.note_tag(&effect, &frame.body());
+                self.note_tag(side, &effect, &frame.body())?;
                 self.show(&frame);
                 Ok(())
             }
@@ -504,7 +507,8 @@ impl Managed {
         if let Some(effect) = effect
             && frame.kind == b'C'
         {
-            self.apply(&effect, &frame.body());
+            self.note_tag(side, &effect, &frame.body())?;
+            self.transaction.apply(&effect);
         }
         match portion {
             Some((portal, rows)) => self.hand_out(&portal, rows, Some(whole)),
@@ -517,14 +521,11 @@ impl Managed {
         Ok(())
     }
 
-    fn apply(&mut self, effect: &Effect, tag: &[u8]) {
-        self.note_tag(effect, tag);
-        self.transaction.apply(effect);
-    }
-
     /// COMMIT of a failed block is answered with ROLLBACK: nothing was committed.
-    fn note_tag(&mut self, effect: &Effect, tag: &[u8]) {
-        self.batch_failed |= matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
+    fn note_tag(&mut self, side: Side, effect: &Effect, tag: &[u8]) -> Result<(), End> {
+        let undone = matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
+        self.backend(side)?.batch_failed |= undone;
+        Ok(())
     }
 
     /// Hands out rows of a captured write that the client asked for in portions.

@@ -105,7 +105,7 @@ impl Managed {
         self.settle_batch(side).await?;
         match self.prepare_commit(side).await {
             Ok(prepared) => {
-                self.failed = false;
+                self.begin_commit(side)?;
                 self.push_intent(side, prepared.as_ref()).await?;
                 if self.backend(side)?.settled() {
                     self.pass(frame, only.plan.effect.clone())?;
@@ -117,7 +117,7 @@ impl Managed {
                 self.commit_under_way().await;
                 let settled = self.settle(side).await;
                 self.active = self.home;
-                self.conclude(prepared, settled).await
+                self.conclude(side, prepared, settled).await
             }
             Err(error) => {
                 self.abort_block(side, &error).await?;
@@ -209,17 +209,17 @@ impl Managed {
         }
         match self.prepare_commit(side).await {
             Ok(prepared) => {
-                self.failed = false;
+                self.begin_commit(side)?;
                 self.push_intent(side, prepared.as_ref()).await?;
                 self.send_piece(side, piece)?;
                 self.commit_under_way().await;
                 let settled = self.settle_batch(side).await;
-                self.conclude(prepared, settled).await?;
+                self.conclude(side, prepared, settled).await?;
                 if self.skips() {
                     return Ok(false);
                 }
                 // A block that had failed was rolled back by its COMMIT, which is no error: the rest runs.
-                self.batch_failed = false;
+                self.backend(side)?.batch_failed = false;
                 Ok(true)
             }
             Err(error) => {

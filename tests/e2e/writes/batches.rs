@@ -142,6 +142,36 @@ in_dual_phases!(reads_and_writes_mixed_in_a_pipeline, async |shop: &Shop| {
 });
 
 in_dual_phases!(
+    trap_14_a_block_that_failed_says_nothing_of_the_next_one,
+    async |shop: &Shop| {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        for begun in [
+            "BEGIN; SELECT 1/0",
+            "BEGIN; INSERT INTO counters (name) VALUES ('of a failed block'); SELECT 1/0",
+        ] {
+            wire.query(begun).await;
+            let messages = [
+                "COMMIT",
+                "BEGIN",
+                "INSERT INTO counters (name, updated_at) VALUES ('of the next', 'epoch') ON CONFLICT (name) DO UPDATE SET value = counters.value + 1",
+                "COMMIT",
+            ];
+            let messages: Vec<_> = messages
+                .into_iter()
+                .flat_map(|sql| statement(sql, &[]))
+                .chain([sync()])
+                .collect();
+            let frames = wire.ask(&messages).await;
+            assert_eq!(transcript(&frames), "12C12C12C12CZ", "{frames:?}");
+        }
+        let value = "SELECT value FROM counters WHERE name = 'of the next'";
+        for store in [&shop.stores.old, &shop.stores.new] {
+            store.becomes(value, "1").await;
+        }
+    }
+);
+
+in_dual_phases!(
     trap_14_what_a_failed_batch_skips_is_skipped_whatever_it_is,
     async |shop: &Shop| {
         const WRITE: &str = "INSERT INTO orders (customer) VALUES ('skipped')";

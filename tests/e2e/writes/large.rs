@@ -67,6 +67,33 @@ pub(crate) async fn images_go_ahead_of_the_commit_and_keys_stay_clean() {
     }
 }
 
+/// The last portion takes everything along, or what is left is undone: an intent over no key has no place to go to, and nobody needs it.
+#[tokio::test]
+pub(crate) async fn trap_12_of_a_transaction_that_went_ahead_nothing_may_be_left() {
+    for phase in ["dual-write", "new-primary"] {
+        let shop = narrow(phase, "").await;
+        let client = shop.client().await;
+        // As many rows as a session counts before it sends them.
+        let rows =
+            "INSERT INTO orders (customer) SELECT 'row ' || n FROM generate_series(1, 8192) n";
+        client.batch_execute(rows).await.unwrap();
+        client
+            .batch_execute("BEGIN; INSERT INTO counters (name) VALUES ('kept'); SAVEPOINT a")
+            .await
+            .unwrap();
+        client.batch_execute(MANY).await.unwrap();
+        client.batch_execute("ROLLBACK TO a; COMMIT").await.unwrap();
+        client
+            .batch_execute(
+                "WITH u AS (UPDATE orders SET total = 1 RETURNING *) SELECT count(*) FROM u",
+            )
+            .await
+            .unwrap();
+        shop.proxy.drained().await;
+        shop.assert_equal().await;
+    }
+}
+
 #[tokio::test]
 async fn trap_12_what_went_ahead_is_undone_with_its_part() {
     for phase in ["dual-write", "new-primary"] {

@@ -5,6 +5,7 @@ mod diskless;
 mod entries;
 pub(crate) mod flips;
 pub(crate) mod gone;
+mod strangers;
 pub(crate) mod touch;
 
 use std::time::Duration;

@@ -2,33 +2,42 @@
 
 mod call;
 mod coerce;
+mod conflict;
 mod copy;
-mod dml;
+mod delete;
 mod expr;
 mod figure;
 mod find;
 mod from;
 mod function;
 mod group;
+mod insert;
 mod join;
 mod locking;
 mod offer;
 mod operator;
+mod rules;
 mod select;
 mod sort;
 mod subquery;
 mod truncate;
+mod update;
 mod values;
 mod with;
+mod written;
 
 use std::sync::Arc;
 
 use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
 
+pub(crate) use conflict::{Conflict, ConflictUpdate};
 pub(crate) use copy::{CopyFrom, CopyTo, Images};
-pub(crate) use dml::{Conflict, ConflictUpdate, Delete, DomainRule, Insert, Rules, Source, Update};
+pub(crate) use delete::Delete;
+pub(crate) use insert::{Insert, Source};
+pub(crate) use rules::{DomainRule, Rules};
 pub(crate) use truncate::Truncate;
+pub(crate) use update::Update;
 
 use crate::{
     catalog::Catalog,

@@ -26,7 +26,7 @@ mod values;
 mod with;
 mod written;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
@@ -38,6 +38,7 @@ pub(crate) use insert::{Insert, Source};
 pub(crate) use rules::{DomainRule, Rules};
 pub(crate) use truncate::Truncate;
 pub(crate) use update::Update;
+pub(crate) use with::{Part, With};
 
 use crate::{
     catalog::Catalog,
@@ -56,6 +57,7 @@ pub(crate) enum Statement {
     CopyTo(Box<CopyTo>),
     Images(Images),
     Truncate(Truncate),
+    With(Box<With>),
 }
 
 /// A column of an answer.
@@ -99,6 +101,12 @@ pub(crate) struct Binder<'a> {
     /// Innermost last.
     scopes: Vec<Frame>,
     ctes: Vec<Cte>,
+    /// WITH queries that write.
+    parts: Vec<Part>,
+    /// Which of them the query at hand reads.
+    reads: BTreeSet<usize>,
+    /// Nothing is around the next statement: it may have such queries.
+    top: bool,
     subs: usize,
     /// Columns that take the next SELECT's targets: literals and parameters without a type take theirs.
     wanted: Vec<(Type, String)>,
@@ -154,7 +162,10 @@ struct Cte {
     id: usize,
     name: String,
     query: Query,
-    outputs: Vec<Output>,
+    /// `None` where it writes, and gives nothing back.
+    outputs: Option<Vec<Output>>,
+    /// WITH queries that write which it reads, or is.
+    reads: BTreeSet<usize>,
 }
 
 impl<'a> Binder<'a> {
@@ -165,6 +176,9 @@ impl<'a> Binder<'a> {
             params: params.to_vec(),
             scopes: Vec::new(),
             ctes: Vec::new(),
+            parts: Vec::new(),
+            reads: BTreeSet::new(),
+            top: true,
             subs: 0,
             wanted: Vec::new(),
         }
@@ -183,6 +197,7 @@ impl<'a> Binder<'a> {
             at: error.at.filter(|at| *at > 0),
             ..error
         })?;
+        let understood = (self.whole(understood.0), understood.1);
         // Its text is a name, which only the catalog knows.
         let named = |output: &Output| output.ty.oid == oid::REGCLASS;
         if understood.1.iter().flatten().any(named) {

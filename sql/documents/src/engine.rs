@@ -127,18 +127,7 @@ impl EngineSession for DocumentSession {
         let (statement, outputs) = binder.statement(statement)?;
         let params = std::mem::take(&mut binder.params);
         drop(binder);
-        let writes = match &statement {
-            Statement::Query(query) => locks(query),
-            Statement::CopyTo(copy) => {
-                matches!(&copy.statement, Statement::Query(query) if locks(query))
-            }
-            Statement::Insert(_)
-            | Statement::Update(_)
-            | Statement::Delete(_)
-            | Statement::CopyFrom(_)
-            | Statement::Truncate(_) => true,
-            Statement::Images(_) => false,
-        };
+        let writes = writes(&statement);
         Ok(Prepared {
             params,
             columns: outputs.map(|outputs| outputs.into_iter().map(column).collect()),
@@ -386,8 +375,8 @@ impl DocumentSession {
 }
 
 impl Exec<'_> {
-    /// Runs a statement; how many rows it wrote.
-    async fn statement(
+    /// Runs a statement without its WITH queries that write; how many rows it wrote.
+    pub(crate) async fn single(
         &mut self,
         statement: &Statement,
         alone: bool,
@@ -404,11 +393,12 @@ impl Exec<'_> {
             Statement::Insert(insert) => self.insert(insert, alone, out).await,
             Statement::Update(update) => self.update(update, out).await,
             Statement::Delete(delete) => self.delete(delete, out).await,
-            // None of them is run as a whole.
+            // None of them is run as a whole, or a part of anything.
             Statement::CopyFrom(_)
             | Statement::CopyTo(_)
             | Statement::Images(_)
-            | Statement::Truncate(_) => Ok(0),
+            | Statement::Truncate(_)
+            | Statement::With(_) => Ok(0),
         }
     }
 }
@@ -430,6 +420,7 @@ fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
             format!("COPY {affected}")
         }
         Statement::Truncate(_) => "TRUNCATE TABLE".to_owned(),
+        Statement::With(with) => tag(&with.main, affected, rows),
     }
 }
 
@@ -479,11 +470,26 @@ fn counters_of(query: &Query) -> HashMap<Sequence, i64> {
     wanted
 }
 
+/// Whether a statement writes, or locks what it reads.
+fn writes(statement: &Statement) -> bool {
+    match statement {
+        Statement::Query(query) => locks(query),
+        Statement::CopyTo(copy) => writes(&copy.statement),
+        Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::CopyFrom(_)
+        | Statement::Truncate(_)
+        | Statement::With(_) => true,
+        Statement::Images(_) => false,
+    }
+}
+
 /// Whether a query locks what it reads.
 fn locks(query: &Query) -> bool {
     match query {
         Query::Select(select) => select.locking.is_some() || from_locks(&select.from),
-        Query::Values(_) => false,
+        Query::Values(_) | Query::Written(_) => false,
         Query::Set(set) => locks(&set.left) || locks(&set.right),
     }
 }

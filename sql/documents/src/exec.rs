@@ -1,5 +1,6 @@
 //! Running a statement.
 
+mod changes;
 mod copy;
 mod finish;
 mod foreign;
@@ -12,7 +13,7 @@ mod truncate;
 mod write;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -21,6 +22,7 @@ use crossfade_values::{Error, Result as SqlResult, Value};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
+    bind::Part,
     catalog::Catalog,
     eval::{Answers, Env, Run},
     expr::{Expr, Sub},
@@ -54,6 +56,14 @@ pub(crate) struct Exec<'a> {
     pub(crate) kept_bytes: usize,
     /// More than one collection is read, or one more than once: by one snapshot.
     pub(crate) several: bool,
+    /// WITH queries that write.
+    pub(crate) parts: &'a [Part],
+    /// What the statement has written, where it looks back.
+    pub(crate) changes: Option<changes::Changes>,
+    /// Foreign keys that are still to be looked at.
+    pub(crate) checks: VecDeque<foreign::Check>,
+    /// Rows that cascades have taken away before their own foreign keys are looked at, by table and `_id`.
+    pub(crate) cascaded: HashSet<(usize, String)>,
 }
 
 /// Sub-queries of some expressions.
@@ -94,6 +104,10 @@ impl<'a> Exec<'a> {
             steps: 0,
             kept_bytes: 0,
             several,
+            parts: &[],
+            changes: None,
+            checks: VecDeque::new(),
+            cascaded: HashSet::new(),
         }
     }
 
@@ -174,6 +188,13 @@ impl<'a> Exec<'a> {
                 Query::Select(select) => self.select(select, outer, out).await,
                 Query::Values(values) => self.values(values, outer, out).await,
                 Query::Set(set) => self.set_operation(set, outer, out).await,
+                Query::Written(id) => {
+                    let rows = self.part(*id).await?;
+                    for row in rows.iter() {
+                        out.push(self, row.clone(), row.len()).await?;
+                    }
+                    Ok(())
+                }
             }
         }
         .boxed()
@@ -189,7 +210,11 @@ impl<'a> Exec<'a> {
 
     /// Counts rows that are kept in memory.
     pub(crate) fn keep(&mut self, row: &Row) -> SqlResult<()> {
-        self.kept_bytes += row_bytes(row);
+        self.keep_bytes(row_bytes(row))
+    }
+
+    pub(crate) fn keep_bytes(&mut self, bytes: usize) -> SqlResult<()> {
+        self.kept_bytes += bytes;
         if self.kept_bytes > MOST_BYTES {
             return Err(Error::new("53200", "out of memory").detail(format!(
                 "The rows that this statement keeps while it runs take more than {} MB.",

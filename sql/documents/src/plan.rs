@@ -14,6 +14,8 @@ pub(crate) enum Query {
     Values(Arc<Values>),
     /// `UNION` and its kin.
     Set(Arc<SetOperation>),
+    /// What a WITH query that writes gives back, by its number.
+    Written(usize),
 }
 
 #[derive(Debug)]
@@ -298,6 +300,7 @@ impl Query {
                 set.right.outer_columns(level, take);
                 set.tail.each(&mut |expr| expr.outer_columns(level, take));
             }
+            Query::Written(_) => {}
         }
     }
 

@@ -35,9 +35,6 @@ pub(super) fn capture(walk: &mut Rewriter<'_>, side: Side) -> Result<(), Refusal
     if !statement.parts.iter().any(writes) {
         return single(walk, side);
     }
-    if side == Side::New {
-        on_documents(walk)?;
-    }
     let begin = main_start(walk)?;
     let (tag, fills) = main_kind(&statement.kind, &statement.tree)?;
     walk.captures = Some(side);
@@ -61,21 +58,6 @@ pub(super) fn capture(walk: &mut Rewriter<'_>, side: Side) -> Result<(), Refusal
     let last = walk.last();
     walk.plan.after(last, vec![outer.into()]);
     Ok(())
-}
-
-/// SQL on documents knows no WITH queries that write.
-fn on_documents(walk: &Rewriter<'_>) -> Result<(), Refusal> {
-    let written = walk.statement.rows_written().map(|(table, _)| table);
-    match written
-        .map(|table| walk.map(table))
-        .find(|table| table.new.shapeless)
-    {
-        Some(table) => Err(Refusal::unsupported(format!(
-            "the documents of \"{}\" cannot be written by a WITH query; write each as a statement of its own, in one transaction",
-            table.old.name
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// Captures what one statement writes by itself.

@@ -16,9 +16,10 @@ pub(crate) struct Delete {
 
 impl Binder<'_> {
     pub(super) fn delete(&mut self, delete: &DeleteStmt) -> Result<(Delete, Option<Vec<Output>>)> {
+        let top = std::mem::take(&mut self.top);
         let known = self.ctes.len();
         if let Some(with) = &delete.with_clause {
-            self.with(with)?;
+            self.with(with, top)?;
         }
         self.push_frame();
         let understood = self.delete_parts(delete);

@@ -66,10 +66,19 @@ impl Binder<'_> {
                 .find(|cte| cte.name == range.relname)
                 .cloned()
         {
+            let Some(outputs) = cte.outputs else {
+                let told = format!(
+                    "WITH query \"{}\" does not have a RETURNING clause",
+                    cte.name
+                );
+                return Err(Error::new("0A000", told).at(at));
+            };
+            self.reads.extend(cte.reads);
             let name = alias_of(range.alias.as_ref(), &range.relname);
-            let base = self.add(name, None, cte.outputs.clone(), range.alias.as_ref(), None)?;
+            let width = outputs.len();
+            let base = self.add(name, None, outputs, range.alias.as_ref(), None)?;
             return Ok(From::Query(SubQuery {
-                width: cte.outputs.len(),
+                width,
                 query: cte.query,
                 base,
                 filters: Vec::new(),

@@ -37,9 +37,10 @@ pub(crate) enum Source {
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &InsertStmt) -> Result<(Insert, Option<Vec<Output>>)> {
+        let top = std::mem::take(&mut self.top);
         let known = self.ctes.len();
         if let Some(with) = &insert.with_clause {
-            self.with(with)?;
+            self.with(with, top)?;
         }
         self.push_frame();
         let understood = self.insert_parts(insert);

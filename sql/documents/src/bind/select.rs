@@ -19,10 +19,11 @@ use crate::{
 impl Binder<'_> {
     /// A query with its WITH.
     pub(super) fn query(&mut self, select: &SelectStmt) -> Result<(Query, Vec<Output>)> {
+        let top = std::mem::take(&mut self.top);
         let known = self.ctes.len();
         let wanted = std::mem::take(&mut self.wanted);
         if let Some(with) = &select.with_clause {
-            self.with(with)?;
+            self.with(with, top)?;
         }
         let understood = self.bare_query(select, wanted);
         self.ctes.truncate(known);

@@ -19,9 +19,10 @@ pub(crate) struct Update {
 
 impl Binder<'_> {
     pub(super) fn update(&mut self, update: &UpdateStmt) -> Result<(Update, Option<Vec<Output>>)> {
+        let top = std::mem::take(&mut self.top);
         let known = self.ctes.len();
         if let Some(with) = &update.with_clause {
-            self.with(with)?;
+            self.with(with, top)?;
         }
         self.push_frame();
         let understood = self.update_parts(update);

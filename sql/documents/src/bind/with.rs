@@ -1,27 +1,53 @@
 //! WITH.
 
+use std::collections::BTreeSet;
+
 use crossfade_values::{Error, Result};
 use pg_query::{
     Node, NodeEnum,
     protobuf::{SelectStmt, WithClause},
 };
 
-use super::{Binder, Cte, Output, boxed, inner, names, place};
+use super::{Binder, Cte, Output, Statement, boxed, inner, names, place};
 use crate::plan::Query;
 
+/// A statement with WITH queries that write.
+#[derive(Debug)]
+pub(crate) struct With {
+    /// In their order.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) main: Statement,
+    /// The parts that `main` reads.
+    pub(crate) reads: BTreeSet<usize>,
+}
+
+/// A WITH query that writes.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Its number among the statement's queries.
+    pub(crate) id: usize,
+    pub(crate) statement: Statement,
+    /// The parts that it reads.
+    pub(crate) reads: BTreeSet<usize>,
+}
+
+/// What a WITH query is.
+struct Bound {
+    id: usize,
+    query: Query,
+    outputs: Option<Vec<Output>>,
+    reads: BTreeSet<usize>,
+}
+
 impl Binder<'_> {
-    pub(super) fn with(&mut self, with: &WithClause) -> Result<()> {
+    /// `top`: nothing is around the statement that it belongs to.
+    pub(super) fn with(&mut self, with: &WithClause, top: bool) -> Result<()> {
         if with.recursive {
             return Err(Error::unsupported("WITH RECURSIVE").at(place(with.location)));
         }
         for (index, cte) in with.ctes.iter().enumerate() {
             let NodeEnum::CommonTableExpr(cte) = inner(cte)? else {
                 return Err(Error::unsupported("this form of WITH"));
-            };
-            let NodeEnum::SelectStmt(select) = boxed(&cte.ctequery)? else {
-                return Err(
-                    Error::unsupported("a statement that writes in WITH").at(place(cte.location))
-                );
             };
             let at = place(cte.location);
             let known = with.ctes[..index]
@@ -34,10 +60,20 @@ impl Binder<'_> {
                 );
                 return Err(Error::new("42712", told).at(at));
             }
-            let (query, mut outputs) = self.cte(select).map_err(|error| {
+            let node = boxed(&cte.ctequery)?;
+            if let NodeEnum::MergeStmt(_) = node {
+                return Err(Error::new("0A000", "MERGE not supported in WITH query").at(at));
+            }
+            let mut bound = self.bound(node).map_err(|error| {
                 let later = with.ctes[index..].iter().filter_map(cte_name);
                 forward(error, later)
             })?;
+            if !top && !matches!(node, NodeEnum::SelectStmt(_)) {
+                let told =
+                    "WITH clause containing a data-modifying statement must be at the top level";
+                return Err(Error::new("0A000", told).at(at));
+            }
+            let outputs = bound.outputs.as_deref_mut().unwrap_or_default();
             let renamed = names(&cte.aliascolnames);
             if renamed.len() > outputs.len() {
                 let told = format!(
@@ -51,15 +87,74 @@ impl Binder<'_> {
             for (output, name) in outputs.iter_mut().zip(renamed) {
                 output.name = name.to_owned();
             }
-            let id = self.next_id();
             self.ctes.push(Cte {
-                id,
+                id: bound.id,
                 name: cte.ctename.clone(),
-                query,
-                outputs,
+                query: bound.query,
+                outputs: bound.outputs,
+                reads: bound.reads,
             });
         }
         Ok(())
+    }
+
+    fn bound(&mut self, node: &NodeEnum) -> Result<Bound> {
+        let around = std::mem::take(&mut self.reads);
+        let bound = match node {
+            NodeEnum::SelectStmt(select) => self
+                .cte(select)
+                .map(|(query, outputs)| (query, Some(outputs))),
+            node => self.part(node),
+        };
+        let reads = std::mem::replace(&mut self.reads, around);
+        let (query, outputs) = bound?;
+        let (id, reads) = match query {
+            Query::Written(id) => {
+                if let Some(part) = self.parts.last_mut() {
+                    part.reads = reads;
+                }
+                (id, [id].into())
+            }
+            _ => (self.next_id(), reads),
+        };
+        Ok(Bound {
+            id,
+            query,
+            outputs,
+            reads,
+        })
+    }
+
+    /// A WITH query that writes.
+    fn part(&mut self, node: &NodeEnum) -> Result<(Query, Option<Vec<Output>>)> {
+        let scopes = std::mem::take(&mut self.scopes);
+        let understood = self.understand(node);
+        self.scopes = scopes;
+        let (statement, outputs) = understood?;
+        let id = self.next_id();
+        self.parts.push(Part {
+            id,
+            statement,
+            reads: BTreeSet::new(),
+        });
+        Ok((Query::Written(id), outputs))
+    }
+
+    /// The statement with what its WITH queries write.
+    pub(super) fn whole(&mut self, main: Statement) -> Statement {
+        let parts = std::mem::take(&mut self.parts);
+        if parts.is_empty() {
+            return main;
+        }
+        let reads = std::mem::take(&mut self.reads);
+        let with = |main| Statement::With(Box::new(With { parts, main, reads }));
+        match main {
+            Statement::CopyTo(mut copy) => {
+                copy.statement = with(copy.statement);
+                Statement::CopyTo(copy)
+            }
+            main => with(main),
+        }
     }
 
     /// It is run once, so it sees no row around it.

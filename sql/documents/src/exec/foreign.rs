@@ -2,8 +2,10 @@
 //!
 //! A parent that is found is locked, so that nobody deletes it before this transaction has ended.
 
+mod later;
 mod many;
 
+pub(super) use later::Check;
 pub(super) use many::Parents;
 
 use crossfade_config::QualifiedName;
@@ -244,6 +246,7 @@ impl Exec<'_> {
                 {
                     return Ok(());
                 }
+                self.not_back(key, of, parents, row).await?;
                 let error = Error::new(
                     "23503",
                     format!(
@@ -256,7 +259,10 @@ impl Exec<'_> {
                 .detail(format!("Key {} is still referenced from table \"{}\".", self.key_text(of, parents, row), child_of.name()));
                 Err(named(error, child_of, None, Some(&key.name)).into())
             }
-            FkAction::Cascade if !moved => self.cascade(child, filter).await,
+            FkAction::Cascade if !moved => {
+                self.not_back(key, of, parents, row).await?;
+                self.cascade(child, filter).await
+            }
             action => {
                 if self
                     .one(&child_of.documents.collection, filter)
@@ -273,6 +279,28 @@ impl Exec<'_> {
                 .into())
             }
         }
+    }
+
+    /// A parent that is gone and is there again, by one statement, is none to NO ACTION; it is one to RESTRICT and CASCADE, which cannot be told to the other store.
+    async fn not_back(
+        &mut self,
+        key: &ForeignKey,
+        of: &Table,
+        parents: &[usize],
+        row: &Row,
+    ) -> Result<(), Fail> {
+        if self.changed(&of.documents.collection).is_some()
+            && let Some(filter) = self.same_unique(of, parents, row)?
+            && self.one(&of.documents.collection, filter).await?.is_some()
+        {
+            return Err(Error::unsupported(format!(
+                "a statement that takes a row of \"{}\" away and puts it in again, to which rows point by the foreign key \"{}\",",
+                of.name(),
+                key.name
+            ))
+            .into());
+        }
+        Ok(())
     }
 
     /// ON DELETE CASCADE.
@@ -293,6 +321,10 @@ impl Exec<'_> {
         }
         if entries.is_empty() {
             return Ok(());
+        }
+        if !self.checks.is_empty() {
+            let ids = entries.iter().map(|entry| format!("{:?}", entry.id));
+            self.cascaded.extend(ids.map(|id| (child, id)));
         }
         self.txn.put(entries).await?;
         self.check_children(child, &rows, None).await

@@ -133,14 +133,16 @@ impl Exec<'_> {
                 index.entry(key).or_default().push(place);
             }
         }
+        // `ON false` of a FULL JOIN: there are no pairs, and none is to be looked at.
+        let pairs = !join.on.iter().any(is_never);
         let mut met = vec![false; right.len()];
         let mut rows = Vec::new();
         let none = Vec::new();
         for one in left {
             let mut alone = true;
             let partners = match self.join_key(join, &one, true, outer)? {
-                Some(key) => index.get(&key).unwrap_or(&none),
-                None => &none,
+                Some(key) if pairs => index.get(&key).unwrap_or(&none),
+                _ => &none,
             };
             for &place in partners {
                 self.breathe().await;
@@ -263,6 +265,10 @@ impl Exec<'_> {
         }
         Ok(rows)
     }
+}
+
+fn is_never(condition: &Expr) -> bool {
+    matches!(condition, Expr::Const(Value::Bool(false) | Value::Null))
 }
 
 /// The slot of a plain column.

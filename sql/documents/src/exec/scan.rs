@@ -84,7 +84,14 @@ impl Exec<'_> {
         let table = &catalog.tables[scan.table];
         let database = self.txn.database().await?;
         let collection = database.collection::<RawDocumentBuf>(&table.documents.collection);
-        let projection = projection(table, scan);
+        // By its key a document is told from what the statement itself has written.
+        let hides = self.changed(&table.documents.collection).is_some();
+        let projection = projection(table, scan).map(|mut projection| {
+            if hides {
+                projection.insert("_id", 1);
+            }
+            projection
+        });
         let sort = hints.sort.unwrap_or_default();
         let single = is_point(&filter.document);
         let limit = hints

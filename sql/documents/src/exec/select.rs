@@ -129,6 +129,10 @@ impl Exec<'_> {
         let From::Scan(scan) = &select.from else {
             return (hints, false);
         };
+        let collection = &self.catalog.tables[scan.table].documents.collection;
+        if self.changed(collection).is_some() {
+            return (hints, false);
+        }
         if select.distinct != Distinct::No || select.tail.with_ties {
             return (hints, false);
         }
@@ -253,6 +257,10 @@ impl Exec<'_> {
         if !plain {
             return Ok(None);
         }
+        let collection = &self.catalog.tables[scan.table].documents.collection;
+        if self.changed(collection).is_some() {
+            return Ok(None);
+        }
         let answers = self.scan_answers(scan, outer).await?;
         let env = self.env(outer);
         let filter = self.filter_of(scan, &env.with(&[], &answers), &Hints::default())?;
@@ -310,10 +318,11 @@ impl Exec<'_> {
         let mut rows: Vec<(Row, Vec<Entry>)> = Vec::new();
         while let Some(row) = self.next(&mut source, select.width, outer).await? {
             let entries = self.entries(select, locking, &row)?;
-            if entries
-                .iter()
-                .any(|entry| self.skipped.contains(&name(entry)))
-            {
+            // A row that the statement itself has changed is passed over, as in PostgreSQL.
+            if entries.iter().any(|entry| {
+                self.skipped.contains(&name(entry))
+                    || self.has_changed(&entry.collection, &entry.id)
+            }) {
                 continue;
             }
             if let Some(row) = self.target_row(select, &work, &fixed, row, outer).await? {

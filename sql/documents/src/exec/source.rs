@@ -7,12 +7,13 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{
     Exec, Row, Subs,
+    changes::Earlier,
     scan::{Found, Hints},
 };
 use crate::{
     eval::{Answers, Env},
     fail::Fail,
-    plan::{From, FunctionScan, RowsOf, Scan, SubQuery, SystemScan},
+    plan::{From, FunctionScan, Query, RowsOf, Scan, SubQuery, SystemScan},
     system,
 };
 
@@ -25,6 +26,8 @@ pub(crate) enum Source<'q> {
         answers: Answers,
         /// What the filter let through has to be looked at again.
         again: bool,
+        /// Documents that the statement itself has changed.
+        earlier: Option<Earlier>,
     },
 }
 
@@ -45,14 +48,17 @@ impl Exec<'_> {
                     let env = self.env(outer);
                     let env = env.with(&[], &answers);
                     let filter = self.filter_of(scan, &env, &hints)?;
-                    let again = !filter.exact;
-                    let limit = hints.limit.filter(|_| filter.exact);
+                    let collection = &self.catalog.tables[scan.table].documents.collection;
+                    let earlier = self.earlier(collection);
+                    let again = !filter.exact || earlier.is_some();
+                    let limit = hints.limit.filter(|_| !again);
                     let found = self.find(scan, filter, Hints { limit, ..hints }).await?;
                     Source::Scan {
                         scan,
                         found: Box::new(found),
                         answers,
                         again,
+                        earlier,
                     }
                 }
                 From::System(scan) => Source::Rows(self.system(scan, width, outer).await?.into()),
@@ -87,9 +93,15 @@ impl Exec<'_> {
                 found,
                 answers,
                 again,
+                earlier,
             } => loop {
-                let Some(raw) = self.next_document(found).await? else {
-                    return Ok(None);
+                let raw = match (self.next_document(found).await?, &mut *earlier) {
+                    (Some(raw), Some(earlier)) if earlier.hides(&raw) => continue,
+                    (Some(raw), _) => raw,
+                    (None, earlier) => match earlier.as_mut().and_then(Earlier::next) {
+                        Some(raw) => raw,
+                        None => return Ok(None),
+                    },
                 };
                 let mut row = vec![Value::Null; width];
                 self.fill(scan, &raw, &mut row)?;
@@ -152,9 +164,10 @@ impl Exec<'_> {
         outer: Option<&Env<'_>>,
         left: Option<&Row>,
     ) -> Result<Vec<Row>, Fail> {
-        let rows = match sub.cte.and_then(|id| self.known.get(&id)) {
-            Some(rows) => rows.clone(),
-            None => {
+        let rows = match (&sub.query, sub.cte.and_then(|id| self.known.get(&id))) {
+            (_, Some(rows)) => rows.clone(),
+            (Query::Written(id), None) => self.part(*id).await?,
+            (_, None) => {
                 let env = self.env(outer);
                 let env = env.with(left.map_or(&[][..], |row| row), env.answers);
                 let rows = Arc::new(self.query(&sub.query, Some(&env)).await?);

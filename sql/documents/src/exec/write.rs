@@ -88,11 +88,11 @@ impl Exec<'_> {
         out.put(self, values, width).await
     }
 
-    /// A duplicate in PostgreSQL's own words.
+    /// A duplicate in PostgreSQL's own words. `inserts`: each row was inserted, in this order.
     pub(crate) async fn told(
         &mut self,
         table: &Table,
-        rows: &[Row],
+        (rows, inserts): (&[Row], bool),
         outcome: Result<(), Fail>,
     ) -> Result<(), Fail> {
         let Err(Fail::Duplicate(index, at)) = outcome else {
@@ -101,7 +101,11 @@ impl Exec<'_> {
         let Some(unique) = table.unique(&index) else {
             return Err(Fail::Duplicate(index, at));
         };
-        let taken = self.taken(table, unique, rows).await;
+        let inserted = at.filter(|_| inserts).and_then(|at| rows.get(at)).cloned();
+        let taken = match inserted {
+            Some(row) => Some(row),
+            None => self.taken(table, unique, rows).await,
+        };
         Err(self.duplicate(table, unique, taken.as_ref()).into())
     }
 }

@@ -27,6 +27,7 @@ pub(crate) const FILES: &[&str] = &[
     "catalog",
     "copy",
     "truncate",
+    "with_writes",
 ];
 
 /// The rows that every file begins with.

@@ -85,6 +85,7 @@ impl Session {
         if let NodeEnum::DeclareCursorStmt(declare) = &node
             && let Some(query) = declare.query.as_ref().and_then(|query| query.node.as_ref())
         {
+            check_cursor(query)?;
             let prepared = self.engine.prepare(query, text, given, &self.state)?;
             return Ok((Work::Own(Box::new(node), None), prepared.params));
         }
@@ -197,4 +198,21 @@ fn refused(node: &NodeEnum) -> Error {
         Some(hint) => error.hint(hint),
         None => error,
     }
+}
+
+/// A cursor's rows are asked for again and again, and a write is made once (`transformDeclareCursorStmt`).
+fn check_cursor(query: &NodeEnum) -> Result<()> {
+    let NodeEnum::SelectStmt(select) = query else {
+        return Ok(());
+    };
+    let ctes = select.with_clause.iter().flat_map(|with| &with.ctes);
+    let mut queries = ctes.filter_map(|cte| match cte.node.as_ref()? {
+        NodeEnum::CommonTableExpr(cte) => cte.ctequery.as_ref()?.node.as_ref(),
+        _ => None,
+    });
+    if queries.all(|query| matches!(query, NodeEnum::SelectStmt(_))) {
+        return Ok(());
+    }
+    let told = "DECLARE CURSOR must not contain data-modifying statements in WITH";
+    Err(Error::new("0A000", told).into())
 }

@@ -1,7 +1,5 @@
 //! `INSERT … ON CONFLICT`.
 
-use std::collections::HashSet;
-
 use crossfade_values::{Error, Value};
 use mongodb::bson::RawDocumentBuf;
 
@@ -24,23 +22,20 @@ impl Exec<'_> {
     ) -> Result<u64, Fail> {
         let table = &self.catalog.tables[insert.table];
         let mut count = 0;
-        let mut touched = HashSet::new();
         for row in rows {
             let there = self.there(table, conflict, &row).await?;
             let written = match (there, &conflict.update) {
                 (None, _) => {
-                    self.check_parents(insert.table, std::slice::from_ref(&row))
-                        .await?;
                     let entry = self.insertion(table, &row)?;
-                    touched.insert(format!("{:?}", entry.id));
-                    let outcome = self.txn.put(vec![entry]).await;
-                    self.told(table, std::slice::from_ref(&row), outcome)
+                    let outcome = self.change(vec![entry]).await;
+                    self.told(table, (std::slice::from_ref(&row), true), outcome)
                         .await?;
+                    self.inserted(insert.table, std::slice::from_ref(&row));
                     Some(row)
                 }
                 (Some(_), None) => None,
                 (Some(before), Some(update)) => {
-                    if !touched.insert(format!("{:?}", id_of(&before))) {
+                    if self.has_changed(&table.documents.collection, &id_of(&before)) {
                         return Err(Error::new("21000", "ON CONFLICT DO UPDATE command cannot affect row a second time")
                             .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
                             .into());
@@ -174,21 +169,14 @@ impl Exec<'_> {
                 },
             ]
         };
-        self.check_children(
-            insert.table,
-            std::slice::from_ref(&old),
-            Some(std::slice::from_ref(&new)),
-        )
-        .await?;
-        self.check_changed_parents(
+        let outcome = self.change(entries).await;
+        self.told(table, (std::slice::from_ref(&new), false), outcome)
+            .await?;
+        self.updated(
             insert.table,
             std::slice::from_ref(&old),
             std::slice::from_ref(&new),
-        )
-        .await?;
-        let outcome = self.txn.put(entries).await;
-        self.told(table, std::slice::from_ref(&new), outcome)
-            .await?;
+        );
         Ok(Some(new))
     }
 }

@@ -33,13 +33,14 @@ impl Exec<'_> {
             alone && !self.txn.is_running(),
             self.is_free(insert.table),
         ) {
+            self.note(&entries)?;
             let document = entry.after.clone().unwrap_or_default();
             let outcome = self.txn.insert_alone(&entry.collection, &document).await;
-            self.told(table, &rows, outcome).await?;
+            self.told(table, (&rows, true), outcome).await?;
         } else {
-            self.check_parents(insert.table, &rows).await?;
-            let outcome = self.txn.put(entries).await;
-            self.told(table, &rows, outcome).await?;
+            let outcome = self.change(entries).await;
+            self.told(table, (&rows, true), outcome).await?;
+            self.inserted(insert.table, &rows);
         }
         for row in rows {
             self.returned(&insert.returning, row, out).await?;

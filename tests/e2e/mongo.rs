@@ -13,6 +13,7 @@ mod shapes;
 mod sql;
 mod types;
 mod walk;
+mod with;
 
 use crossfade_tests::{ConfigBuilder, Database, Mongod, Proxy, SHOP_TABLES, Stores};
 use mongodb::{Collection, bson::Document};

@@ -75,6 +75,8 @@ pub struct StatementFacts {
 pub(super) struct Part {
     /// Its name.
     pub(super) name: String,
+    /// How many names its columns are given.
+    pub(super) aliases: usize,
     /// Its tokens from the name to the bracket before the statement, that one included.
     pub(super) head: Range<usize>,
     /// The bracket behind the statement.

@@ -26,7 +26,7 @@ mod values;
 mod with;
 mod written;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
@@ -103,8 +103,8 @@ pub(crate) struct Binder<'a> {
     ctes: Vec<Cte>,
     /// WITH queries that write.
     parts: Vec<Part>,
-    /// Which of them the query at hand reads.
-    reads: BTreeSet<usize>,
+    /// Which of them the query at hand reads, in this order.
+    reads: Vec<usize>,
     /// Nothing is around the next statement: it may have such queries.
     top: bool,
     subs: usize,
@@ -165,7 +165,7 @@ struct Cte {
     /// `None` where it writes, and gives nothing back.
     outputs: Option<Vec<Output>>,
     /// WITH queries that write which it reads, or is.
-    reads: BTreeSet<usize>,
+    reads: Vec<usize>,
 }
 
 impl<'a> Binder<'a> {
@@ -177,7 +177,7 @@ impl<'a> Binder<'a> {
             scopes: Vec::new(),
             ctes: Vec::new(),
             parts: Vec::new(),
-            reads: BTreeSet::new(),
+            reads: Vec::new(),
             top: true,
             subs: 0,
             wanted: Vec::new(),

@@ -20,7 +20,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use pg_query::NodeEnum;
 
 use crate::{
-    bind::{Binder, CopyFrom, CopyTo, Images, Output, Statement, Truncate},
+    bind::{Binder, CopyFrom, CopyTo, Images, Output, Source, Statement, Truncate},
     catalog::Catalog,
     copy::CopyOut,
     eval::{Counters, Run},
@@ -321,12 +321,8 @@ impl DocumentSession {
         }
         let began = Instant::now();
         let mark = self.txn.mark();
-        let inserts_alone = last
-            && mark == 0
-            && matches!(statement, Statement::Insert(insert) if insert.conflict.is_none());
-        self.txn
-            .statement(writes && !(inserts_alone && is_single(statement)))
-            .await?;
+        let alone = last && mark == 0 && is_single(statement, &plan.catalog);
+        self.txn.statement(writes && !alone).await?;
         let mut skipped = HashSet::new();
         let mut attempt = 0;
         loop {
@@ -343,7 +339,7 @@ impl DocumentSession {
             let mut count = 0;
             // A statement that may have to run again tells nothing before it is through.
             let outcome = if writes {
-                exec.statement(statement, inserts_alone, &mut Out::Rows(&mut rows))
+                exec.statement(statement, alone, &mut Out::Rows(&mut rows))
                     .await
             } else {
                 exec.statement(statement, false, &mut Out::Client(&mut *sink, &mut count))
@@ -432,9 +428,14 @@ fn lock_timeout(session: &Session) -> Option<Duration> {
         .map(Duration::from_millis)
 }
 
-/// An INSERT of one row, which is one document.
-fn is_single(statement: &Statement) -> bool {
-    matches!(statement, Statement::Insert(insert) if matches!(&insert.source, crate::bind::Source::Rows(rows) if rows.len() == 1))
+/// An INSERT of one row, which is one document, and to which no other has to be looked at.
+fn is_single(statement: &Statement, catalog: &Catalog) -> bool {
+    let Statement::Insert(insert) = statement else {
+        return false;
+    };
+    let one = matches!(&insert.source, Source::Rows(rows) if rows.len() == 1);
+    let keys = &catalog.tables[insert.table].map.old.foreign_keys;
+    one && insert.conflict.is_none() && keys.is_empty()
 }
 
 /// A query of one collection, without sub-queries.

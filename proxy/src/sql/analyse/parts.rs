@@ -35,6 +35,7 @@ fn part(cte: &Node, context: &Context<'_>, uses: &Uses) -> Option<Part> {
     let close = script.closing(open)?;
     Some(Part {
         name: cte.text("ctename").to_owned(),
+        aliases: cte.list("aliascolnames").len(),
         head: name..open + 1,
         close,
         statement: statement(query, open + 1..close, context, uses),

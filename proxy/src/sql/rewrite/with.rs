@@ -129,9 +129,11 @@ fn outer(walk: &Rewriter<'_>) -> String {
         })
         .collect();
     let widest = widths.iter().copied().max().unwrap_or(0);
+    // Parts that nobody reads are run as they are read here: the last one first, as the server does it by itself (`ExecPostprocessPlan`).
     let branches: Vec<String> = widths
         .iter()
         .enumerate()
+        .rev()
         .map(|(number, &width)| {
             let columns: Vec<String> = (1..=widest)
                 .map(|place| {
@@ -232,6 +234,15 @@ fn returned(walk: &Rewriter<'_>, part: &Part) -> Result<Vec<String>, Refusal> {
                 "the columns that WITH query \"{}\" returns cannot be told; name them in its RETURNING",
                 part.name
             ))
+        });
+    }
+    if let aliases @ 1.. = part.aliases {
+        return Err(Refusal {
+            sqlstate: "42P10",
+            reason: format!(
+                "WITH query \"{}\" has 0 columns available but {aliases} columns specified",
+                part.name
+            ),
         });
     }
     let mut named = false;

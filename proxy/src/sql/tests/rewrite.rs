@@ -202,7 +202,7 @@ fn trap_10_with_queries_that_write_give_their_images_back() {
             ),
             (
                 "WITH x AS (SELECT 1), d (a) AS MATERIALIZED (UPDATE orders SET id = 2 WHERE id = 1 RETURNING state || 'x'), e AS (DELETE FROM orders) INSERT INTO archive SELECT a FROM d",
-                r#"WITH x AS (SELECT 1), crossfade_w0 (i1, i2, i3, i4, c1) AS (UPDATE orders SET id = 2 WHERE id = 1 RETURNING {order image}, CAST(CAST(1 AS pg_catalog.int8) AS pg_catalog.text), state || 'x'), d (a) AS MATERIALIZED (SELECT c1 AS "?column?" FROM crossfade_w0), crossfade_w1 (i1, i2, i3) AS (DELETE FROM orders RETURNING {order image}) , crossfade_main AS (INSERT INTO archive SELECT a FROM d RETURNING 1) SELECT crossfade_main.*, crossfade_images.* FROM crossfade_main FULL JOIN (SELECT '0'::pg_catalog.text AS crossfade_w, i1, i2, i3, i4 FROM crossfade_w0 UNION ALL SELECT '1'::pg_catalog.text AS crossfade_w, i1, i2, i3, NULL::pg_catalog.text AS i4 FROM crossfade_w1) AS crossfade_images ON false"#,
+                r#"WITH x AS (SELECT 1), crossfade_w0 (i1, i2, i3, i4, c1) AS (UPDATE orders SET id = 2 WHERE id = 1 RETURNING {order image}, CAST(CAST(1 AS pg_catalog.int8) AS pg_catalog.text), state || 'x'), d (a) AS MATERIALIZED (SELECT c1 AS "?column?" FROM crossfade_w0), crossfade_w1 (i1, i2, i3) AS (DELETE FROM orders RETURNING {order image}) , crossfade_main AS (INSERT INTO archive SELECT a FROM d RETURNING 1) SELECT crossfade_main.*, crossfade_images.* FROM crossfade_main FULL JOIN (SELECT '1'::pg_catalog.text AS crossfade_w, i1, i2, i3, NULL::pg_catalog.text AS i4 FROM crossfade_w1 UNION ALL SELECT '0'::pg_catalog.text AS crossfade_w, i1, i2, i3, i4 FROM crossfade_w0) AS crossfade_images ON false"#,
             ),
         ],
     );

@@ -73,7 +73,11 @@ impl Binder<'_> {
                 );
                 return Err(Error::new("0A000", told).at(at));
             };
-            self.reads.extend(cte.reads);
+            for id in cte.reads {
+                if !self.reads.contains(&id) {
+                    self.reads.push(id);
+                }
+            }
             let name = alias_of(range.alias.as_ref(), &range.relname);
             let width = outputs.len();
             let base = self.add(name, None, outputs, range.alias.as_ref(), None)?;

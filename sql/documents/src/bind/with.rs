@@ -1,7 +1,5 @@
 //! WITH.
 
-use std::collections::BTreeSet;
-
 use crossfade_values::{Error, Result};
 use pg_query::{
     Node, NodeEnum,
@@ -17,8 +15,8 @@ pub(crate) struct With {
     /// In their order.
     pub(crate) parts: Vec<Part>,
     pub(crate) main: Statement,
-    /// The parts that `main` reads.
-    pub(crate) reads: BTreeSet<usize>,
+    /// The parts that `main` reads, in this order.
+    pub(crate) reads: Vec<usize>,
 }
 
 /// A WITH query that writes.
@@ -27,8 +25,8 @@ pub(crate) struct Part {
     /// Its number among the statement's queries.
     pub(crate) id: usize,
     pub(crate) statement: Statement,
-    /// The parts that it reads.
-    pub(crate) reads: BTreeSet<usize>,
+    /// The parts that it reads, in this order.
+    pub(crate) reads: Vec<usize>,
 }
 
 /// What a WITH query is.
@@ -36,7 +34,7 @@ struct Bound {
     id: usize,
     query: Query,
     outputs: Option<Vec<Output>>,
-    reads: BTreeSet<usize>,
+    reads: Vec<usize>,
 }
 
 impl Binder<'_> {
@@ -113,7 +111,7 @@ impl Binder<'_> {
                 if let Some(part) = self.parts.last_mut() {
                     part.reads = reads;
                 }
-                (id, [id].into())
+                (id, vec![id])
             }
             _ => (self.next_id(), reads),
         };
@@ -135,7 +133,7 @@ impl Binder<'_> {
         self.parts.push(Part {
             id,
             statement,
-            reads: BTreeSet::new(),
+            reads: Vec::new(),
         });
         Ok((Query::Written(id), outputs))
     }

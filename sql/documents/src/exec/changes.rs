@@ -1,10 +1,7 @@
 //! What a statement has written so far. PostgreSQL's statements see what was there before them, and MongoDB's transactions see what they have written: where a statement
 //! reads behind its own writes, they are hidden from it here.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mongodb::bson::{Bson, RawDocumentBuf};
@@ -110,7 +107,7 @@ impl<'a> Exec<'a> {
         Ok(count)
     }
 
-    async fn parts_of(&mut self, ids: &BTreeSet<usize>) -> Result<(), Fail> {
+    async fn parts_of(&mut self, ids: &[usize]) -> Result<(), Fail> {
         for id in ids {
             self.part(*id).await?;
         }

@@ -68,7 +68,6 @@ INSERT INTO counters VALUES (95, 1) RETURNING (SELECT count(*) FROM counters WHE
 WITH a AS (DELETE FROM counters WHERE id = 95 RETURNING n), b AS (INSERT INTO counters SELECT 96, n + 1 FROM a RETURNING n), c AS (SELECT n + 1 AS n FROM b) INSERT INTO counters SELECT 97, n FROM c RETURNING *;
 WITH picked AS (SELECT id FROM counters WHERE id > 90 ORDER BY id LIMIT 1 FOR UPDATE), gone AS (DELETE FROM counters USING picked WHERE counters.id = picked.id RETURNING counters.*) SELECT * FROM gone;
 WITH up AS (UPDATE counters SET n = n + 1 WHERE id = 97 RETURNING id, n) SELECT c.id, c.n FROM counters c WHERE c.id IN (SELECT id FROM up) AND c.n < (SELECT n FROM up);
-WITH up AS (UPDATE counters SET n = n + 1 WHERE id = 97 RETURNING id) SELECT n FROM counters WHERE id = 97 FOR UPDATE;
 WITH up AS (UPDATE counters SET n = n + 1 WHERE id = 97 RETURNING id) SELECT c.n FROM counters c, up WHERE c.id = up.id FOR UPDATE OF c;
 WITH up AS (UPDATE counters SET n = -n WHERE id > 90 RETURNING id, n) SELECT c.id, c.n FROM counters c, up ORDER BY c.n DESC, c.id LIMIT 2;
 WITH up AS (UPDATE counters SET n = -n WHERE id > 90 RETURNING id, n) SELECT count(*) FROM counters WHERE n < 0 AND EXISTS (SELECT 1 FROM up);

@@ -28,11 +28,7 @@ impl Exec<'_> {
         for row in &rows {
             entries.push(self.insertion(table, row)?);
         }
-        if let ([entry], true, true) = (
-            &entries[..],
-            alone && !self.txn.is_running(),
-            self.is_free(insert.table),
-        ) {
+        if let ([entry], true) = (&entries[..], alone && !self.txn.is_running()) {
             self.note(&entries)?;
             let document = entry.after.clone().unwrap_or_default();
             let outcome = self.txn.insert_alone(&entry.collection, &document).await;

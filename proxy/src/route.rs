@@ -13,7 +13,7 @@ use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, Mapping, TableId, WriteOrder};
 
 pub(crate) use bulk::{
-    Bulk, Context, CopyIn, Emptied, OnDocuments, STAGE, Truncate, bulk, hindered,
+    Bulk, Context, CopyIn, Emptied, Gives, OnDocuments, STAGE, Truncate, bulk, hindered,
 };
 pub(crate) use decide::decide;
 pub(crate) use query::{elsewhere, harmless};

@@ -4,6 +4,7 @@ mod bulk;
 mod cascades;
 mod drivers;
 pub(crate) mod failures;
+mod merge;
 mod phases;
 // A release build has no crash points.
 #[cfg(debug_assertions)]

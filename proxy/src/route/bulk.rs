@@ -27,21 +27,32 @@ pub(crate) enum Bulk {
     Truncate(Truncate),
     /// MERGE: a WITH query that writes stands in for it.
     Merge(MergeInto),
-    /// Either on documents, where the engine itself gives the rows back.
+    /// Any of them on documents, where the engine itself gives the rows back.
     OnDocuments(OnDocuments),
 }
 
-/// A COPY FROM or TRUNCATE of documents.
+/// A COPY FROM, TRUNCATE or MERGE of documents.
 #[derive(Debug)]
 pub(crate) struct OnDocuments {
     /// Tells the engine what to give back of each row, table by table.
     pub(crate) images: Vec<String>,
     /// The tables whose rows that are.
     pub(crate) tables: Vec<TableId>,
-    /// COPY: the rows are plain. Behind a TRUNCATE each begins with the number of its table.
-    pub(crate) copies: bool,
+    /// What the rows are.
+    pub(crate) gives: Gives,
     /// The mapping by which they are written.
     pub(crate) mapping: Arc<Mapping>,
+}
+
+/// What the engine gives back of the rows that a statement writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// COPY: the rows, which are new.
+    New,
+    /// TRUNCATE: those that are gone, behind the number of their table.
+    Gone,
+    /// MERGE: behind 0 what is there now, behind 1 what is gone.
+    Both,
 }
 
 /// The tables of a statement on documents, and those that a TRUNCATE … CASCADE adds, as the old store's catalog has them.
@@ -74,14 +85,17 @@ fn on_documents(
     path: PathId,
     statement: &StatementFacts,
 ) -> Result<OnDocuments, Refusal> {
-    let copies = matches!(statement.kind, Kind::Copy(_));
-    let tables = reached(router, statement);
+    let (gives, tables) = match &statement.kind {
+        Kind::Copy(_) => (Gives::New, reached(router, statement)),
+        Kind::Merge(facts) => (Gives::Both, facts.table.into_iter().collect()),
+        _ => (Gives::Gone, reached(router, statement)),
+    };
     let mapping = router.mapping.clone();
-    let image = |table: &TableId| {
+    let image = |(table, gone): (&TableId, bool)| {
         let name = quote_name(&mapping.tables[table.0].old.name);
-        let sql = match copies {
-            true => format!("INSERT INTO {name} DEFAULT VALUES"),
-            false => format!("DELETE FROM {name}"),
+        let sql = match gone {
+            false => format!("INSERT INTO {name} DEFAULT VALUES"),
+            true => format!("DELETE FROM {name}"),
         };
         let mut analyzer = router.analyzer();
         let facts = analyzer.facts(sql.as_bytes(), true, path);
@@ -89,10 +103,18 @@ fn on_documents(
         let sql = String::from_utf8_lossy(&rewritten.sql).into_owned();
         Ok(format!("COPY ({sql}) TO STDOUT (FORMAT crossfade_images)"))
     };
+    let kinds: &[bool] = match gives {
+        Gives::New => &[false],
+        Gives::Gone => &[true],
+        Gives::Both => &[false, true],
+    };
+    let images = tables
+        .iter()
+        .flat_map(|table| kinds.iter().map(move |gone| (table, *gone)));
     Ok(OnDocuments {
-        images: tables.iter().map(image).collect::<Result<_, Refusal>>()?,
+        images: images.map(image).collect::<Result<_, Refusal>>()?,
         tables,
-        copies,
+        gives,
         mapping: mapping.clone(),
     })
 }

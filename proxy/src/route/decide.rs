@@ -271,9 +271,12 @@ fn on_new(
     } else {
         None
     };
-    let identity = tables
-        .iter()
-        .all(|table| router.mapping.tables[table.0].is_identity());
+    // SQL on documents knows what became of the columns.
+    let merges = matches!(statement.kind, Kind::Merge(_)) && !router.expands(statement, Side::New);
+    let identity = merges
+        || tables
+            .iter()
+            .all(|table| router.mapping.tables[table.0].is_identity());
     Ok(match capture {
         Some(returns_rows) => Decision {
             target: Some(Target::NewCapture),
@@ -338,9 +341,12 @@ fn is_bulk(router: &Router, statement: &StatementFacts, side: Side) -> Result<bo
     }
     check_functions(router, statement)?;
     check_aliases(router, statement)?;
-    let documents = |table: &TableId| router.mapping.tables[table.0].on(side).shapeless;
-    if matches!(statement.kind, Kind::Merge(_)) && statement.tables().iter().any(documents) {
-        return Err(router.refusal(statement, "MERGE", HINT_MERGE));
+    if statement.kind.merged().is_some() && statement.traits.modifying_cte {
+        return Err(router.refusal(
+            statement,
+            "a WITH query that writes in front of MERGE",
+            "write it as a statement of its own, in one transaction",
+        ));
     }
     match &statement.kind {
         Kind::Copy(facts) if !facts.streamed && side == Side::New => Err(router.refusal(
@@ -498,6 +504,15 @@ fn uncaptured(kind: &Kind) -> (&'static str, &'static str) {
 }
 
 impl Router {
+    /// Whether a statement is a MERGE that the proxy writes in another way: on documents the engine gives the rows back itself.
+    pub(crate) fn expands(&self, statement: &StatementFacts, side: Side) -> bool {
+        let documents = |table: TableId| self.mapping.tables[table.0].on(side).shapeless;
+        statement
+            .kind
+            .merged()
+            .is_some_and(|table| !documents(table))
+    }
+
     /// No toggle needs a second look at what is written or read.
     fn one_store(&self) -> bool {
         self.done || self.phases.iter().all(|phase| *phase <= Phase::UseOld)

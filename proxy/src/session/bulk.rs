@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     errors::ClientError,
-    route::{self, Bulk, CopyIn, Emptied, OnDocuments, Plan, STAGE, Truncate, hindered},
+    route::{self, Bulk, CopyIn, Emptied, Gives, OnDocuments, Plan, STAGE, Truncate, hindered},
     sql::{Parts, Written},
     wire::{backend::Status, frontend},
 };
@@ -146,24 +146,25 @@ impl Managed {
         for images in &bulk.images {
             self.push_own_step(side, images, None)?;
         }
-        let (own, written) = match (bulk.copies, bulk.tables.first()) {
-            (true, Some(table)) => (Some(Written::rows(*table)), Vec::new()),
-            _ => (
-                None,
-                bulk.tables.iter().copied().map(Written::gone).collect(),
-            ),
+        let tables = bulk.tables.iter().copied();
+        let (own, written): (_, Vec<Written>) = match bulk.gives {
+            Gives::New => (bulk.tables.first().copied(), Vec::new()),
+            Gives::Gone => (None, tables.map(Written::gone).collect()),
+            Gives::Both => {
+                let both = |table| [Written::rows(table), Written::gone(table)];
+                (None, tables.flat_map(both).collect())
+            }
         };
-        let extent = if bulk.copies {
-            Extent::ROWS
-        } else {
-            Extent::ALL
+        let extent = match bulk.gives {
+            Gives::New | Gives::Both => Extent::ROWS,
+            Gives::Gone => Extent::ALL,
         };
         let counted = |table: &TableId| self.counted(side, Some((*table, extent)), None);
         let capture = Capture {
             mapping: bulk.mapping.clone(),
-            own,
+            own: own.map(Written::rows),
             counted: bulk.tables.iter().flat_map(counted).collect(),
-            parts: (!bulk.copies).then_some(Parts {
+            parts: (bulk.gives != Gives::New).then_some(Parts {
                 written,
                 filler: 0,
                 tag: "",
@@ -357,7 +358,7 @@ impl Managed {
     ) -> Result<Plan, ClientError> {
         let statement = &context.facts.statements[context.index];
         self.check_encoding(context.sql, statement, true)?;
-        if statement.kind.merged().is_some() {
+        if self.router.expands(statement, plan.side) {
             return self.plan_merge(context, plan);
         }
         let (bulk, sql) = route::bulk(&self.router, context, statement, plan.side)

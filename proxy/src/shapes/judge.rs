@@ -209,7 +209,7 @@ impl Court {
         let mut pieces = Vec::with_capacity(texts.len());
         for (index, (statement, own)) in std::iter::zip(&facts.statements, texts).enumerate() {
             let decision = decide(router, &Complete, statement)?;
-            if decision.bulk && statement.kind.merged().is_some() {
+            if decision.bulk && router.expands(statement, decision.side) {
                 analyzer
                     .merge(text, true, facts, index, self.path, decision.side)
                     .map_err(|refusal| router.cannot_rewrite(statement, &refusal))?;

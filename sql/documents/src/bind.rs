@@ -14,6 +14,7 @@ mod group;
 mod insert;
 mod join;
 mod locking;
+mod merge;
 mod offer;
 mod operator;
 mod rules;
@@ -35,6 +36,7 @@ pub(crate) use conflict::{Conflict, ConflictUpdate};
 pub(crate) use copy::{CopyFrom, CopyTo, Images};
 pub(crate) use delete::Delete;
 pub(crate) use insert::{Insert, Source};
+pub(crate) use merge::{Action, Merge};
 pub(crate) use rules::{DomainRule, Rules};
 pub(crate) use truncate::Truncate;
 pub(crate) use update::Update;
@@ -53,6 +55,7 @@ pub(crate) enum Statement {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
+    Merge(Box<Merge>),
     CopyFrom(Box<CopyFrom>),
     CopyTo(Box<CopyTo>),
     Images(Images),
@@ -121,7 +124,7 @@ struct Frame {
     /// A sub-query in FROM does not see what stands beside it.
     hidden: bool,
     /// Names that were there and are not to be seen here.
-    gone: Vec<&'static str>,
+    gone: Vec<String>,
     /// Aggregates found, where there may be any.
     aggregates: Option<Vec<Agg>>,
     /// Within an aggregate's arguments.
@@ -235,6 +238,7 @@ impl<'a> Binder<'a> {
                 let (delete, outputs) = self.delete(delete)?;
                 (Statement::Delete(Box::new(delete)), outputs)
             }
+            NodeEnum::MergeStmt(merge) => (Statement::Merge(Box::new(self.merge(merge)?)), None),
             NodeEnum::CopyStmt(copy) => (self.copy(copy)?, None),
             NodeEnum::TruncateStmt(truncate) => {
                 (Statement::Truncate(self.truncate(truncate)?), None)
@@ -302,7 +306,7 @@ fn kind_of(node: &NodeEnum) -> String {
         .take_while(char::is_ascii_alphanumeric)
         .collect();
     match kind.trim_end_matches("Stmt") {
-        kind @ ("Explain" | "Merge") => kind.to_uppercase(),
+        "Explain" => "EXPLAIN".to_owned(),
         kind => format!("a statement of the kind {kind}"),
     }
 }

@@ -1,5 +1,7 @@
 //! The engine and its sessions.
 
+mod nature;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -19,15 +21,15 @@ use crossfade_values::{Error, Oid, Result, Session, Types, Value};
 use futures::{FutureExt as _, future::BoxFuture};
 use pg_query::NodeEnum;
 
+use nature::{counters_of, is_simple, is_single, tag, writes};
+
 use crate::{
-    bind::{Binder, CopyFrom, CopyTo, Images, Output, Source, Statement, Truncate},
+    bind::{Binder, CopyFrom, CopyTo, Images, Output, Statement, Truncate},
     catalog::Catalog,
     copy::CopyOut,
     eval::{Counters, Run},
-    exec::{Exec, Out, Row},
-    expr::{Expr, Sequence},
+    exec::{Exec, Out, Row, texts},
     fail::Fail,
-    plan::{From, Query},
     txn::Txn,
 };
 
@@ -102,7 +104,7 @@ struct DocumentSession {
     shared: SharedDocuments,
     txn: Txn,
     counters: Counters,
-    /// What the next COPY FROM or TRUNCATE tells of its rows.
+    /// What the next COPY FROM, TRUNCATE or MERGE tells of its rows.
     images: Vec<Images>,
 }
 
@@ -323,6 +325,10 @@ impl DocumentSession {
         let mark = self.txn.mark();
         let alone = last && mark == 0 && is_single(statement, &plan.catalog);
         self.txn.statement(writes && !alone).await?;
+        let images = match statement {
+            Statement::Merge(_) => std::mem::take(&mut self.images),
+            _ => Vec::new(),
+        };
         let mut skipped = HashSet::new();
         let mut attempt = 0;
         loop {
@@ -335,6 +341,7 @@ impl DocumentSession {
             let several = !is_simple(statement);
             let mut exec = Exec::new(&plan.catalog, &mut self.txn, &run, around, several);
             exec.skipped = std::mem::take(&mut skipped);
+            exec.written = (!images.is_empty()).then(Vec::new);
             let mut rows: Vec<Row> = Vec::new();
             let mut count = 0;
             // A statement that may have to run again tells nothing before it is through.
@@ -346,6 +353,7 @@ impl DocumentSession {
                     .await
             };
             skipped = std::mem::take(&mut exec.skipped);
+            let merged = exec.merged(&images)?;
             drop(exec);
             match outcome {
                 Ok(affected) => {
@@ -353,6 +361,12 @@ impl DocumentSession {
                     let pushed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
                     for row in rows {
                         sink.push(&row)?;
+                        if sink.is_full() {
+                            sink.drain().await?;
+                        }
+                    }
+                    for row in merged {
+                        sink.push_image(&texts(row.len()), &row)?;
                         if sink.is_full() {
                             sink.drain().await?;
                         }
@@ -389,6 +403,7 @@ impl Exec<'_> {
             Statement::Insert(insert) => self.insert(insert, alone, out).await,
             Statement::Update(update) => self.update(update, out).await,
             Statement::Delete(delete) => self.delete(delete, out).await,
+            Statement::Merge(merge) => self.merge(merge).await,
             // None of them is run as a whole, or a part of anything.
             Statement::CopyFrom(_)
             | Statement::CopyTo(_)
@@ -406,101 +421,12 @@ impl Images {
     }
 }
 
-fn tag(statement: &Statement, affected: u64, rows: u64) -> String {
-    match statement {
-        Statement::Query(_) => format!("SELECT {rows}"),
-        Statement::Insert(_) => format!("INSERT 0 {affected}"),
-        Statement::Update(_) => format!("UPDATE {affected}"),
-        Statement::Delete(_) => format!("DELETE {affected}"),
-        Statement::CopyFrom(_) | Statement::CopyTo(_) | Statement::Images(_) => {
-            format!("COPY {affected}")
-        }
-        Statement::Truncate(_) => "TRUNCATE TABLE".to_owned(),
-        Statement::With(with) => tag(&with.main, affected, rows),
-    }
-}
-
 /// `lock_timeout`; 0 is none.
 fn lock_timeout(session: &Session) -> Option<Duration> {
     let shown = session.settings.get("lock_timeout")?;
     Some(milliseconds(shown))
         .filter(|ms| *ms > 0)
         .map(Duration::from_millis)
-}
-
-/// An INSERT of one row, which is one document, and to which no other has to be looked at.
-fn is_single(statement: &Statement, catalog: &Catalog) -> bool {
-    let Statement::Insert(insert) = statement else {
-        return false;
-    };
-    let one = matches!(&insert.source, Source::Rows(rows) if rows.len() == 1);
-    let keys = &catalog.tables[insert.table].map.old.foreign_keys;
-    one && insert.conflict.is_none() && keys.is_empty()
-}
-
-/// A query of one collection, without sub-queries.
-fn is_simple(statement: &Statement) -> bool {
-    let Statement::Query(Query::Select(select)) = statement else {
-        return false;
-    };
-    let mut subs = Vec::new();
-    select
-        .filter
-        .iter()
-        .chain(&select.targets)
-        .for_each(|expr| expr.subs(&mut subs));
-    select.from.each(&mut |expr| expr.subs(&mut subs));
-    subs.is_empty() && matches!(select.from, From::Scan(_) | From::Nothing)
-}
-
-/// Values of counters that a SELECT without FROM takes.
-fn counters_of(query: &Query) -> HashMap<Sequence, i64> {
-    let mut wanted = HashMap::new();
-    let Query::Select(select) = query else {
-        return wanted;
-    };
-    if matches!(select.from, From::Nothing) {
-        for target in &select.targets {
-            target.walk(&mut |expr| {
-                if let Expr::NextVal(sequence) = expr {
-                    *wanted.entry(*sequence).or_default() += 1;
-                }
-            });
-        }
-    }
-    wanted
-}
-
-/// Whether a statement writes, or locks what it reads.
-fn writes(statement: &Statement) -> bool {
-    match statement {
-        Statement::Query(query) => locks(query),
-        Statement::CopyTo(copy) => writes(&copy.statement),
-        Statement::Insert(_)
-        | Statement::Update(_)
-        | Statement::Delete(_)
-        | Statement::CopyFrom(_)
-        | Statement::Truncate(_)
-        | Statement::With(_) => true,
-        Statement::Images(_) => false,
-    }
-}
-
-/// Whether a query locks what it reads.
-fn locks(query: &Query) -> bool {
-    match query {
-        Query::Select(select) => select.locking.is_some() || from_locks(&select.from),
-        Query::Values(_) | Query::Written(_) => false,
-        Query::Set(set) => locks(&set.left) || locks(&set.right),
-    }
-}
-
-fn from_locks(from: &From) -> bool {
-    match from {
-        From::Query(sub) => locks(&sub.query),
-        From::Join(join) => from_locks(&join.left) || from_locks(&join.right),
-        From::Nothing | From::Scan(_) | From::System(_) | From::Function(_) => false,
-    }
 }
 
 fn column(output: Output) -> Column {

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub(crate) use select::Out;
+pub(crate) use truncate::texts;
 
 pub(crate) type Row = Vec<Value>;
 
@@ -64,6 +65,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) checks: VecDeque<foreign::Check>,
     /// Rows that cascades have taken away before their own foreign keys are looked at, by table and `_id`.
     pub(crate) cascaded: HashSet<(usize, String)>,
+    /// What a MERGE has written, where that is to be told.
+    pub(crate) written: Option<Vec<write::Written>>,
 }
 
 /// Sub-queries of some expressions.
@@ -108,6 +111,7 @@ impl<'a> Exec<'a> {
             changes: None,
             checks: VecDeque::new(),
             cascaded: HashSet::new(),
+            written: None,
         }
     }
 

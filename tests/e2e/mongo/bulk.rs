@@ -86,17 +86,6 @@ async fn trap_15_copies_and_truncates_with_transactions() {
     // The same on documents.
     documents.walk(&["dual-read", "new-primary"]).await;
     fill_and_empty(&documents).await;
-    // SQL on documents has no MERGE.
-    let sql =
-        "MERGE INTO items i USING items s ON i.order_id = s.order_id WHEN MATCHED THEN DELETE";
-    let refused = documents.client().await.batch_execute(sql).await;
-    let error = refused.unwrap_err();
-    let error = error.as_db_error().unwrap();
-    assert_eq!(error.code().code(), "0A000", "{error:?}");
-    assert!(
-        error.message().contains("items\" in phase new-primary"),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]

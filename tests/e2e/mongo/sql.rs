@@ -36,8 +36,8 @@ const WRITES: &[&str] = &[
     "with_writes",
 ];
 
-/// Files that write as well. What PostgreSQL itself is sent in phase 3 goes by way of another table, and tells of other lines.
-const BULK: &[&str] = &["copy", "truncate"];
+/// Files that write as well. What PostgreSQL itself is sent in phase 3 goes by way of another table or statement, and tells of other lines.
+const BULK: &[&str] = &["copy", "truncate", "merge"];
 
 async fn pair(phase: &str) -> Documents {
     let tables: String = SCHEMA

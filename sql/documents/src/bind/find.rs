@@ -92,7 +92,11 @@ impl Binder<'_> {
                 format!("invalid reference to FROM-clause entry for table \"{name}\""),
             )
         };
-        if self.scopes.iter().any(|frame| frame.gone.contains(&name)) {
+        if self
+            .scopes
+            .iter()
+            .any(|frame| frame.gone.iter().any(|gone| gone == name))
+        {
             return invalid().hint(format!("There is an entry for table \"{name}\", but it cannot be referenced from this part of the query."));
         }
         let tables = &self.catalog.tables;

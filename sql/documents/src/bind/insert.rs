@@ -71,7 +71,7 @@ impl Binder<'_> {
         // EXCLUDED is not to be seen in RETURNING.
         if self.frame().relations.len() > 1 {
             self.frame().relations.truncate(1);
-            self.frame().gone.push("excluded");
+            self.frame().gone.push("excluded".to_owned());
         }
         let (returning, outputs) = self.returning(insert.returning_clause.as_ref())?;
         Ok((
@@ -88,7 +88,7 @@ impl Binder<'_> {
         ))
     }
 
-    fn insert_columns(&self, table: usize, cols: &[Node]) -> Result<Vec<usize>> {
+    pub(super) fn insert_columns(&self, table: usize, cols: &[Node]) -> Result<Vec<usize>> {
         let of = &self.catalog.tables[table];
         if cols.is_empty() {
             return Ok((0..of.columns.len()).collect());
@@ -199,28 +199,39 @@ impl Binder<'_> {
                 let row = self.exprs(&row.items)?;
                 return Err(super::values::uneven(&row));
             }
-            let mut values = Vec::with_capacity(width);
-            for (node, &column) in row.items.iter().zip(columns) {
-                let node = inner(node)?;
-                if matches!(node, NodeEnum::SetToDefault(_)) {
-                    values.push(None);
-                    continue;
-                }
-                self.check_settable(table, column, overriding)?;
-                let typed = self.expr(node)?;
-                let column = &self.catalog.tables[table].columns[column];
-                let (base, name) = (column.base, column.name.clone());
-                let value = self.assign(typed, base, &name)?;
-                // What an identity is given by the user is not taken.
-                values.push(
-                    (overriding != OverridingKind::OverridingUserValue
-                        || !self.is_identity(table, &name))
-                    .then_some(value),
-                );
-            }
-            rows.push(values);
+            rows.push(self.given(table, columns, &row.items, overriding)?);
         }
         Ok((columns[..width].to_vec(), Source::Rows(rows)))
+    }
+
+    /// The values of a row; `None` is DEFAULT.
+    pub(super) fn given(
+        &mut self,
+        table: usize,
+        columns: &[usize],
+        items: &[Node],
+        overriding: OverridingKind,
+    ) -> Result<Vec<Option<Expr>>> {
+        let mut values = Vec::with_capacity(items.len());
+        for (node, &column) in items.iter().zip(columns) {
+            let node = inner(node)?;
+            if matches!(node, NodeEnum::SetToDefault(_)) {
+                values.push(None);
+                continue;
+            }
+            self.check_settable(table, column, overriding)?;
+            let typed = self.expr(node)?;
+            let column = &self.catalog.tables[table].columns[column];
+            let (base, name) = (column.base, column.name.clone());
+            let value = self.assign(typed, base, &name)?;
+            // What an identity is given by the user is not taken.
+            values.push(
+                (overriding != OverridingKind::OverridingUserValue
+                    || !self.is_identity(table, &name))
+                .then_some(value),
+            );
+        }
+        Ok(values)
     }
 
     fn is_identity(&self, table: usize, name: &str) -> bool {
@@ -271,7 +282,12 @@ impl Binder<'_> {
 }
 
 /// As many values as columns; without a list of columns, fewer. `places` are those of the values.
-fn check_count(columns: &[usize], listed: &[Node], given: usize, places: &[usize]) -> Result<()> {
+pub(super) fn check_count(
+    columns: &[usize],
+    listed: &[Node],
+    given: usize,
+    places: &[usize],
+) -> Result<()> {
     if given > columns.len() {
         let at = places.get(columns.len()).copied().unwrap_or_default();
         return Err(Error::new("42601", "INSERT has more expressions than target columns").at(at));

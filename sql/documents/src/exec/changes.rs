@@ -172,7 +172,7 @@ fn looks_back(statement: &Statement) -> bool {
         !subs.is_empty()
     };
     match statement {
-        Statement::With(_) => true,
+        Statement::With(_) | Statement::Merge(_) => true,
         Statement::Insert(insert) => updates(insert) || asks(&insert.returning),
         Statement::Update(update) => asks(&update.returning),
         Statement::Delete(delete) => asks(&delete.returning),

@@ -260,7 +260,13 @@ impl Exec<'_> {
                 Err(named(error, child_of, None, Some(&key.name)).into())
             }
             FkAction::Cascade if !moved => {
-                self.not_back(key, of, parents, row).await?;
+                if self.changes.is_some() {
+                    let collection = &child_of.documents.collection;
+                    if self.one(collection, filter.clone()).await?.is_none() {
+                        return Ok(());
+                    }
+                    self.not_back(key, of, parents, row).await?;
+                }
                 self.cascade(child, filter).await
             }
             action => {

@@ -166,6 +166,27 @@ impl Exec<'_> {
         Ok(rows)
     }
 
+    /// What is told of the rows that a MERGE has written: new ones by the first of `images`, those that are gone by the second.
+    pub(crate) fn merged(&mut self, images: &[Images]) -> Result<Vec<Row>, Fail> {
+        let [now, gone] = images else {
+            return Ok(Vec::new());
+        };
+        let width = 1 + now.returning.len().max(gone.returning.len());
+        let mut rows = Vec::new();
+        for written in self.written.take().unwrap_or_default() {
+            let parts = [("1", gone, written.before), ("0", now, written.after)];
+            for (number, images, row) in parts {
+                if let Some(row) = row {
+                    let mut image = vec![Value::text(number)];
+                    image.extend(self.image(images, &row)?);
+                    image.resize(width, Value::Null);
+                    rows.push(image);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
     /// RESTART IDENTITY, as a part of the transaction.
     async fn restart(&mut self, table: usize) -> Result<(), Fail> {
         let catalog = self.catalog;
@@ -181,7 +202,8 @@ impl Exec<'_> {
     }
 }
 
-fn texts(count: usize) -> Vec<Column> {
+/// Columns of what is told.
+pub(crate) fn texts(count: usize) -> Vec<Column> {
     let text = Type::of(oid::TEXT);
     let column = |_| Column {
         name: String::new(),

@@ -3,9 +3,11 @@
 mod conflict;
 mod counters;
 mod insert;
+mod merge;
 mod rules;
 mod update;
 
+pub(super) use merge::Written;
 pub(super) use rules::named;
 
 use crossfade_values::Error;

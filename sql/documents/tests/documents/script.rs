@@ -28,6 +28,7 @@ pub(crate) const FILES: &[&str] = &[
     "copy",
     "truncate",
     "with_writes",
+    "merge",
 ];
 
 /// The rows that every file begins with.

@@ -11,6 +11,7 @@ use super::{
     Session,
     set::{self, Change, wanted},
     transaction::{Wanted, isolation},
+    understand::check_cursor,
 };
 use crate::{
     Begin,
@@ -58,8 +59,11 @@ impl Session {
                 inner.map_or(Ok(()), |inner| self.understand(inner, &[]).map(drop))
             }
             NodeEnum::DeclareCursorStmt(statement) => {
-                let inner = inner(statement.query.as_deref(), &parsed);
-                inner.map_or(Ok(()), |inner| self.understand(inner, &[]).map(drop))
+                let Some(inner) = inner(statement.query.as_deref(), &parsed) else {
+                    return Ok(());
+                };
+                check_cursor(&inner.node)?;
+                self.understand(inner, &[]).map(drop)
             }
             _ => self.understand(parsed, &[]).map(drop),
         }

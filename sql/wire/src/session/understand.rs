@@ -201,7 +201,7 @@ fn refused(node: &NodeEnum) -> Error {
 }
 
 /// A cursor's rows are asked for again and again, and a write is made once (`transformDeclareCursorStmt`).
-fn check_cursor(query: &NodeEnum) -> Result<()> {
+pub(super) fn check_cursor(query: &NodeEnum) -> Result<()> {
     let NodeEnum::SelectStmt(select) = query else {
         return Ok(());
     };

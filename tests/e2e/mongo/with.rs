@@ -179,3 +179,30 @@ async fn trap_01_two_clients_with_the_same_row_in_a_with_query() {
     old.becomes("SELECT count(*) FROM items WHERE order_id = 1000", "80")
         .await;
 }
+
+/// More images than a session holds back: the rows that go, and those that come.
+#[tokio::test]
+async fn trap_12_a_large_with_query_reaches_the_old_store_whole() {
+    const ROWS: u64 = 5000;
+    let mut documents = Documents::shop().await;
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let client = documents.client().await;
+    let fill = format!(
+        "INSERT INTO items (order_id, line, product) SELECT 100, n, 'p' || n FROM generate_series(1, {ROWS}) n"
+    );
+    client.batch_execute(&fill).await.unwrap();
+    let sql = "WITH gone AS (DELETE FROM items WHERE order_id = 100 RETURNING *) \
+        INSERT INTO items (order_id, line, product) SELECT 200, line, product FROM gone WHERE line > 10";
+    assert_eq!(client.execute(sql, &[]).await.unwrap(), ROWS - 10);
+    let merge = "MERGE INTO items i USING (SELECT line, line % 3 AS rest FROM items WHERE order_id = 200) s ON i.order_id = 200 AND i.line = s.line \
+        WHEN MATCHED AND rest = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET quantity = 7";
+    assert_eq!(client.execute(merge, &[]).await.unwrap(), ROWS - 10);
+    documents.proxy.drained().await;
+    documents.verify();
+    let old = documents.old();
+    old.becomes("SELECT count(*) FROM items WHERE order_id = 100", "0")
+        .await;
+    let left = "SELECT count(*) FROM items WHERE order_id = 200 AND quantity = 7";
+    let rest = (11..=ROWS).filter(|line| line % 3 != 0).count();
+    old.becomes(left, &rest.to_string()).await;
+}

@@ -7,6 +7,7 @@ mod concurrency;
 mod extended;
 mod peer;
 mod profile;
+mod random;
 mod replay;
 mod script;
 mod world;

@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) reads: bool,
     /// Prepared statements that it takes away.
     pub(crate) deallocates: Option<Deallocated>,
+    /// It may end the transaction that it is part of, outside of a block.
+    pub(crate) may_end: bool,
     /// A lookup by key whose answer is compared afterwards (phase 4).
     pub(crate) compare: Option<Compare>,
     /// A table of a read whose answer is not compared, in phase 4.
@@ -117,6 +119,7 @@ impl Plan {
             makes_relations: false,
             reads: false,
             deallocates: None,
+            may_end: false,
             compare: None,
             uncompared: None,
             merge: None,

@@ -19,6 +19,7 @@ mod own;
 mod plan;
 mod pump;
 mod simple;
+mod skipped;
 mod statements;
 mod transaction;
 

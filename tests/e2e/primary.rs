@@ -69,6 +69,11 @@ again! {
         images_go_ahead_of_the_commit_and_keys_stay_clean,
         trap_12_of_a_transaction_that_went_ahead_nothing_may_be_left,
     }
+    sequences from crate::writes::sequences {
+        trap_12_blocks_that_end_and_begin_anywhere_in_3,
+        trap_12_blocks_that_end_and_begin_anywhere_in_5,
+        trap_14_what_a_server_skips_has_not_happened_in_3,
+    }
     documents_failures from crate::mongo::failures {
         trap_03_the_proxy_is_killed_under_load,
         a_store_that_dies_or_freezes_disturbs_no_client_and_loses_nothing,

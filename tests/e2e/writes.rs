@@ -15,6 +15,7 @@ mod names;
 mod prepared;
 mod races;
 mod releases;
+pub(crate) mod sequences;
 mod transactions;
 mod truncate;
 mod types;

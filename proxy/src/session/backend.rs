@@ -1,7 +1,7 @@
 //! A server's end of a managed session: the connection, and what it still owes an answer to.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     future::poll_fn,
     io,
     sync::Arc,
@@ -66,8 +66,8 @@ pub(crate) enum Expect {
     },
     /// A Query passed on whole.
     Query {
-        /// What its completion does to the transaction.
-        effect: Option<Effect>,
+        /// What each of its statements does to the transaction when it completes.
+        effects: VecDeque<Option<Effect>>,
     },
     /// `FunctionCall`.
     Function,
@@ -112,6 +112,8 @@ pub(crate) struct Backend {
     pub(crate) inbound: BytesMut,
     pub(crate) out: BytesMut,
     pub(crate) expect: VecDeque<Expect>,
+    /// How many it has answered, or skipped.
+    answered: u64,
     /// State of its transaction by the last `ReadyForQuery`.
     pub(crate) status: Status,
     /// An error came, and no Sync was sent since: the server ignores what it gets.
@@ -127,6 +129,8 @@ pub(crate) struct Backend {
     pub(crate) batch_failed: bool,
     /// The error by which it ends the connection while nothing goes on over it.
     pub(crate) farewell: Option<Frame>,
+    /// Statements that it has by these names and that were closed while the session was busy elsewhere.
+    pub(crate) stale: HashSet<Bytes>,
     /// The intent of its transaction was refused: a block is to be rolled back as soon as the server listens again.
     pub(crate) intent_refused: bool,
     /// The role that works on a connection which our own account has opened.
@@ -141,6 +145,7 @@ impl Backend {
             inbound: BytesMut::new(),
             out: BytesMut::new(),
             expect: VecDeque::new(),
+            answered: 0,
             status: Status::Idle,
             skipping: false,
             batch: false,
@@ -148,6 +153,7 @@ impl Backend {
             prepared: HashMap::new(),
             batch_failed: false,
             farewell: None,
+            stale: HashSet::new(),
             intent_refused: false,
             acts_as: None,
             piece_left: 0,
@@ -157,6 +163,23 @@ impl Backend {
     /// Whether the server owes nothing.
     pub(crate) fn settled(&self) -> bool {
         self.expect.is_empty() && self.piece_left == 0
+    }
+
+    /// Takes what it owes first off the list: it has answered that, or skips it.
+    pub(crate) fn answer(&mut self) -> Option<Expect> {
+        let expect = self.expect.pop_front()?;
+        self.answered += 1;
+        Some(expect)
+    }
+
+    /// The number of what it owes first, of all that it was ever sent.
+    pub(crate) fn first_owed(&self) -> u64 {
+        self.answered
+    }
+
+    /// The number of what it will owe next.
+    pub(crate) fn next_owed(&self) -> u64 {
+        self.answered + u64::try_from(self.expect.len()).unwrap_or(0)
     }
 
     /// Whether nothing goes on over it, no transaction and no request.

@@ -264,7 +264,7 @@ impl Managed {
         }
         // Children before their parents, as the secondary may get them in portions.
         let order = self
-            .secondary()
+            .secondary_of(side)
             .map(|secondary| self.router.order(secondary).tables());
         let place = |table| order.iter().flatten().position(|known| *known == table);
         tables.sort_by_key(|emptied| std::cmp::Reverse(place(emptied.table)));

@@ -228,8 +228,11 @@ fn too_much(error: &JournalError) -> ClientError {
 
 impl Managed {
     /// Sends ahead what the present transaction holds, which is more than it may. Nothing is read from the primary meanwhile.
-    pub(super) async fn send_ahead(&mut self) {
-        let Some(secondary) = self.secondary().filter(|_| !self.shared.same_database) else {
+    pub(super) async fn send_ahead(&mut self, side: Side) {
+        let Some(secondary) = self
+            .secondary_of(side)
+            .filter(|_| !self.shared.same_database)
+        else {
             self.transaction.keep_keys();
             return;
         };

@@ -17,14 +17,14 @@ use super::{
     commit::{self, Outcome},
     managed::Managed,
     merge::widened,
-    statements::{Portal, Statement},
+    statements::{Before, Portal, Statement},
     transaction::{Effect, Transaction},
 };
 use crate::{
     errors::ClientError,
-    route::{Bulk, Plan, Variant},
+    route::{Bulk, Plan, Variant, elsewhere},
     wire::{
-        backend::Status,
+        backend::{self, Status},
         frontend::{self, Bind, Parse, Target},
     },
 };
@@ -55,24 +55,32 @@ impl Managed {
     }
 
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
-    /// their order.
-    async fn activate(&mut self, side: Side) -> Result<(), End> {
+    /// their order. `false` when nothing more is to be done: the batch has failed there, or has written there, and could not be atomic.
+    async fn activate(&mut self, side: Side) -> Result<bool, End> {
         let before = self.active;
-        if before != side {
-            self.settle_batch(before).await?;
-            if let Some(backend) = self.backends.get_mut(before)
-                && backend.batch
-                && backend.status == Status::Idle
-            {
-                // Nothing that a secondary gets is in it (`check_place`), so the implicit transaction there may end here.
-                frontend::sync(&mut backend.out);
-                backend.batch = false;
-                backend.expect.push_back(Expect::Sync { show: false });
-                self.settle(before).await?;
-            }
-            self.active = side;
+        if before == side {
+            return Ok(true);
         }
-        Ok(())
+        self.settle_batch(before).await?;
+        if self.skips() {
+            return Ok(false);
+        }
+        if self.batch_wrote || self.transaction.in_block || !self.transaction.is_empty() {
+            self.refuse(&elsewhere())?;
+            return Ok(false);
+        }
+        if let Some(backend) = self.backends.get_mut(before)
+            && backend.batch
+            && backend.status == Status::Idle
+        {
+            // It has only read, so the implicit transaction there may end here.
+            frontend::sync(&mut backend.out);
+            backend.batch = false;
+            backend.expect.push_back(Expect::Sync { show: false });
+            self.settle(before).await?;
+        }
+        self.active = side;
+        Ok(true)
     }
 
     /// A refusal within a batch.
@@ -88,6 +96,10 @@ impl Managed {
         let body = frame.body();
         let Parse { name, sql, types } = Parse::read(&body)?;
         let name = body.slice_ref(name);
+        self.be_sure_of(Target::Statement, &name).await?;
+        if self.skips() {
+            return Ok(());
+        }
         if !name.is_empty() && self.prepared.statements.contains_key(&name) {
             let told = format!(
                 "prepared statement \"{}\" already exists",
@@ -95,44 +107,45 @@ impl Managed {
             );
             return self.refuse_in_batch(&ClientError::new("42P05", told));
         }
-        let statement = Statement {
-            sql: body.slice_ref(sql),
-            types: types.into(),
-            planned: None,
-            told: None,
-        };
         if let Some(tally) = &mut self.tally {
             tally.parse(&name, sql);
         }
-        self.forget_variants(&name);
-        self.prepared.statements.insert(name.clone(), statement);
         self.ensure_path(sql).await?;
-        let plan = match self.plan_of(&name) {
+        if self.skips() {
+            return Ok(());
+        }
+        let stamp = (self.pins.stamp(), self.path);
+        let planned = self.plan_single(sql).map(Arc::new);
+        let plan = match planned.and_then(|plan| self.check_block(plan)) {
             Ok(plan) => plan,
             Err(error) => {
+                // As the server does it: the unnamed statement goes first.
                 self.prepared.statements.remove(&name);
                 // No Bind will follow it.
                 self.count(&name);
                 return self.refuse(&error);
             }
         };
-        self.activate_for(&plan).await?;
-        self.prepare_on(&name, &plan, true)
+        if !self.activate_for(&plan).await? {
+            return Ok(());
+        }
+        let statement = Statement {
+            sql: body.slice_ref(sql),
+            types: types.into(),
+            planned: Some((stamp, plan.clone())),
+            told: None,
+        };
+        // Only the unnamed one can be there already, and a Parse replaces it in the server too.
+        self.forget_texts(plan.side, |known| *known == name)?;
+        let before = self.prepared.statements.insert(name.clone(), statement);
+        self.prepare_on(&name, &plan, true)?;
+        self.changed(plan.side, Before::Statement(name, before))
     }
 
     /// One more attempt to run a prepared statement.
     fn count(&mut self, name: &[u8]) {
         if let Some(tally) = &mut self.tally {
             tally.bind(name);
-        }
-    }
-
-    /// Forgets what servers have of a statement that is about to be replaced: only the unnamed one can be, and a Parse replaces it there too.
-    fn forget_variants(&mut self, name: &Bytes) {
-        for side in [Side::Old, Side::New] {
-            if let Some(backend) = self.backends.get_mut(side) {
-                backend.prepared.retain(|(known, _), _| known != name);
-            }
         }
     }
 
@@ -156,7 +169,7 @@ impl Managed {
     }
 
     /// Goes to the plan's server. The first statement of an implicit transaction decides where the transaction is.
-    pub(super) async fn activate_for(&mut self, plan: &Plan) -> Result<(), End> {
+    pub(super) async fn activate_for(&mut self, plan: &Plan) -> Result<bool, End> {
         self.need(plan.side).await?;
         self.activate(plan.side).await
     }
@@ -176,12 +189,18 @@ impl Managed {
             self.fresh_name()
         };
         let sql = plan.sql.as_ref().unwrap_or(&statement.sql).clone();
-        let backend = self.backend(plan.side)?;
+        self.backend(plan.side)?.push_functions(&plan.functions);
         if name.is_empty() {
             // One unnamed statement a server, whatever its variant.
-            backend.prepared.retain(|(known, _), _| !known.is_empty());
+            self.forget_texts(plan.side, Bytes::is_empty)?;
         }
-        backend.push_functions(&plan.functions);
+        let backend = self.backend(plan.side)?;
+        if backend.stale.remove(&there) {
+            frontend::target(&mut backend.out, b'C', Target::Statement, &there);
+            backend.expect.push_back(Expect::Close { show: false });
+        }
+        self.changes(plan.side, Before::Text(plan.side, key.clone(), None))?;
+        let backend = self.backend(plan.side)?;
         frontend::parse(
             &mut backend.out,
             &there,
@@ -202,16 +221,37 @@ impl Managed {
         let bind = Bind::read(&body)?;
         let (portal, name) = (body.slice_ref(bind.portal), body.slice_ref(bind.statement));
         self.count(&name);
-        if let Some(statement) = self.prepared.statements.get(&name) {
-            let sql = statement.sql.clone();
-            self.ensure_path(&sql).await?;
+        self.be_sure_of(Target::Statement, &name).await?;
+        if self.skips() {
+            return Ok(());
+        }
+        match self.prepared.statements.get(&name) {
+            Some(statement) => {
+                let sql = statement.sql.clone();
+                self.ensure_path(&sql).await?;
+                if self.skips() {
+                    return Ok(());
+                }
+            }
+            None if name.is_empty() => {
+                // The server may still have one, of a text that nothing is known of any more.
+                let told = "unnamed prepared statement does not exist";
+                return self.refuse_in_batch(&ClientError::new("26000", told));
+            }
+            None => {}
         }
         let plan = match self.plan_of(&name) {
             Ok(plan) => plan,
             Err(error) => return self.refuse(&error),
         };
-        self.activate_for(&plan).await?;
+        if !self.activate_for(&plan).await? {
+            return Ok(());
+        }
+        self.be_sure_of(Target::Portal, &portal).await?;
         self.finish_portion(&portal).await?;
+        if self.skips() {
+            return Ok(());
+        }
         self.prepare_on(&name, &plan, false)?;
         self.learn_types(&name, &plan).await?;
         if self.skips() {
@@ -232,11 +272,9 @@ impl Managed {
         let results = widened(bind.results, plan.appended());
         let there = there.clone();
         backend.push_functions(&plan.functions);
-        frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
-        backend.batch = true;
-        backend.expect.push_back(Expect::Bind { show: true });
+        let side = plan.side;
         let entry = Portal {
-            side: plan.side,
+            side,
             bind: (plan.merge.is_some() || merges).then(|| body.clone()),
             types,
             ran: false,
@@ -246,7 +284,13 @@ impl Managed {
             portioned: false,
             compare,
         };
-        self.prepared.portals.insert(portal, entry);
+        let before = self.prepared.portals.insert(portal.clone(), entry);
+        let before = before.map(Box::new);
+        self.changes(side, Before::Portal(portal.clone(), before))?;
+        let backend = self.backend(side)?;
+        frontend::bind(&mut backend.out, &portal, &there, bind.parameters, &results);
+        backend.batch = true;
+        backend.expect.push_back(Expect::Bind { show: true });
         Ok(())
     }
 
@@ -257,6 +301,10 @@ impl Managed {
         let body = frame.body();
         let (target, name) = frontend::read_target(b'D', &body)?;
         let name = body.slice_ref(name);
+        self.be_sure_of(target, &name).await?;
+        if self.skips() {
+            return Ok(());
+        }
         let (side, strip, there) = match target {
             Target::Portal => match self.prepared.portals.get(&name) {
                 Some(portal) => (portal.side, portal.plan.appended(), name),
@@ -267,7 +315,9 @@ impl Managed {
                     Ok(plan) => plan,
                     Err(error) => return self.refuse(&error),
                 };
-                self.activate_for(&plan).await?;
+                if !self.activate_for(&plan).await? {
+                    return Ok(());
+                }
                 self.prepare_on(&name, &plan, false)?;
                 self.backend(plan.side)?.push_functions(&plan.functions);
                 let there = self
@@ -279,7 +329,9 @@ impl Managed {
                 (plan.side, plan.appended(), there)
             }
         };
-        self.activate(side).await?;
+        if !self.activate(side).await? {
+            return Ok(());
+        }
         let backend = self.backend(side)?;
         frontend::target(&mut backend.out, b'D', target, &there);
         backend.batch = true;
@@ -298,6 +350,10 @@ impl Managed {
         let (name, rows) = frontend::read_execute(&body)?;
         let name = body.slice_ref(name);
         let rows = usize::try_from(rows).unwrap_or(0);
+        self.be_sure_of(Target::Portal, &name).await?;
+        if self.skips() {
+            return Ok(());
+        }
         let Some(portal) = self.prepared.portals.get_mut(&name) else {
             let side = self.active;
             self.backend(side)?.batch = true;
@@ -312,8 +368,12 @@ impl Managed {
             }
             return Ok(());
         }
-        portal.portioned = plan.capture.is_some() && plan.returns_rows && rows > 0;
-        self.activate(side).await?;
+        if !self.activate(side).await? {
+            return Ok(());
+        }
+        if plan.may_end && self.ends_unseen(side).await? {
+            return Ok(());
+        }
         self.batch_wrote |= !plan.reads;
         if let Some(compare) = compare {
             self.compares.push(compare);
@@ -325,11 +385,23 @@ impl Managed {
             return self.execute_merged(side, &name, &plan).await;
         }
         if let Some(bulk) = &plan.bulk {
-            self.note_statement(&plan);
+            self.note_statement(&plan)?;
             return self.run_bulk(side, bulk, Step::Portal(&name)).await;
         }
         let capture = plan.capture.clone();
         let captured = capture.is_some();
+        if captured
+            && plan.returns_rows
+            && rows > 0
+            && let Some(portal) = self.prepared.portals.get_mut(&name)
+        {
+            portal.portioned = true;
+            self.changes(side, Before::Whole(name.clone()))?;
+        }
+        if self.is_unknown_there(&plan) {
+            self.stand_in(&plan)?;
+        }
+        self.note_statement(&plan)?;
         let backend = self.backend(side)?;
         frontend::execute(
             &mut backend.out,
@@ -349,7 +421,6 @@ impl Managed {
             capture,
             ..Execute::default()
         }));
-        self.note_statement(&plan);
         Ok(())
     }
 
@@ -431,7 +502,8 @@ impl Managed {
         if intents.peek().is_none() {
             return Ok(());
         }
-        if self.backend(side)?.status == Status::Failed {
+        // Of a block that has ended since in this batch it says nothing any more, and a Sync would commit what came behind that one.
+        if self.transaction.in_block && self.backend(side)?.status == Status::Failed {
             // It may have gone back to a savepoint since. Within a block a Sync commits nothing.
             let backend = self.backend(side)?;
             frontend::sync(&mut backend.out);
@@ -514,26 +586,36 @@ impl Managed {
         let (target, name) = frontend::read_target(b'C', &body)?;
         let name = body.slice_ref(name);
         let active = self.active;
+        self.be_sure_of(target, &name).await?;
+        if target == Target::Portal {
+            self.finish_portion(&name).await?;
+        }
+        if self.skips() {
+            return Ok(());
+        }
         match target {
             Target::Portal => {
-                self.finish_portion(&name).await?;
-                let side = self
-                    .prepared
-                    .portals
-                    .remove(&name)
-                    .map_or(active, |portal| portal.side);
-                self.activate(side).await?;
-                self.backend(side)?.batch = true;
-                self.push(side, &frame.whole, Expect::Close { show: true })
+                let portal = self.prepared.portals.remove(&name);
+                if portal.as_ref().is_some_and(|portal| portal.side != active) {
+                    // Gone there with what the batch did in that store, which has ended.
+                    self.settle_batch(active).await?;
+                    if !self.skips() {
+                        backend::empty(&mut self.client.out, b'3');
+                    }
+                    return Ok(());
+                }
+                let before = portal.map(Box::new);
+                self.changes(active, Before::Portal(name, before))?;
+                self.backend(active)?.batch = true;
+                self.push(active, &frame.whole, Expect::Close { show: true })
             }
             Target::Statement => {
-                self.prepared.statements.remove(&name);
+                let before = self.prepared.statements.remove(&name);
+                self.changes(active, Before::Statement(name.clone(), before))?;
                 if let Some(tally) = &mut self.tally {
                     tally.close(&name);
                 }
-                for side in [active, active.other()] {
-                    self.close_variants(side, &name);
-                }
+                self.close_variants(&name)?;
                 // Closing what is not there is no error, so the client's own message serves as well where we have no such statement.
                 self.backend(active)?.batch = true;
                 self.push(active, &frame.whole, Expect::Close { show: true })
@@ -549,26 +631,44 @@ impl Managed {
         }
     }
 
-    fn close_variants(&mut self, side: Side, name: &Bytes) {
+    /// The other server is not part of this batch, and keeps what it has for now.
+    fn close_variants(&mut self, name: &Bytes) -> Result<(), End> {
         let active = self.active;
-        let Some(backend) = self.backends.get_mut(side) else {
-            return;
-        };
-        let gone: Vec<Bytes> = backend
-            .prepared
-            .iter()
-            .filter(|((known, _), _)| known == name)
+        let backend = self.backend(active)?;
+        let texts = backend.prepared.iter();
+        let gone: Vec<Bytes> = texts
+            .filter(|((known, _), there)| known == name && *there != name)
             .map(|(_, there)| there.clone())
             .collect();
-        backend.prepared.retain(|(known, _), _| known != name);
-        if side != active {
-            // The other server is not part of this batch; what it keeps goes with its connection.
-            return;
-        }
-        for there in gone.iter().filter(|there| *there != name) {
-            frontend::target(&mut backend.out, b'C', Target::Statement, there);
+        self.forget_texts(active, |known| known == name)?;
+        let backend = self.backend(active)?;
+        for there in gone {
+            frontend::target(&mut backend.out, b'C', Target::Statement, &there);
             backend.expect.push_back(Expect::Close { show: false });
         }
+        Ok(())
+    }
+
+    /// Refuses a procedure or code block that may end the implicit transaction which it is part of: what mapped tables have got there would be committed without the
+    /// other store. Within a block the server itself refuses such an end.
+    pub(super) async fn ends_unseen(&mut self, side: Side) -> Result<bool, End> {
+        self.settle_batch(side).await?;
+        if self.skips() {
+            return Ok(true);
+        }
+        let refused = self.is_pending();
+        if refused {
+            let error = ClientError::new("0A000", "crossfade refused a procedure or code block that may commit what came before it in one implicit transaction")
+                .detail("mapped tables have been written there")
+                .hint("send it behind a Sync or as a message of its own, or use BEGIN and COMMIT");
+            self.refuse(&error)?;
+        }
+        Ok(refused)
+    }
+
+    /// Whether an implicit transaction has written mapped tables, and everything it was sent is answered.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.transaction.in_block && !self.transaction.is_empty()
     }
 
     /// Flush.
@@ -628,6 +728,7 @@ impl Managed {
         self.active = self.home;
         self.batch_wrote = false;
         self.refused = false;
+        self.prepared.batch += 1;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::{
     commit,
     merge::Found,
     own::{Counted, Extent, Own},
+    simple::ends_batch,
     statements::Prepared,
     tell_malformed,
     transaction::Transaction,
@@ -243,6 +244,8 @@ impl Managed {
             self.pins.unpin();
         }
         self.prepared.portals.clear();
+        // Nothing is owed any more.
+        self.prepared.changes.clear();
         for lookup in self.compares.drain(..) {
             self.shared.compare(lookup);
         }
@@ -314,6 +317,7 @@ impl Managed {
 
     pub(super) fn drop_backend(&mut self, side: Side) {
         *self.backends.slot(side) = None;
+        self.prepared.changes.retain(|change| change.side != side);
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);
         }
@@ -330,6 +334,13 @@ impl Managed {
         if !copies && frame.kind != b'X' && self.copying.is_none() {
             // What was asked of the other server before is answered before.
             self.settle_or_copy(self.active.other()).await?;
+        }
+        if let Some(side) = self.copying
+            && !copies
+            && !matches!(frame.kind, b'S' | b'H' | b'X')
+        {
+            tracing::debug!(%side, "a client went on in the middle of a COPY");
+            return Err(out_of_step());
         }
         match frame.kind {
             b'Q' => self.query(&frame).await,
@@ -350,6 +361,9 @@ impl Managed {
     async fn function(&mut self, frame: &Frame) -> Result<(), End> {
         if self.skips_unasked().await? {
             return Ok(());
+        }
+        if self.is_pending() {
+            return self.refuse_query(&ends_batch()).await;
         }
         self.push(self.home, &frame.whole, Expect::Function)
     }
@@ -424,7 +438,7 @@ impl Managed {
         if self.transaction.is_empty() {
             return Ok(None);
         }
-        let Some(secondary) = self.secondary() else {
+        let Some(secondary) = self.secondary_of(side) else {
             return Ok(None);
         };
         // Behind the transaction's last statement: what is sent off after this look is known to the primary by now, and is waited for when this proxy is taken for gone.
@@ -516,11 +530,12 @@ impl Managed {
         }
     }
 
-    /// The store that gets images, by the pinned phases.
-    pub(super) fn secondary(&self) -> Option<Side> {
-        self.pins
-            .phases()
-            .find_map(crossfade_phase::Phase::secondary)
+    /// The store that gets the images of a transaction in that of `side`, by the pinned phases. Toggles may have different primaries.
+    pub(super) fn secondary_of(&self, side: Side) -> Option<Side> {
+        let mut phases = self.pins.phases();
+        phases
+            .find(|phase| phase.primary() == side && phase.secondary().is_some())
+            .map(|_| side.other())
     }
 
     /// Tells the client why the session ends, where it can be told.
@@ -572,6 +587,15 @@ impl Managed {
         self.names += 1;
         Bytes::from(format!("crossfade_{}", self.names))
     }
+}
+
+/// A message that no server takes in the middle of a COPY: PostgreSQL ends the connection, as it cannot tell data from messages any more.
+pub(super) fn out_of_step() -> End {
+    let told = "terminating connection because protocol synchronization was lost";
+    End::Fatal(
+        ClientError::new("08P01", told)
+            .detail("a message that is none of a COPY came in the middle of one"),
+    )
 }
 
 /// What PostgreSQL says itself in this case: drivers and pools know that it is worth connecting again.

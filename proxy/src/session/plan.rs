@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_phase::Side;
 
-use super::{Capture, Effect, managed::Managed, own::Extent};
+use super::{Capture, Effect, End, managed::Managed, own::Extent, statements::Before};
 use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
-    sql::{Facts, Kind, PathId, Problem, StatementFacts, Target, Written},
+    sql::{Facts, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written},
     wire::frontend::Bind,
 };
 
@@ -47,7 +47,7 @@ impl Managed {
     }
 
     /// What is to be remembered of a statement that is about to run.
-    pub(super) fn note_statement(&mut self, plan: &Plan) {
+    pub(super) fn note_statement(&mut self, plan: &Plan) -> Result<(), End> {
         self.settings_moved |= plan.session_state;
         self.custom_settings.extend(plan.custom_setting.clone());
         let undoes = matches!(
@@ -59,32 +59,31 @@ impl Managed {
             self.path = None;
         }
         match &plan.deallocates {
-            None => {}
-            Some(Deallocated::All) => {
-                self.prepared.statements.clear();
-                for side in [Side::Old, Side::New] {
-                    if let Some(backend) = self.backends.get_mut(side) {
-                        backend.prepared.clear();
-                    }
-                }
-            }
-            Some(Deallocated::Named(name)) => {
-                let name = bytes::Bytes::copy_from_slice(name.as_bytes());
-                self.prepared.statements.remove(&name);
-                for side in [Side::Old, Side::New] {
-                    if let Some(backend) = self.backends.get_mut(side) {
-                        backend.prepared.retain(|(known, _), _| *known != name);
-                    }
-                }
+            None => Ok(()),
+            Some(Deallocated::All) => self.deallocate(|_| true),
+            Some(Deallocated::Named(named)) => {
+                self.deallocate(|name| name[..] == *named.as_bytes())
             }
         }
+    }
+
+    fn deallocate(&mut self, goes: impl Fn(&Bytes) -> bool) -> Result<(), End> {
+        let side = self.active;
+        let statements = self.prepared.statements.extract_if(|name, _| goes(name));
+        for (name, statement) in statements.collect::<Vec<_>>() {
+            self.changes(side, Before::Statement(name, Some(statement)))?;
+        }
+        self.forget_texts(side, goes)
     }
 
     /// The plan of a text of one statement, as a Parse has it.
     pub(super) fn plan_single(&mut self, sql: &[u8]) -> Result<Plan, ClientError> {
         self.check_text(sql)?;
         let Some(facts) = self.look(sql) else {
-            return Ok(Plan::pass(self.home));
+            return Ok(Plan {
+                may_end: may_end(sql, self.conforming()),
+                ..Plan::pass(self.home)
+            });
         };
         match &facts.statements[..] {
             [statement] => self.plan(sql, &facts, 0, statement),
@@ -172,6 +171,11 @@ impl Managed {
             makes_relations: decision.makes_relations,
             reads: decision.reads,
             deallocates: decision.deallocates,
+            may_end: match statement.kind {
+                Kind::Call(_) => true,
+                Kind::Do { .. } => speaks_of_an_end(sql),
+                _ => false,
+            },
             ..Plan::pass(decision.side)
         };
         if decision.bulk {
@@ -294,6 +298,25 @@ impl Managed {
             Ok(())
         }
     }
+}
+
+/// Whether a statement may end the transaction that it is part of: a procedure, or a code block that speaks of it.
+fn may_end(sql: &[u8], conforming: bool) -> bool {
+    let mut tokens = Lexer::new(sql, conforming)
+        .filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
+    let Some(first) = tokens.next() else {
+        return false;
+    };
+    first.is_word(sql, "call") || first.is_word(sql, "do") && speaks_of_an_end(sql)
+}
+
+fn speaks_of_an_end(sql: &[u8]) -> bool {
+    let mut words = sql.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    words.any(|word| {
+        let ends = ["call", "commit", "rollback"];
+        ends.iter()
+            .any(|end| word.eq_ignore_ascii_case(end.as_bytes()))
+    })
 }
 
 fn custom_setting(kind: &Kind) -> Option<String> {

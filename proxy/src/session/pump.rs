@@ -9,7 +9,7 @@ use super::{
     backend::{Execute, Expect, Received},
     client::Frame,
     commit::intent_refused,
-    managed::Managed,
+    managed::{Managed, out_of_step},
     merge::Found,
     transaction::{Effect, Transaction},
 };
@@ -39,13 +39,16 @@ impl Managed {
         Ok(())
     }
 
-    /// Waits until the server of `side` owes nothing.
+    /// Waits until the server of `side` owes nothing. Where it waits itself, for the data of a COPY, the client has gone on with something else.
     pub(super) async fn settle(&mut self, side: Side) -> Result<(), End> {
         while self
             .backends
             .get_mut(side)
             .is_some_and(|backend| !backend.settled())
         {
+            if self.copying == Some(side) {
+                return Err(out_of_step());
+            }
             self.exchange(side, true).await?;
         }
         Ok(())
@@ -108,7 +111,7 @@ impl Managed {
                 Received::Message(frame) => self.answer(side, frame)?,
             }
             if self.transaction.is_full() {
-                self.send_ahead().await;
+                self.send_ahead(side).await;
             }
             self.client
                 .flush_if_large()
@@ -181,6 +184,7 @@ impl Managed {
         self.own_rows = 0;
         self.count_failed(side)?;
         let copying = self.copying == Some(side);
+        self.take_back(side)?;
         let backend = self.backend(side)?;
         let whole_query = matches!(
             backend.expect.front(),
@@ -189,7 +193,7 @@ impl Managed {
         if !whole_query {
             // The server skips what was sent up to the next Sync.
             while !matches!(backend.expect.front(), None | Some(Expect::Sync { .. })) {
-                backend.expect.pop_front();
+                backend.answer();
             }
             backend.skipping = backend.expect.is_empty();
         }
@@ -240,19 +244,14 @@ impl Managed {
         let backend = self.backend(side)?;
         backend.status = status;
         backend.skipping = false;
-        let (show, effect) = match backend.expect.pop_front() {
-            Some(Expect::Sync { show }) => (show, None),
-            Some(Expect::Query { effect }) => (true, effect),
-            Some(Expect::Function) => (true, None),
+        let show = match backend.answer() {
+            Some(Expect::Sync { show }) => show,
+            Some(Expect::Query { .. } | Expect::Function) => true,
             _ => return Err(bad()),
         };
         // By batch and not by time: several of them may be under way, and each fails for itself (trap 14).
-        self.failed = std::mem::take(&mut self.backend(side)?.batch_failed);
-        if let Some(effect) = effect
-            && !self.failed
-        {
-            self.transaction.apply(&effect);
-        }
+        let failed = std::mem::take(&mut backend.batch_failed);
+        self.failed = failed;
         let backend = self.backend(side)?;
         if std::mem::take(&mut backend.intent_refused) && show && status == Status::Failed {
             // A COMMIT that fails leaves no block behind.
@@ -316,17 +315,7 @@ impl Managed {
                 self.copying = Some(side);
                 Ok(())
             }
-            (
-                Expect::Query {
-                    effect: Some(effect @ Effect::Commit { .. }),
-                },
-                b'C',
-            ) => {
-                let effect = effect.clone();
-                self.note_tag(side, &effect, &frame.body())?;
-                self.show(&frame);
-                Ok(())
-            }
+            (Expect::Query { .. }, b'C') => self.completed_in_query(side, &frame),
             (Expect::Query { .. } | Expect::Function, _) => {
                 self.show(&frame);
                 Ok(())
@@ -335,8 +324,22 @@ impl Managed {
         }
     }
 
+    /// A statement of a Query that was passed on whole. Whatever else of it fails, this one has taken place.
+    fn completed_in_query(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
+        let effect = match self.backend(side)?.expect.front_mut() {
+            Some(Expect::Query { effects }) => effects.pop_front().flatten(),
+            _ => None,
+        };
+        if let Some(effect) = effect {
+            self.note_tag(side, &effect, &frame.body())?;
+            self.transaction.apply(&effect);
+        }
+        self.show(frame);
+        Ok(())
+    }
+
     fn done(&mut self, side: Side, show: bool, frame: &Frame) -> Result<(), End> {
-        self.backend(side)?.expect.pop_front();
+        self.backend(side)?.answer();
         if show {
             self.show(frame);
         }
@@ -350,7 +353,7 @@ impl Managed {
         strip: usize,
         show_none: bool,
     ) -> Result<(), End> {
-        self.backend(side)?.expect.pop_front();
+        self.backend(side)?.answer();
         if frame.kind == b'T' {
             match backend::strip_description(&frame.body(), strip)? {
                 Some(body) => backend::with_body(&mut self.client.out, b'T', &body),
@@ -471,7 +474,7 @@ impl Managed {
     }
 
     fn complete(&mut self, side: Side, frame: Frame) -> Result<(), End> {
-        let Some(Expect::Execute(execute)) = self.backend(side)?.expect.pop_front() else {
+        let Some(Expect::Execute(execute)) = self.backend(side)?.answer() else {
             return Err(End::Malformed(ProtocolError::Kind { kind: frame.kind }));
         };
         if let Some(capture) = &execute.capture {

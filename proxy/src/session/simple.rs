@@ -27,6 +27,8 @@ use crate::{
 struct Piece {
     sql: Bytes,
     plan: Arc<Plan>,
+    /// The server has to be given the statement that it takes away.
+    stands_in: bool,
 }
 
 impl Managed {
@@ -47,26 +49,34 @@ impl Managed {
         };
         let pieces: Vec<Piece> = pieces
             .into_iter()
-            .map(|(sql, plan)| Piece { sql, plan })
+            .map(|(sql, plan)| Piece {
+                sql,
+                stands_in: self.is_unknown_there(&plan),
+                plan,
+            })
             .collect();
         for piece in &pieces {
             let compare = self.compared(&piece.plan, None);
             self.compares.extend(compare);
-            self.note_statement(&piece.plan);
+            self.note_statement(&piece.plan)?;
         }
         match &pieces[..] {
-            [] => self.pass(frame, None),
+            [] if self.is_pending() => self.refuse_query(&ends_batch()).await,
+            [] => self.pass(frame, &[]),
             [only]
                 if only.plan.sql.is_none()
                     && only.plan.capture.is_none()
-                    && only.plan.bulk.is_none() =>
+                    && only.plan.bulk.is_none()
+                    && !only.stands_in =>
             {
                 self.pass_one(frame, only).await
             }
-            many if many.iter().all(|piece| piece.plan.is_plain(self.home))
+            many if many
+                .iter()
+                .all(|piece| piece.plan.is_plain(self.home) && !piece.stands_in)
                 && !self.captures_pending(self.home) =>
             {
-                self.pass(frame, None)
+                self.pass(frame, many)
             }
             _ => self.take_apart(&pieces).await,
         }
@@ -82,20 +92,28 @@ impl Managed {
         }
     }
 
-    fn pass(&mut self, frame: &Frame, effect: Option<Effect>) -> Result<(), End> {
+    fn pass(&mut self, frame: &Frame, pieces: &[Piece]) -> Result<(), End> {
+        let effects = pieces.iter().map(|piece| piece.plan.effect.clone());
+        let effects = effects.collect();
         let side = self.active;
-        self.push(side, &frame.whole, Expect::Query { effect })
+        self.prepared.batch += 1;
+        self.push(side, &frame.whole, Expect::Query { effects })
     }
 
     /// A single statement that goes on as it is; a COMMIT takes the images along.
     async fn pass_one(&mut self, frame: &Frame, only: &Piece) -> Result<(), End> {
         let plan = &only.plan;
-        self.activate_for(plan).await?;
+        if !self.activate_for(plan).await? {
+            return Ok(());
+        }
+        if plan.effect.is_none() && self.is_pending() {
+            return self.refuse_query(&ends_batch()).await;
+        }
         let commits = matches!(plan.effect, Some(Effect::Commit { .. }));
         if commits && self.captures_pending(plan.side) {
             return self.commit_query(frame, only).await;
         }
-        self.pass(frame, plan.effect.clone())?;
+        self.pass(frame, std::slice::from_ref(only))?;
         self.active = self.home;
         Ok(())
     }
@@ -108,7 +126,7 @@ impl Managed {
                 self.begin_commit(side)?;
                 self.push_intent(side, prepared.as_ref()).await?;
                 if self.backend(side)?.settled() {
-                    self.pass(frame, only.plan.effect.clone())?;
+                    self.pass(frame, std::slice::from_ref(only))?;
                 } else {
                     // Behind an intent that is refused the server skips everything up to a Sync, a Query as well.
                     self.send_piece(side, only)?;
@@ -127,19 +145,25 @@ impl Managed {
     }
 
     /// Nothing of the Query runs; the server raises the error, so that an open block fails by its own rules.
-    async fn refuse_query(&mut self, error: &ClientError) -> Result<(), End> {
+    pub(super) async fn refuse_query(&mut self, error: &ClientError) -> Result<(), End> {
         self.note_refusal(error);
         let side = self.active;
         let mut message = BytesMut::new();
         frontend::query(&mut message, error.raising_sql().as_bytes());
-        self.push(side, &message, Expect::Query { effect: None })
+        let effects = std::collections::VecDeque::new();
+        self.push(side, &message, Expect::Query { effects })
     }
 
     async fn take_apart(&mut self, pieces: &[Piece]) -> Result<(), End> {
         let mut side = self.active;
         for (index, piece) in pieces.iter().enumerate() {
-            self.activate_for(&piece.plan).await?;
+            if !self.activate_for(&piece.plan).await? {
+                break;
+            }
             side = piece.plan.side;
+            if piece.plan.may_end && self.ends_unseen(side).await? {
+                break;
+            }
             if matches!(piece.plan.effect, Some(Effect::Commit { .. }))
                 && self.captures_pending(side)
             {
@@ -173,6 +197,9 @@ impl Managed {
     fn send_piece(&mut self, side: Side, piece: &Piece) -> Result<(), End> {
         let plan = &piece.plan;
         let captured = plan.capture.is_some();
+        if piece.stands_in {
+            self.stand_in(plan)?;
+        }
         let backend = self.backend(side)?;
         let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
         backend.push_functions(&plan.functions);
@@ -249,4 +276,10 @@ impl Managed {
             _ => BytesMut::new(),
         }
     }
+}
+
+/// A Query, or a function call, ends the implicit transaction of the messages before it, which has to go into both stores then.
+pub(super) fn ends_batch() -> ClientError {
+    ClientError::new("0A000", "crossfade refused a Query in the middle of a batch of messages that has written mapped tables")
+        .hint("send Sync before it")
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use crossfade_phase::Side;
 
 use crate::{
-    route::{Lookup, Plan},
+    route::{Lookup, Plan, Variant},
     sql::PathId,
+    wire::frontend::Target,
 };
 
 /// For which phases, and which meaning of names, a plan holds.
@@ -58,4 +59,45 @@ pub(crate) struct Prepared {
     pub(crate) statements: HashMap<Bytes, Statement>,
     /// By name; the empty name is the unnamed portal.
     pub(crate) portals: HashMap<Bytes, Portal>,
+    /// What was made, replaced and closed by messages that the server may still skip; in their order.
+    pub(super) changes: VecDeque<Changed>,
+    /// Number of the present batch.
+    pub(super) batch: u64,
+}
+
+/// A change that a message of the client's makes when it is sent. The server makes it when it comes to it, and not where an error comes first.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// Whose answer decides.
+    pub(super) side: Side,
+    /// Which of its answers: [`Backend::next_owed`](super::backend::Backend::next_owed).
+    pub(super) number: u64,
+    /// The batch that the message is part of.
+    pub(super) batch: u64,
+    /// What was there.
+    pub(super) before: Before,
+}
+
+/// What there was before a message of the client's.
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// A statement of this name, or none.
+    Statement(Bytes, Option<Statement>),
+    /// A portal of this name, or none.
+    Portal(Bytes, Option<Box<Portal>>),
+    /// A portal whose rows were not handed out in portions.
+    Whole(Bytes),
+    /// What the server of a store has of a statement's variant.
+    Text(Side, (Bytes, Variant), Option<Bytes>),
+}
+
+impl Before {
+    /// Whether it is about the statement, or portal, of this name.
+    pub(super) fn concerns(&self, target: Target, name: &Bytes) -> bool {
+        match (target, self) {
+            (Target::Statement, Before::Statement(known, _))
+            | (Target::Portal, Before::Portal(known, _) | Before::Whole(known)) => known == name,
+            _ => false,
+        }
+    }
 }

@@ -1,0 +1,656 @@
+//! Messages in whatever order a client may send them: the answers are those of a server that stands alone, and both stores hold what that one holds.
+
+use bytes::Bytes;
+use crossfade_tests::{
+    Stores, Wire,
+    wire::{
+        Frame,
+        messages::{
+            bind, close_portal, close_statement, execute, function_call, parse, query, sync,
+        },
+    },
+    within,
+};
+
+use crate::shop::Shop;
+
+const SCHEMA: &str = "
+    CREATE TABLE notes (id int PRIMARY KEY, a int);
+    CREATE TABLE firm (id int PRIMARY KEY, u int CONSTRAINT once UNIQUE DEFERRABLE INITIALLY DEFERRED);
+    CREATE TABLE loose (id int);
+    CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;
+    CREATE PROCEDURE undoes() LANGUAGE plpgsql AS $$ BEGIN ROLLBACK; END $$;";
+const TABLES: &str = "[toggle.shop.table.notes]\n[toggle.shop.table.firm]\n";
+const SEED: &str = "INSERT INTO notes SELECT n, n FROM generate_series(1, 5) n; INSERT INTO firm SELECT n, n FROM generate_series(1, 5) n";
+
+/// Messages that are sent at once.
+type Step = Vec<Bytes>;
+
+fn one(sql: &str) -> Step {
+    vec![parse("", sql, &[]), bind("", "", &[]), execute("", 0)]
+}
+
+/// By a statement and a portal of their own names.
+fn named(sql: &str) -> Step {
+    vec![parse("e", sql, &[]), bind("e", "e", &[]), execute("e", 0)]
+}
+
+fn all(parts: &[Step]) -> Step {
+    parts.concat()
+}
+
+fn q(sql: &str) -> Step {
+    vec![query(sql)]
+}
+
+fn insert(id: u32) -> String {
+    format!("INSERT INTO notes (id, a) VALUES ({id}, {id})")
+}
+
+/// What the client is told, for comparing: of errors not which function of the server raised them.
+fn told(frames: &[Frame]) -> Vec<String> {
+    let shown = frames.iter().filter(|frame| !b"TS".contains(&frame.tag));
+    let error = |frame: &Frame| [b'C', b'M', b'D', b'H'].map(|field| frame.field(field));
+    shown
+        .map(|frame| match frame.tag {
+            b'E' => format!("{:?}", error(frame)),
+            _ => format!("{frame:?}"),
+        })
+        .collect()
+}
+
+async fn ask(wire: &mut Wire, step: &Step) -> Vec<Frame> {
+    let ends = step.iter().filter(|message| b"QSF".contains(&message[0]));
+    let mut left = ends.count();
+    let exchange = async {
+        wire.send(step).await;
+        let mut frames = Vec::new();
+        while left > 0 {
+            let frame = wire.frame().await;
+            left -= usize::from(frame.tag == b'Z');
+            frames.push(frame);
+        }
+        frames
+    };
+    within(10, "an answer", exchange).await
+}
+
+async fn rows(stores: &Stores, old: bool) -> Vec<Vec<Option<String>>> {
+    let store = if old { &stores.old } else { &stores.new };
+    let mut rows = store.rows("SELECT id, a FROM notes ORDER BY id").await;
+    rows.extend(store.rows("SELECT id, u FROM firm ORDER BY id").await);
+    rows
+}
+
+/// Each sequence in a session of its own, through the proxy and at a server that stands alone.
+async fn alike(phase: &str, sequences: &[(&str, Vec<Step>)]) {
+    let shop = Shop::of(phase, SCHEMA, TABLES, SEED).await;
+    let alone = Stores::create(SCHEMA).await;
+    alone.old.run(SEED).await;
+    for (what, steps) in sequences {
+        let mut through = shop.proxy.wire(&shop.stores.old).await;
+        let mut direct = alone.old.direct().wire().await;
+        for step in steps {
+            let (seen, expected) = (ask(&mut through, step).await, ask(&mut direct, step).await);
+            assert_eq!(told(&seen), told(&expected), "{phase}: {what}");
+        }
+        shop.proxy.drained().await;
+        let expected = rows(&alone, true).await;
+        for old in [true, false] {
+            assert_eq!(rows(&shop.stores, old).await, expected, "{phase}: {what}");
+        }
+    }
+}
+
+fn skipped() -> Vec<(&'static str, Vec<Step>)> {
+    let division = || named("SELECT 1/0");
+    vec![
+        (
+            "an unnamed Parse that is skipped",
+            vec![
+                vec![parse("", &insert(10), &[]), sync()],
+                all(&[division(), vec![parse("", "SELECT 5", &[]), sync()]]),
+                vec![bind("", "", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "the same at once",
+            vec![
+                vec![parse("", &insert(11), &[]), sync()],
+                all(&[
+                    division(),
+                    vec![
+                        parse("", "SELECT 5", &[]),
+                        sync(),
+                        bind("", "", &[]),
+                        execute("", 0),
+                        sync(),
+                    ],
+                ]),
+            ],
+        ),
+        (
+            "a read that a skipped write does not replace",
+            vec![
+                vec![parse("", "SELECT 5", &[]), sync()],
+                all(&[division(), vec![parse("", &insert(12), &[]), sync()]]),
+                vec![bind("", "", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "a named Parse that fails, and once more",
+            vec![
+                vec![parse("s", "SELECT nothing", &[]), sync()],
+                vec![
+                    parse("s", "SELECT 1", &[]),
+                    bind("", "s", &[]),
+                    execute("", 0),
+                    sync(),
+                ],
+            ],
+        ),
+        (
+            "a named Parse that is skipped, and once more at once",
+            vec![all(&[
+                division(),
+                vec![
+                    parse("s", &insert(13), &[]),
+                    sync(),
+                    parse("s", &insert(14), &[]),
+                    bind("", "s", &[]),
+                    execute("", 0),
+                    sync(),
+                ],
+            ])],
+        ),
+        (
+            "a Close that is skipped",
+            vec![
+                vec![parse("s", &insert(15), &[]), sync()],
+                all(&[division(), vec![close_statement("s"), sync()]]),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "a portal whose Close is skipped",
+            vec![
+                q("BEGIN"),
+                vec![
+                    parse("s", &format!("{} RETURNING a", insert(16)), &[]),
+                    bind("p", "s", &[]),
+                    sync(),
+                ],
+                q("SAVEPOINT a"),
+                all(&[division(), vec![close_portal("p"), sync()]]),
+                q("ROLLBACK TO a"),
+                vec![execute("p", 0), sync()],
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "a portal whose new Bind is skipped",
+            vec![
+                q("BEGIN"),
+                vec![
+                    parse("s", &format!("{} RETURNING a", insert(17)), &[]),
+                    bind("p", "s", &[]),
+                    sync(),
+                ],
+                q("SAVEPOINT a"),
+                all(&[
+                    division(),
+                    vec![parse("t", "SELECT 7", &[]), bind("p", "t", &[]), sync()],
+                ]),
+                q("ROLLBACK TO a"),
+                vec![execute("p", 0), sync()],
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "DEALLOCATE ALL in a failed block",
+            vec![
+                vec![parse("s", &insert(18), &[]), sync()],
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                q("DEALLOCATE ALL"),
+                q("ROLLBACK"),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "DISCARD ALL in a block",
+            vec![
+                vec![parse("s", &insert(19), &[]), sync()],
+                q("BEGIN"),
+                q("DISCARD ALL"),
+                q("ROLLBACK"),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "DEALLOCATE that is skipped",
+            vec![
+                vec![parse("s", &insert(20), &[]), sync()],
+                all(&[division(), one("DEALLOCATE s"), vec![sync()]]),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "DEALLOCATE that is not",
+            vec![
+                vec![parse("s", &insert(21), &[]), sync()],
+                all(&[one("DEALLOCATE s"), division(), vec![sync()]]),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+                vec![
+                    parse("s", &insert(22), &[]),
+                    bind("", "s", &[]),
+                    execute("", 0),
+                    sync(),
+                ],
+            ],
+        ),
+        (
+            "a portal in portions, skipped whole",
+            vec![
+                all(&[
+                    division(),
+                    vec![
+                        parse("q", &format!("{} RETURNING id", insert(23)), &[]),
+                        bind("q", "q", &[]),
+                        execute("q", 1),
+                        close_portal("q"),
+                        sync(),
+                    ],
+                ]),
+                q(&insert(24)),
+            ],
+        ),
+        (
+            "a first write behind an error",
+            vec![
+                all(&[
+                    division(),
+                    vec![parse("s", "DELETE FROM notes WHERE id = 1", &[]), sync()],
+                ]),
+                q(&insert(25)),
+            ],
+        ),
+    ]
+}
+
+/// As a driver that counts its prepared statements does it.
+fn deallocated() -> Vec<(&'static str, Vec<Step>)> {
+    let prepared = |name: &str, id: u32| {
+        vec![
+            parse(name, &insert(id), &[]),
+            bind("", name, &[]),
+            execute("", 0),
+            sync(),
+        ]
+    };
+    let again = |name: &str| vec![bind("", name, &[]), execute("", 0), sync()];
+    vec![
+        (
+            "by a Query",
+            vec![
+                prepared("s", 100),
+                q("DEALLOCATE s"),
+                again("s"),
+                prepared("s", 101),
+            ],
+        ),
+        (
+            "among others",
+            vec![
+                prepared("s", 102),
+                q("BEGIN; DEALLOCATE s; INSERT INTO notes VALUES (103, 1); COMMIT"),
+                again("s"),
+            ],
+        ),
+        (
+            "by Execute",
+            vec![
+                prepared("s", 104),
+                all(&[one("DEALLOCATE s"), vec![sync()]]),
+                again("s"),
+            ],
+        ),
+        (
+            "in a block that has failed",
+            vec![
+                prepared("s", 105),
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                q("DEALLOCATE s"),
+                q("ROLLBACK"),
+                q("DELETE FROM notes WHERE id = 105"),
+                again("s"),
+                q("DEALLOCATE s"),
+                again("s"),
+            ],
+        ),
+        (
+            "all of them",
+            vec![
+                prepared("s", 106),
+                prepared("t", 107),
+                q("DEALLOCATE ALL"),
+                again("s"),
+                again("t"),
+            ],
+        ),
+    ]
+}
+
+fn blocks() -> Vec<(&'static str, Vec<Step>)> {
+    vec![
+        (
+            "BEGIN and SAVEPOINT in one Query",
+            vec![
+                q("BEGIN; SAVEPOINT a"),
+                q(&insert(30)),
+                q("ROLLBACK TO a"),
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "savepoints among reads",
+            vec![
+                q("BEGIN; SELECT 1; SAVEPOINT a; SELECT 2"),
+                q(&insert(31)),
+                q("ROLLBACK TO a; SELECT 1"),
+                q(&insert(32)),
+                q("COMMIT; SELECT 1"),
+            ],
+        ),
+        (
+            "savepoints one upon the other",
+            vec![
+                q("BEGIN"),
+                q("SAVEPOINT a; SAVEPOINT b"),
+                q(&insert(33)),
+                q("ROLLBACK TO a"),
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "COMMIT AND CHAIN of a failed block",
+            vec![
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                all(&[one("COMMIT AND CHAIN"), q("SAVEPOINT a")]),
+                q(&insert(34)),
+                q("ROLLBACK TO a"),
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "a savepoint behind a failed block, in one batch",
+            vec![
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                all(&[
+                    one("COMMIT"),
+                    one("BEGIN"),
+                    one("SAVEPOINT a"),
+                    one(&insert(35)),
+                    q("ROLLBACK TO a"),
+                ]),
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "ROLLBACK AND CHAIN behind a failed block",
+            vec![
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                all(&[
+                    one("COMMIT"),
+                    one("BEGIN"),
+                    one(&insert(36)),
+                    q("ROLLBACK AND CHAIN"),
+                ]),
+                q("COMMIT"),
+            ],
+        ),
+        (
+            "BEGIN behind a write of the same batch",
+            vec![all(&[one(&insert(37)), q("BEGIN")]), q("COMMIT")],
+        ),
+        (
+            "and ROLLBACK",
+            vec![all(&[one(&insert(38)), q("BEGIN")]), q("ROLLBACK")],
+        ),
+        (
+            "COMMIT behind a write of the same batch",
+            vec![all(&[one(&insert(39)), q("COMMIT")])],
+        ),
+        (
+            "a write as a Query behind one",
+            vec![all(&[one(&insert(40)), q(&insert(41))])],
+        ),
+        (
+            "a constraint that fails at the end of what comes behind a failed block",
+            vec![
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                q("ROLLBACK; INSERT INTO notes VALUES (42, 1); UPDATE firm SET u = 1 WHERE id = 3"),
+                q(&insert(43)),
+            ],
+        ),
+        (
+            "the same in a batch",
+            vec![
+                q("BEGIN"),
+                q("SELECT 1/0"),
+                all(&[
+                    one("COMMIT"),
+                    one(&insert(44)),
+                    one("UPDATE firm SET u = 2 WHERE id = 4"),
+                    vec![sync()],
+                ]),
+                q(&insert(45)),
+            ],
+        ),
+    ]
+}
+
+#[tokio::test]
+pub(crate) async fn trap_14_what_a_server_skips_has_not_happened_in_3() {
+    alike("dual-write", &skipped()).await;
+}
+
+#[tokio::test]
+async fn trap_14_what_a_server_skips_has_not_happened_in_5() {
+    alike("new-primary", &skipped()).await;
+}
+
+#[tokio::test]
+async fn trap_34_statements_are_deallocated_whatever_name_the_server_has_for_them() {
+    for phase in ["dual-write", "new-primary"] {
+        alike(phase, &deallocated()).await;
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn trap_12_blocks_that_end_and_begin_anywhere_in_3() {
+    alike("dual-write", &blocks()).await;
+}
+
+#[tokio::test]
+pub(crate) async fn trap_12_blocks_that_end_and_begin_anywhere_in_5() {
+    alike("new-primary", &blocks()).await;
+}
+
+/// What ends an implicit transaction where nobody looks is refused, and leaves nothing in either store.
+#[tokio::test]
+async fn trap_14_what_would_commit_without_the_other_store_is_refused() {
+    for phase in ["dual-write", "new-primary"] {
+        let shop = Shop::of(phase, SCHEMA, TABLES, SEED).await;
+        for (what, step) in [
+            ("a Query", all(&[one(&insert(50)), q("SELECT 1")])),
+            ("an empty Query", all(&[one(&insert(51)), q("")])),
+            ("a semicolon", all(&[one(&insert(52)), q(";")])),
+            (
+                "a function call",
+                all(&[one(&insert(53)), vec![function_call(1317, &[Some("abc")])]]),
+            ),
+            (
+                "a procedure",
+                all(&[one(&insert(54)), one("CALL commits()"), vec![sync()]]),
+            ),
+            (
+                "one that undoes",
+                all(&[one(&insert(55)), one("CALL undoes()"), vec![sync()]]),
+            ),
+            (
+                "a code block",
+                all(&[
+                    one(&insert(56)),
+                    one("DO $$ BEGIN COMMIT; END $$"),
+                    vec![sync()],
+                ]),
+            ),
+            (
+                "one in a Query",
+                q(&format!("{}; CALL commits(); SELECT 1/0", insert(57))),
+            ),
+        ] {
+            let mut wire = shop.proxy.wire(&shop.stores.old).await;
+            let frames = ask(&mut wire, &step).await;
+            let errors = frames.iter().filter(|frame| frame.tag == b'E');
+            let codes: Vec<_> = errors.filter_map(|frame| frame.field(b'C')).collect();
+            assert_eq!(codes, ["0A000"], "{phase}: {what}: {frames:?}");
+            let left = "SELECT count(*) FROM notes WHERE id >= 50";
+            for store in [&shop.stores.old, &shop.stores.new] {
+                assert_eq!(store.value(left).await, "0", "{phase}: {what}");
+            }
+            wire.query("SELECT 1").await;
+        }
+        // Where nothing mapped was written, and within a block, they are the server's own affair.
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        for step in [
+            all(&[one("SELECT 1"), q("SELECT 2")]),
+            all(&[one("CALL commits()"), one(&insert(60)), vec![sync()]]),
+            all(&[
+                one(&insert(61)),
+                one("DO $$ BEGIN PERFORM 1; END $$"),
+                vec![sync()],
+            ]),
+            q(&format!(
+                "BEGIN; {}; DO $$ BEGIN PERFORM 1; END $$; COMMIT",
+                insert(62)
+            )),
+        ] {
+            let frames = ask(&mut wire, &step).await;
+            assert!(
+                frames.iter().all(|frame| frame.tag != b'E'),
+                "{phase}: {frames:?}"
+            );
+        }
+        shop.proxy.drained().await;
+        shop.stores.assert_equal(&["notes"]).await;
+        let written = "SELECT count(*) FROM notes WHERE id >= 60";
+        assert_eq!(shop.stores.old.value(written).await, "3", "{phase}");
+    }
+}
+
+#[tokio::test]
+async fn trap_14_a_query_in_the_middle_of_a_copy_ends_the_session() {
+    let shop = Shop::of("dual-write", SCHEMA, TABLES, SEED).await;
+    for copied in ["loose", "notes"] {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        wire.query("BEGIN").await;
+        wire.query(&insert(70)).await;
+        wire.send(&[query(&format!("COPY {copied} FROM STDIN")), query("COMMIT")])
+            .await;
+        let frames = within(10, "the end of the session", wire.rest()).await;
+        let codes: Vec<_> = frames
+            .iter()
+            .filter_map(|frame| frame.field(b'C'))
+            .collect();
+        assert!(codes.contains(&"08P01".to_owned()), "{copied}: {frames:?}");
+        // Nothing is left behind that others would wait for.
+        let lock = shop
+            .stores
+            .old
+            .run("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; COMMIT");
+        within(10, "a lock", lock).await;
+        shop.stores
+            .old
+            .becomes("SELECT count(*) FROM notes WHERE id = 70", "0")
+            .await;
+    }
+    shop.stores.assert_equal(&["notes"]).await;
+}
+
+/// Toggles whose primaries differ: each transaction's images go to the other store than its own.
+#[tokio::test]
+async fn trap_36_toggles_with_different_primaries_in_one_session() {
+    let stores = Stores::create(SCHEMA).await;
+    stores.old.run(SEED).await;
+    let config = stores
+        .config("use-old", "[toggle.shop.table.notes]\n")
+        .toggle("firm", "use-old", "[toggle.firm.table.firm]\n");
+    let mut shop = Shop {
+        proxy: crossfade_tests::Proxy::start(config).await,
+        stores,
+    };
+    for toggle in ["shop", "firm"] {
+        shop.proxy.flip_toggle(toggle, "dual-write").await;
+    }
+    shop.complete();
+    for phase in ["dual-read", "new-primary"] {
+        shop.proxy.flip_toggle("firm", phase).await;
+    }
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let start = std::time::Instant::now();
+    for id in 80..84 {
+        wire.query(&format!("INSERT INTO firm VALUES ({id}, {id})"))
+            .await;
+        wire.query(&insert(id)).await;
+    }
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(3),
+        "writes waited for their own primary"
+    );
+    shop.assert_clean().await;
+    assert_eq!(shop.proxy.toggle("firm").await["dirty_keys"], 0);
+    // A portal of the other store: one transaction cannot be in both.
+    let look = [
+        parse("l", "SELECT * FROM firm WHERE id = 1", &[]),
+        bind("l", "l", &[]),
+    ]
+    .to_vec();
+    let into = |id| {
+        vec![
+            parse("", &insert(id), &[]),
+            bind("", "", &[]),
+            execute("", 0),
+        ]
+    };
+    for behind in [
+        execute("l", 0),
+        crossfade_tests::wire::messages::describe_portal("l"),
+    ] {
+        let frames = ask(
+            &mut wire,
+            &all(&[look.clone(), into(90), vec![behind, sync()]]),
+        )
+        .await;
+        assert!(frames.iter().any(|frame| frame.tag == b'E'), "{frames:?}");
+        ask(&mut wire, &vec![close_statement("l"), sync()]).await;
+    }
+    let frames = ask(
+        &mut wire,
+        &all(&[look, into(91), vec![close_portal("l"), sync()]]),
+    )
+    .await;
+    assert!(frames.iter().all(|frame| frame.tag != b'E'), "{frames:?}");
+    shop.proxy.drained().await;
+    let written = "SELECT string_agg(id::text, ',' ORDER BY id) FROM notes WHERE id >= 90";
+    for store in [&shop.stores.old, &shop.stores.new] {
+        assert_eq!(store.value(written).await, "91");
+    }
+    shop.stores.assert_equal(&["notes", "firm"]).await;
+}

@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) reads: bool,
     /// Prepared statements that it takes away.
     pub(crate) deallocates: Option<Deallocated>,
+    /// A COPY: the server may wait for data.
+    pub(crate) copies: bool,
     /// It may end the transaction that it is part of, outside of a block.
     pub(crate) may_end: bool,
     /// A lookup by key whose answer is compared afterwards (phase 4).
@@ -119,11 +121,20 @@ impl Plan {
             makes_relations: false,
             reads: false,
             deallocates: None,
+            copies: false,
             may_end: false,
             compare: None,
             uncompared: None,
             merge: None,
         }
+    }
+
+    /// Whether it ends a block, or a part of one, and what was set there.
+    pub(crate) fn undoes(&self) -> bool {
+        matches!(
+            self.effect,
+            Some(Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_))
+        )
     }
 
     /// Columns appended to its answer.

@@ -184,7 +184,7 @@ impl Managed {
     }
 
     /// Passes the client's data on until it ends, or the server has had enough. Never is more read than the server takes.
-    async fn feed_copy(&mut self, side: Side) -> Result<(), End> {
+    pub(super) async fn feed_copy(&mut self, side: Side) -> Result<(), End> {
         while self.copying == Some(side) {
             let Some(input) = self.client.next_copy()? else {
                 self.send_all().await?;

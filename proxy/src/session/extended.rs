@@ -110,8 +110,7 @@ impl Managed {
         if let Some(tally) = &mut self.tally {
             tally.parse(&name, sql);
         }
-        self.ensure_path(sql).await?;
-        if self.skips() {
+        if !self.ensure_path(sql).await? || self.skips() {
             return Ok(());
         }
         let stamp = (self.pins.stamp(), self.path);
@@ -228,8 +227,7 @@ impl Managed {
         match self.prepared.statements.get(&name) {
             Some(statement) => {
                 let sql = statement.sql.clone();
-                self.ensure_path(&sql).await?;
-                if self.skips() {
+                if !self.ensure_path(&sql).await? || self.skips() {
                     return Ok(());
                 }
             }
@@ -689,7 +687,11 @@ impl Managed {
         // Within a block a Sync commits nothing; only where BEGIN or COMMIT are still under way is that not known yet.
         let in_block = self.transaction.in_block && !self.effect_pending(side);
         if !in_block && self.captures_pending(side) {
-            self.settle_batch(side).await?;
+            self.settle_or_copy(side).await?;
+            if self.copying == Some(side) {
+                // Of a COPY whose data is still to come: the client sends another Sync behind it.
+                return Ok(());
+            }
             if !self.transaction.in_block && !self.transaction.is_empty() && !self.skips() {
                 return self.sync_commit(side).await;
             }

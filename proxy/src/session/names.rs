@@ -20,10 +20,11 @@ const NAME: &[u8] = b"crossfade_question";
 
 impl Managed {
     /// Learns the effective search path, and which mapped tables others of the same name hide, should the text name a mapped table and
-    /// nobody have asked since it may have changed. In a pipeline the question waits for what was sent before it.
-    pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<(), End> {
+    /// nobody have asked since it may have changed. In a pipeline the question waits for what was sent before it. `false` when the server did not answer, for a
+    /// cancel say: the client has its error in place of an answer to the text, and nothing runs up to the next Sync.
+    pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<bool, End> {
         if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
-            return Ok(());
+            return Ok(true);
         }
         let home = self.home;
         if self.active == home {
@@ -32,12 +33,16 @@ impl Managed {
         let backend = self.backend(home)?;
         if backend.skipping || backend.status == Status::Failed {
             // Nothing runs before a Sync or a ROLLBACK, and then it is asked anew.
-            return Ok(());
+            return Ok(true);
         }
         let question = self.question();
         let answer = self.inquire(home, &question).await?;
+        if answer.is_empty() {
+            self.refused = true;
+            return Ok(false);
+        }
         self.learn_names(home, &answer);
-        Ok(())
+        Ok(true)
     }
 
     /// Asks the server for one value, in the client's transaction as it is. Empty when the transaction has failed: then the client has the error.
@@ -88,7 +93,7 @@ impl Managed {
 
     fn learn_names(&mut self, side: Side, answer: &Bytes) {
         let answer = String::from_utf8_lossy(answer);
-        let (schemas, hidden) = answer.split_once(END).unwrap_or(("", ""));
+        let (schemas, hidden) = answer.split_once(END).unwrap_or((&answer, ""));
         let schemas: Vec<String> = schemas
             .split(PART)
             .filter(|schema| !schema.is_empty())

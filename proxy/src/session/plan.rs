@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_phase::Side;
 
-use super::{Capture, Effect, End, managed::Managed, own::Extent, statements::Before};
+use super::{Capture, End, managed::Managed, own::Extent, statements::Before};
 use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
@@ -50,11 +50,7 @@ impl Managed {
     pub(super) fn note_statement(&mut self, plan: &Plan) -> Result<(), End> {
         self.settings_moved |= plan.session_state;
         self.custom_settings.extend(plan.custom_setting.clone());
-        let undoes = matches!(
-            plan.effect,
-            Some(Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_))
-        );
-        if plan.moves_names || (undoes && self.names_moved) {
+        if plan.moves_names || (plan.undoes() && self.names_moved) {
             self.names_moved = true;
             self.path = None;
         }
@@ -171,6 +167,7 @@ impl Managed {
             makes_relations: decision.makes_relations,
             reads: decision.reads,
             deallocates: decision.deallocates,
+            copies: matches!(statement.kind, Kind::Copy(_)),
             may_end: match statement.kind {
                 Kind::Call(_) => true,
                 Kind::Do { .. } => speaks_of_an_end(sql),
@@ -265,10 +262,19 @@ impl Managed {
     }
 
     fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
-        let pieces = plans
-            .iter()
-            .map(|(text, plan)| (&text[..], plan.moves_names, plan.makes_relations));
+        let unsure = self.is_unsure_behind_an_end();
+        let pieces = plans.iter().enumerate().map(|(place, (text, plan))| {
+            // Behind the first one it is asked anew.
+            let ends = unsure && place > 0 && plan.undoes();
+            let makes = plan.makes_relations && !ends;
+            (&text[..], plan.moves_names || ends, makes)
+        });
         self.router.check_names(pieces, self.conforming())
+    }
+
+    /// Whether names may mean something else when the present block has ended: it has changed that, or has failed before anybody asked.
+    pub(super) fn is_unsure_behind_an_end(&self) -> bool {
+        self.names_moved || self.path.is_none()
     }
 
     /// One transaction is in one store: statements of a Query that go to different ones do not fit.

@@ -331,8 +331,7 @@ impl Managed {
             _ => None,
         };
         if let Some(effect) = effect {
-            self.note_tag(side, &effect, &frame.body())?;
-            self.transaction.apply(&effect);
+            self.follow(side, &effect, &frame.body())?;
         }
         self.show(frame);
         Ok(())
@@ -510,8 +509,7 @@ impl Managed {
         if let Some(effect) = effect
             && frame.kind == b'C'
         {
-            self.note_tag(side, &effect, &frame.body())?;
-            self.transaction.apply(&effect);
+            self.follow(side, &effect, &frame.body())?;
         }
         match portion {
             Some((portal, rows)) => self.hand_out(&portal, rows, Some(whole)),
@@ -524,10 +522,24 @@ impl Managed {
         Ok(())
     }
 
-    /// COMMIT of a failed block is answered with ROLLBACK: nothing was committed.
-    fn note_tag(&mut self, side: Side, effect: &Effect, tag: &[u8]) -> Result<(), End> {
+    /// Follows what a completed statement does to the transaction. The server's own word on that comes with the next `ReadyForQuery`, which may be long behind
+    /// what comes next in the batch.
+    fn follow(&mut self, side: Side, effect: &Effect, tag: &[u8]) -> Result<(), End> {
+        // COMMIT of a failed block is answered with ROLLBACK: nothing was committed.
         let undone = matches!(effect, Effect::Commit { .. }) && !tag.starts_with(b"COMMIT");
-        self.backend(side)?.batch_failed |= undone;
+        let backend = self.backend(side)?;
+        backend.batch_failed |= undone;
+        match effect {
+            Effect::Commit { chain: false } | Effect::Rollback { chain: false } => {
+                backend.status = Status::Idle;
+            }
+            Effect::Begin
+            | Effect::Commit { .. }
+            | Effect::Rollback { .. }
+            | Effect::RollbackTo(_) => backend.status = Status::InBlock,
+            Effect::Savepoint(_) | Effect::Release(_) => {}
+        }
+        self.transaction.apply(effect);
         Ok(())
     }
 

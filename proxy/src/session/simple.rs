@@ -15,6 +15,7 @@ use super::{
     bulk::Step,
     client::Frame,
     managed::Managed,
+    plan::Planned,
     transaction::Effect,
 };
 use crate::{
@@ -42,24 +43,21 @@ impl Managed {
             tally.query(sql);
         }
         self.forget_unnamed();
-        self.ensure_path(sql).await?;
+        if !self.ensure_path(sql).await? {
+            let side = self.active;
+            return match self.backend(side)?.batch {
+                true => Ok(()),
+                false => self.push_sync(side),
+            };
+        }
         let pieces = match self.plan_all(sql) {
             Ok(pieces) => pieces,
             Err(error) => return self.refuse_query(&error).await,
         };
-        let pieces: Vec<Piece> = pieces
-            .into_iter()
-            .map(|(sql, plan)| Piece {
-                sql,
-                stands_in: self.is_unknown_there(&plan),
-                plan,
-            })
-            .collect();
-        for piece in &pieces {
-            let compare = self.compared(&piece.plan, None);
-            self.compares.extend(compare);
-            self.note_statement(&piece.plan)?;
+        if pieces.len() > 1 && pieces[0].1.undoes() && self.is_unsure_behind_an_end() {
+            return self.query_behind_an_end(sql, pieces).await;
         }
+        let pieces = self.note_pieces(pieces)?;
         match &pieces[..] {
             [] if self.is_pending() => self.refuse_query(&ends_batch()).await,
             [] => self.pass(frame, &[]),
@@ -79,6 +77,48 @@ impl Managed {
                 self.pass(frame, many)
             }
             _ => self.take_apart(&pieces).await,
+        }
+    }
+
+    fn note_pieces(&mut self, planned: Vec<Planned>) -> Result<Vec<Piece>, End> {
+        let mut pieces = Vec::with_capacity(planned.len());
+        for (sql, plan) in planned {
+            let stands_in = self.is_unknown_there(&plan);
+            let compare = self.compared(&plan, None);
+            self.compares.extend(compare);
+            self.note_statement(&plan)?;
+            pieces.push(Piece {
+                sql,
+                plan,
+                stands_in,
+            });
+        }
+        Ok(pieces)
+    }
+
+    /// A Query that begins with the end of a block, behind which names may mean something else: what follows is planned when that is known.
+    async fn query_behind_an_end(
+        &mut self,
+        sql: &[u8],
+        mut planned: Vec<Planned>,
+    ) -> Result<(), End> {
+        planned.truncate(1);
+        let end = self.note_pieces(planned)?;
+        let side = self.run_pieces(&end).await?;
+        self.settle_batch(side).await?;
+        if self.skips() || !self.ensure_path(sql).await? {
+            return self.end_query(side).await;
+        }
+        match self.plan_all(sql) {
+            Ok(mut planned) => {
+                planned.remove(0);
+                let rest = self.note_pieces(planned)?;
+                self.take_apart(&rest).await
+            }
+            Err(error) => {
+                self.refuse(&error)?;
+                self.end_query(side).await
+            }
         }
     }
 
@@ -155,6 +195,12 @@ impl Managed {
     }
 
     async fn take_apart(&mut self, pieces: &[Piece]) -> Result<(), End> {
+        let side = self.run_pieces(pieces).await?;
+        self.end_query(side).await
+    }
+
+    /// Runs statements one after the other until one fails. The server that the last one went to.
+    async fn run_pieces(&mut self, pieces: &[Piece]) -> Result<Side, End> {
         let mut side = self.active;
         for (index, piece) in pieces.iter().enumerate() {
             if !self.activate_for(&piece.plan).await? {
@@ -178,6 +224,16 @@ impl Managed {
                 }
             } else {
                 self.send_piece(side, piece)?;
+                if piece.plan.copies {
+                    self.settle_or_copy(side).await?;
+                    if self.copying == Some(side) {
+                        self.feed_copy(side).await?;
+                    }
+                    self.settle_batch(side).await?;
+                    if self.skips() {
+                        break;
+                    }
+                }
                 if let Some(merge) = &piece.plan.merge {
                     self.settle_batch(side).await?;
                     if self.skips() {
@@ -191,7 +247,7 @@ impl Managed {
                 self.flush_client().await?;
             }
         }
-        self.end_query(side).await
+        Ok(side)
     }
 
     fn send_piece(&mut self, side: Side, piece: &Piece) -> Result<(), End> {

@@ -6,7 +6,8 @@ use crossfade_tests::{
     wire::{
         Frame,
         messages::{
-            bind, close_portal, close_statement, execute, function_call, parse, query, sync,
+            bind, close_portal, close_statement, copy_data, copy_done, execute, function_call,
+            parse, query, sync,
         },
     },
     within,
@@ -482,6 +483,240 @@ pub(crate) async fn trap_12_blocks_that_end_and_begin_anywhere_in_5() {
     alike("new-primary", &blocks()).await;
 }
 
+/// Statements with something around them, behind the end of a block that has failed, or behind a way back to a savepoint.
+fn behind() -> Vec<(&'static str, Vec<Step>)> {
+    let failed = [q("BEGIN"), q("SELECT 1/0")];
+    let merge = |id: u32| {
+        format!(
+            "MERGE INTO notes n USING (VALUES ({id})) s (id) ON n.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (s.id, 0) WHEN MATCHED THEN DELETE"
+        )
+    };
+    let mut sequences = Vec::new();
+    for (what, sql) in [
+        ("MERGE", merge(110)),
+        ("TRUNCATE", "TRUNCATE firm".to_owned()),
+        ("COPY", "COPY (SELECT 1) TO STDOUT".to_owned()),
+    ] {
+        let again = "INSERT INTO firm VALUES (1, 1) ON CONFLICT DO NOTHING";
+        sequences.push((
+            what,
+            [
+                failed.to_vec(),
+                vec![q(&format!("ROLLBACK; {sql}")), q(again)],
+            ]
+            .concat(),
+        ));
+        sequences.push((
+            what,
+            [
+                failed.to_vec(),
+                vec![q(&format!("COMMIT; {sql}")), q(again)],
+            ]
+            .concat(),
+        ));
+        sequences.push((
+            what,
+            [
+                failed.to_vec(),
+                vec![all(&[one("ROLLBACK"), one(&sql), vec![sync()]]), q(again)],
+            ]
+            .concat(),
+        ));
+        sequences.push((
+            what,
+            vec![
+                q("BEGIN"),
+                q(&insert(111)),
+                q("SAVEPOINT a"),
+                q("SELECT 1/0"),
+                q(&format!("ROLLBACK TO a; {sql}")),
+                q("ROLLBACK"),
+                q(again),
+            ],
+        ));
+        sequences.push((
+            what,
+            vec![
+                q("BEGIN"),
+                q(&merge(112)),
+                q("SAVEPOINT a"),
+                q("SELECT 1/0"),
+                q(&format!("ROLLBACK TO a; {sql}")),
+                q("COMMIT"),
+                q(again),
+            ],
+        ));
+    }
+    sequences
+}
+
+#[tokio::test]
+async fn trap_12_what_comes_behind_a_failed_block_in_3() {
+    alike("dual-write", &behind()).await;
+}
+
+#[tokio::test]
+async fn trap_12_what_comes_behind_a_failed_block_in_5() {
+    alike("new-primary", &behind()).await;
+}
+
+/// Tenants' schemas: what a name means comes back with the end of a block.
+#[tokio::test]
+async fn trap_32_names_behind_the_end_of_a_block() {
+    let shop = Shop::of("dual-write", SCHEMA, TABLES, SEED).await;
+    let other = "CREATE SCHEMA other; CREATE TABLE other.notes (id int PRIMARY KEY, a int)";
+    shop.stores.old.run(other).await;
+    let sequences = [
+        vec![
+            "BEGIN",
+            "SET LOCAL search_path = other",
+            "INSERT INTO notes VALUES (1, 1)",
+            "COMMIT; INSERT INTO notes VALUES (120, 1)",
+        ],
+        vec![
+            "BEGIN",
+            "SAVEPOINT a",
+            "SET LOCAL search_path = other",
+            "INSERT INTO notes VALUES (2, 1)",
+            "SELECT 1/0",
+            "ROLLBACK TO a; INSERT INTO notes VALUES (121, 1)",
+            "COMMIT",
+        ],
+        vec![
+            "SET search_path = other",
+            "SELECT * FROM notes",
+            "BEGIN",
+            "SET LOCAL search_path = public",
+            "SELECT 1/0",
+            "ROLLBACK; INSERT INTO notes VALUES (122, 1)",
+        ],
+        // Nobody has asked before.
+        vec![
+            "BEGIN",
+            "SET LOCAL search_path = other",
+            "SELECT 1/0",
+            "ROLLBACK; INSERT INTO notes VALUES (123, 1)",
+        ],
+    ];
+    for (number, sequence) in sequences.iter().enumerate() {
+        for at_once in [false, true] {
+            let mut wire = shop.proxy.wire(&shop.stores.old).await;
+            for sql in sequence {
+                let parts: Vec<&str> = sql.split("; ").collect();
+                let step = match at_once {
+                    true => all(&[
+                        parts.iter().flat_map(|sql| one(sql)).collect(),
+                        vec![sync()],
+                    ]),
+                    false => q(sql),
+                };
+                ask(&mut wire, &step).await;
+            }
+            drop(wire);
+            shop.proxy.drained().await;
+            let (old, new) = (
+                rows(&shop.stores, true).await,
+                rows(&shop.stores, false).await,
+            );
+            assert_eq!(old, new, "sequence {number}, at once: {at_once}");
+        }
+    }
+}
+
+/// The session's own question about names is what a cancel or a timeout hits.
+#[tokio::test]
+async fn trap_32_a_question_about_names_that_is_not_answered() {
+    for phase in ["dual-write", "new-primary"] {
+        let shop = Shop::of(phase, SCHEMA, TABLES, SEED).await;
+        let home = if phase == "dual-write" {
+            &shop.stores.old
+        } else {
+            &shop.stores.new
+        };
+        let held = home.direct().connect().await;
+        for (number, step) in [
+            q(&insert(130)),
+            all(&[one(&insert(131)), vec![sync()]]),
+            all(&[one("SELECT 1"), one(&insert(132)), vec![sync()]]),
+            q(&format!("{}; SELECT 1", insert(133))),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let mut wire = shop.proxy.wire(&shop.stores.old).await;
+            wire.query("SET statement_timeout = '200ms'").await;
+            // By now the session is at home.
+            wire.query("SELECT 1").await;
+            held.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE")
+                .await
+                .unwrap();
+            let frames = ask(&mut wire, step).await;
+            held.batch_execute("ROLLBACK").await.unwrap();
+            let told: String = frames.iter().map(|frame| frame.tag as char).collect();
+            let told = told.replace(['1', '2', 'T', 'D', 'S'], "");
+            assert!(
+                matches!(&told[..], "EZ" | "CEZ"),
+                "{phase} {number}: {frames:?}"
+            );
+            wire.query("SET statement_timeout = 0").await;
+            let again = u32::try_from(number).unwrap() + 140;
+            wire.query(&insert(again)).await;
+            let extended = all(&[one(&insert(again + 10)), vec![sync()]]);
+            ask(&mut wire, &extended).await;
+        }
+        shop.proxy.drained().await;
+        let written = "SELECT string_agg(id::text, ',' ORDER BY id) FROM notes WHERE id > 100";
+        for store in [&shop.stores.old, &shop.stores.new] {
+            assert_eq!(
+                store.value(written).await,
+                "140,141,142,143,150,151,152,153",
+                "{phase}"
+            );
+        }
+    }
+}
+
+/// Behind an error nothing of a batch runs, whichever store it goes to.
+#[tokio::test]
+async fn trap_14_an_error_of_one_store_ends_the_batch_in_both() {
+    let shop = Shop::in_phase("new-primary").await;
+    shop.stores.new.run("DROP TABLE unmapped").await;
+    let write = "INSERT INTO counters (name) VALUES ('behind')";
+    for step in [
+        all(&[
+            one("SELECT 1/(id-id) FROM unmapped"),
+            one(write),
+            vec![sync()],
+        ]),
+        all(&[
+            one("SELECT nothing FROM unmapped"),
+            one(write),
+            vec![sync()],
+        ]),
+        all(&[
+            one("SELECT 1/0"),
+            one("SELECT * FROM unmapped"),
+            one(write),
+            vec![sync()],
+        ]),
+        all(&[
+            one("SELECT 1/(id-id) FROM unmapped"),
+            one("BEGIN"),
+            one(write),
+            one("COMMIT"),
+            vec![sync()],
+        ]),
+    ] {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let frames = ask(&mut wire, &step).await;
+        let told: String = frames.iter().map(|frame| frame.tag as char).collect();
+        assert!(told.ends_with("EZ") && !told.contains('C'), "{frames:?}");
+    }
+    let written = "SELECT count(*) FROM counters WHERE name = 'behind'";
+    assert_eq!(shop.stores.new.value(written).await, "0");
+    shop.assert_equal().await;
+}
+
 /// What ends an implicit transaction where nobody looks is refused, and leaves nothing in either store.
 #[tokio::test]
 async fn trap_14_what_would_commit_without_the_other_store_is_refused() {
@@ -582,6 +817,89 @@ async fn trap_14_a_query_in_the_middle_of_a_copy_ends_the_session() {
             .await;
     }
     shop.stores.assert_equal(&["notes"]).await;
+}
+
+/// A table that is not mapped, in one message with writes that have to be captured.
+fn copies() -> Vec<(&'static str, Vec<Step>)> {
+    let data = || vec![copy_data(b"1\n2\n"), copy_done()];
+    let at_once = |sql: String| all(&[q(&sql), data()]);
+    vec![
+        (
+            "behind a write",
+            vec![
+                at_once(format!("{}; COPY loose FROM STDIN", insert(160))),
+                q("SELECT count(*) FROM loose"),
+            ],
+        ),
+        (
+            "before one",
+            vec![
+                at_once(format!("COPY loose FROM STDIN; {}", insert(161))),
+                q("SELECT count(*) FROM loose"),
+            ],
+        ),
+        (
+            "between two",
+            vec![at_once(format!(
+                "{}; COPY loose FROM STDIN; {}",
+                insert(162),
+                insert(163)
+            ))],
+        ),
+        (
+            "in a block",
+            vec![at_once(format!(
+                "BEGIN; {}; COPY loose FROM STDIN; COMMIT",
+                insert(164)
+            ))],
+        ),
+        (
+            "with an error behind it",
+            vec![at_once(format!(
+                "{}; COPY loose FROM STDIN; SELECT 1/0",
+                insert(165)
+            ))],
+        ),
+        (
+            "out",
+            vec![q(&format!("{}; COPY loose TO STDOUT", insert(166)))],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn trap_15_copies_of_others_beside_writes() {
+    alike("dual-write", &copies()).await;
+}
+
+/// As libpq sends it: the Sync goes before the data, and once more behind it.
+#[tokio::test]
+async fn trap_15_a_copy_in_a_batch_with_a_write() {
+    let shop = Shop::of("dual-write", SCHEMA, TABLES, SEED).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    wire.send(&all(&[
+        one(&insert(170)),
+        one("COPY loose FROM STDIN"),
+        vec![sync()],
+    ]))
+    .await;
+    let wait = async { while wire.frame().await.tag != b'G' {} };
+    within(10, "the server takes data", wait).await;
+    let frames = within(
+        10,
+        "an answer",
+        wire.ask(&[copy_data(b"1\n"), copy_done(), sync()]),
+    )
+    .await;
+    assert_eq!(
+        crossfade_tests::wire::transcript(&frames),
+        "CZ",
+        "{frames:?}"
+    );
+    let count = "SELECT count(*) FROM notes WHERE id = 170";
+    for store in [&shop.stores.old, &shop.stores.new] {
+        store.becomes(count, "1").await;
+    }
 }
 
 /// Toggles whose primaries differ: each transaction's images go to the other store than its own.

@@ -254,6 +254,12 @@ fn trap_06_a_merge_into_a_table_that_differs_does_the_same() {
         "MERGE INTO sales s USING sales AS x ON x.id = s.id + 1 WHEN MATCHED AND x.total > 6 THEN UPDATE SET ref = x.ref, label = left(s.label || x.code, 20) WHEN MATCHED THEN DO NOTHING",
         "MERGE INTO items USING (SELECT id, state FROM sales WHERE state > 0) AS s ON items.order_id = s.id AND items.line = s.state \
          WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (order_id, line, sku) VALUES (s.id, s.state, DEFAULT)",
+        // Columns without a qualifier, and whole rows.
+        "MERGE INTO sales USING (SELECT a AS n, b AS word FROM staging) v ON id = n WHEN MATCHED AND state > 0 THEN UPDATE SET label = word, code = to_jsonb(v) \
+         WHEN NOT MATCHED THEN INSERT (id, code) VALUES (n, to_jsonb(v))",
+        "MERGE INTO items USING (SELECT id, code, label FROM sales) AS s ON order_id = s.id AND line = 1 WHEN MATCHED THEN UPDATE SET sku = to_jsonb(s) \
+         WHEN NOT MATCHED THEN INSERT VALUES (s.id, 7, s::text)",
+        "MERGE INTO items USING sales AS s ON order_id = s.id AND line = 1 WHEN MATCHED THEN UPDATE SET sku = to_jsonb(s)",
     ] {
         if text.contains("INTO sales") {
             assert!(rewrite(text, Target::New).is_err(), "{text}");
@@ -270,6 +276,58 @@ fn trap_06_a_merge_into_a_table_that_differs_does_the_same() {
         assert_eq!(left(seen.clone()), expected, "{text}\n{write}\n{seen}");
         assert!(expected.is_some_and(|state| !state.is_empty()), "{text}");
     }
+}
+
+/// Compares one MERGE into `public` with what is sent for it; both must succeed where `succeeds`.
+fn compare(server: &Server, text: &str, succeeds: bool) {
+    let texts = merge(text, Side::Old).unwrap_or_else(|refusal| panic!("{text}: {refusal}"));
+    let expected = plain(server, text, "public");
+    let seen = captured(server, texts.lock.as_deref(), &texts.write.sql, "public");
+    let write = String::from_utf8_lossy(&texts.write.sql).into_owned();
+    assert_eq!(seen, expected, "{text}\n{write}");
+    let done = matches!(expected, Outcome::Rows(..));
+    assert_eq!(done, succeeds, "{text}: {expected:?}");
+}
+
+/// Whole rows of the source are what they are in MERGE: nothing of ours is in them.
+#[test]
+fn trap_10_whole_rows_of_a_merges_source_are_the_clients() {
+    let server = server();
+    for text in [
+        "MERGE INTO stock t USING jsonb_to_recordset('[{\"id\":90,\"v\":\"a\"}]') AS s (id int, v text) ON s.id = t.id WHEN NOT MATCHED THEN INSERT (id, code) VALUES (s.id, to_jsonb(s))",
+        // The table has a column of that name, which is not seen where nothing matches.
+        "MERGE INTO stock t USING (SELECT 91 AS k) note ON t.id = note.k WHEN NOT MATCHED THEN INSERT (id, code) VALUES (note.k, (SELECT row_to_json(note)::text))",
+        "MERGE INTO stock t USING (SELECT 2 AS k) note ON t.id = note.k WHEN MATCHED THEN UPDATE SET code = note::text",
+        "MERGE INTO stock t USING staging s ON t.id = s.a WHEN MATCHED AND s::text = '(11,c11,11)' THEN UPDATE SET code = s.to_jsonb, note = s \
+         WHEN NOT MATCHED AND s IS NOT NULL THEN INSERT (id, code) VALUES (s.a, s.row_to_json)",
+        "MERGE INTO stock t USING (SELECT a, 2, a AS b, 3 FROM staging) s ON t.id = b WHEN NOT MATCHED THEN INSERT (id, code) VALUES (s.b, row(s.*)::text) \
+         WHEN MATCHED THEN UPDATE SET code = s.*::text || (SELECT max(i.sku || to_jsonb(s)::text) FROM items i)",
+        "WITH seen AS (SELECT id, n FROM delta) MERGE INTO stock t USING seen ON t.id = seen.id WHEN MATCHED AND seen IN (SELECT x FROM seen x) THEN UPDATE SET note = concat(seen) \
+         WHEN NOT MATCHED THEN INSERT VALUES (seen.*)",
+        "MERGE INTO stock t USING (SELECT 92 AS id, 3 AS qty) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id, qty) VALUES (s.*)",
+        "MERGE INTO stock t USING (SELECT) s ON t.id = 3 WHEN MATCHED THEN UPDATE SET code = to_jsonb(s)",
+        "MERGE INTO stock t USING (items i JOIN staging g ON g.a > i.line) AS s ON s.line = t.id WHEN MATCHED AND s.a = 11 AND order_id = 1 THEN UPDATE SET note = to_json(s)",
+        // Columns with our names.
+        "MERGE INTO stock t USING (SELECT 93 AS crossfade_r, 4 AS crossfade_s) s ON t.id = s.crossfade_r WHEN NOT MATCHED THEN INSERT (id, qty, code) VALUES (s.crossfade_r, s.crossfade_s, s)",
+        // Functions: their rows are values or rows.
+        "MERGE INTO stock t USING generate_series(94, 95) s ON t.id = s WHEN NOT MATCHED THEN INSERT (id, code) VALUES (s, to_jsonb(s))",
+        "MERGE INTO stock t USING generate_series(2, 4) AS s (k) ON t.id = k WHEN MATCHED THEN UPDATE SET note = s.k",
+        "MERGE INTO stock t USING unnest('{5,6}'::int[]) s ON t.id = s WHEN MATCHED AND s <> 6 THEN UPDATE SET note = s WHEN MATCHED THEN DO NOTHING",
+        "MERGE INTO stock t USING unnest(ARRAY[96, 97], ARRAY['a', 'b']) AS s (k, w) ON t.id = k WHEN NOT MATCHED THEN INSERT (id, code) VALUES (k, s)",
+        "MERGE INTO stock t USING unnest(ARRAY[98]) WITH ORDINALITY s (k) ON t.id = k WHEN NOT MATCHED AND s::text = '(98,1)' THEN INSERT (id, code) VALUES (k, row_to_json(s))",
+        "MERGE INTO stock t USING jsonb_each('{\"a\": 7}') s ON t.id = s.value::int WHEN MATCHED THEN UPDATE SET code = to_jsonb(s), note = s.key",
+        "MERGE INTO stock t USING jsonb_array_elements('[8]') s ON t.id = s.value::int WHEN MATCHED THEN UPDATE SET code = s.value",
+        "MERGE INTO stock t USING own_numbers(3) s ON t.id = s.number WHEN MATCHED THEN UPDATE SET code = s.number || 'own'",
+        "MERGE INTO stock t USING jsonb_array_elements('[1]') note ON t.id = 8 WHEN MATCHED THEN UPDATE SET code = to_jsonb(note)",
+    ] {
+        compare(&server, text, true);
+    }
+    // What is no column is a function of the value; what is sent does not pass for it.
+    let text = "MERGE INTO stock t USING own_numbers(3) s ON t.id = s.number WHEN MATCHED THEN UPDATE SET code = s.to_jsonb";
+    let texts = merge(text, Side::Old).unwrap();
+    assert!(matches!(plain(&server, text, "public"), Outcome::Rows(..)));
+    let seen = captured(&server, None, &texts.write.sql, "public");
+    assert_eq!(seen, Outcome::Error("42703".to_owned()));
 }
 
 #[test]
@@ -300,12 +358,40 @@ fn what_cannot_be_written_in_another_way_is_refused() {
             "alias",
         ),
         (
-            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN NOT MATCHED THEN INSERT VALUES (s.*)",
+            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN MATCHED THEN UPDATE SET note = described(s)",
             "whole row",
         ),
         (
-            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN MATCHED THEN UPDATE SET note = s::text",
+            "MERGE INTO stock t USING own_numbers(3) s ON t.id = s WHEN MATCHED THEN DELETE",
             "whole row",
+        ),
+        (
+            "MERGE INTO stock t USING generate_series(1, 3) AS s (k) ON t.id = k WHEN MATCHED THEN UPDATE SET note = to_jsonb(s)",
+            "whole row",
+        ),
+        (
+            "MERGE INTO stock t USING generate_series(1, 3) AS s (k) ON t.id = k WHEN MATCHED THEN UPDATE SET note = s.to_jsonb",
+            "whole row",
+        ),
+        (
+            "MERGE INTO stock t USING jsonb_array_elements('[1]') note ON true WHEN NOT MATCHED THEN INSERT (code) VALUES (to_jsonb(note))",
+            "whole row",
+        ),
+        (
+            "MERGE INTO stock t USING own_numbers(3) s ON t.id = s.number WHEN MATCHED THEN UPDATE SET note = (SELECT s.word FROM (SELECT 'x' AS word) s)",
+            "another name",
+        ),
+        (
+            "MERGE INTO stock t USING staging s ON t.id = crossfade_r WHEN MATCHED THEN DELETE",
+            "crossfade_",
+        ),
+        (
+            "MERGE INTO stock t USING staging AS crossfade_source ON t.id = a WHEN MATCHED THEN DELETE",
+            "alias",
+        ),
+        (
+            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN NOT MATCHED THEN INSERT (id, qty) VALUES (DEFAULT, s.*)",
+            "name the columns",
         ),
         (
             "MERGE INTO stock t USING staging ON t.id = public.staging.a WHEN MATCHED THEN DELETE",

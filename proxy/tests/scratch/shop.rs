@@ -38,6 +38,7 @@ CREATE FUNCTION public.count_statement() RETURNS trigger LANGUAGE plpgsql AS $$ 
 CREATE FUNCTION public.mind_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'DELETE' THEN IF OLD.qty = 3 THEN RETURN NULL; END IF; RETURN OLD; END IF;
     IF NEW.qty = 13 THEN RETURN NULL; END IF; NEW.note := NEW.note || '!'; RETURN NEW; END $$;
+CREATE FUNCTION public.own_numbers(upto integer) RETURNS TABLE (number integer) LANGUAGE sql AS 'SELECT generate_series(1, upto)';
 INSERT INTO public.staging SELECT n, 'c' || n, n FROM generate_series(11, 14) n;
 ";
 

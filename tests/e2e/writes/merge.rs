@@ -33,6 +33,11 @@ const STATEMENTS: &[&str] = &[
     "WITH big AS (SELECT id, customer FROM orders WHERE total > 45), named (who, much) AS (SELECT customer, count(*) FROM big GROUP BY 1) \
      MERGE INTO counters AS c USING named ON c.name = who WHEN NOT MATCHED THEN INSERT (name, value, updated_at) VALUES (who, much, 'epoch')",
     "MERGE INTO counters c USING counters AS s ON c.name = s.name || '0' WHEN MATCHED THEN UPDATE SET value = s.value + 100 WHEN NOT MATCHED THEN DO NOTHING",
+    // Whole rows of the source, which have no column of ours.
+    "MERGE INTO items i USING jsonb_to_recordset('[{\"id\": 10, \"value\": 3}, {\"id\": 90}]') AS s (id int, value int) ON order_id = s.id WHEN MATCHED THEN UPDATE SET attributes = to_jsonb(s) \
+     WHEN NOT MATCHED THEN INSERT VALUES (s.id, 1, s::text, 1, to_jsonb(s))",
+    "MERGE INTO items i USING (SELECT 91 AS k, 'x' AS l) AS product ON order_id = product.k WHEN NOT MATCHED THEN INSERT (order_id, line, product, attributes) \
+     VALUES (product.k, 1, (SELECT row_to_json(product)::text), row_to_json(product)::jsonb)",
     // Nothing to do.
     "MERGE INTO counters c USING orders o ON false WHEN MATCHED THEN DELETE",
     "MERGE INTO counters c USING (SELECT 'x' AS name WHERE false) s ON c.name = s.name WHEN NOT MATCHED THEN INSERT (name) VALUES (s.name)",
@@ -517,7 +522,11 @@ async fn a_merge_that_cannot_be_captured_is_refused() {
             "sub-select",
         ),
         (
-            "MERGE INTO items i USING orders o ON o.id = i.order_id WHEN MATCHED THEN UPDATE SET attributes = to_jsonb(o)",
+            "MERGE INTO items i USING orders o ON o.id = i.order_id WHEN MATCHED THEN UPDATE SET product = described(o)",
+            "name its columns",
+        ),
+        (
+            "MERGE INTO items i USING generate_series(1, 3) AS s (k) ON s.k = i.order_id WHEN MATCHED THEN UPDATE SET attributes = to_jsonb(s)",
             "name its columns",
         ),
         (

@@ -119,6 +119,33 @@ pub(super) fn returned(walk: &Rewriter<'_>, write: &Node) -> Option<Vec<String>>
     items(walk, clause.nodes("exprs"), Some(relations))
 }
 
+/// The WITH query's columns that are whole rows of a relation, `(relation.*)::record AS column`: what `(cte.column).*` stands for, under that name.
+pub(super) fn records(walk: &Rewriter<'_>, cte: &Node) -> Vec<(String, Option<Vec<String>>)> {
+    let Some(query) = cte.node("ctequery") else {
+        return Vec::new();
+    };
+    let relations = walk.relations_of(query.list("from_clause"));
+    let record = |item: &Node| {
+        let row = item.node("val").filter(|value| value.kind == "TypeCast");
+        let fields = row?.node("arg")?.names("fields");
+        let [qualifier, "*"] = fields[..] else {
+            return None;
+        };
+        let relation = relations
+            .iter()
+            .find(|relation| relation.name == qualifier)?;
+        let columns = match &relation.what {
+            What::Known(columns) => Some(columns.clone()),
+            What::Target(_) | What::Read(_) | What::Opaque => None,
+        };
+        Some((
+            format!("{}.{}", cte.text("ctename"), item.text("name")),
+            columns,
+        ))
+    };
+    query.nodes("target_list").filter_map(record).collect()
+}
+
 /// The columns of a query's result.
 pub(super) fn of_query(walk: &Rewriter<'_>, query: &Node) -> Option<Vec<String>> {
     match query.kind {
@@ -160,6 +187,11 @@ fn items<'n>(
     let mut columns = Vec::new();
     for item in items {
         let value = item.node("val")?;
+        if value.kind == "AIndirection" && value.names("indirection").last() == Some(&"*") {
+            let record = value.node("arg")?.names("fields").join(".");
+            columns.extend(walk.cte(&record)?.iter().cloned());
+            continue;
+        }
         let fields = if value.kind == "ColumnRef" {
             value.names("fields")
         } else {

@@ -8,31 +8,35 @@
 //! becomes
 //!
 //! ```sql
-//! WITH crossfade_source AS MATERIALIZED (SELECT *, ‹number› AS crossfade_r FROM votes AS v),
-//!     crossfade_matched AS MATERIALIZED (SELECT v.crossfade_r, ‹place of the row of c›, CASE WHEN (v.gone) THEN 1 WHEN true THEN 2 END AS crossfade_n
-//!         FROM crossfade_source AS v JOIN counters AS c ON (c.name = v.name)),
-//!     crossfade_absent AS MATERIALIZED (SELECT v.crossfade_r, CASE WHEN true THEN 3 END AS crossfade_n FROM crossfade_source AS v WHERE NOT EXISTS (‹matched›)),
+//! WITH crossfade_source AS MATERIALIZED (SELECT ‹number› AS crossfade_r, ‹its row› AS crossfade_s FROM votes AS v),
+//!     crossfade_matched AS MATERIALIZED (SELECT crossfade_r, ‹place of the row of c›, CASE WHEN (v.gone) THEN 1 WHEN true THEN 2 END AS crossfade_n
+//!         FROM crossfade_source, ‹crossfade_s› AS v JOIN counters AS c ON (c.name = v.name)),
+//!     crossfade_absent AS MATERIALIZED (SELECT crossfade_r, CASE WHEN true THEN 3 END AS crossfade_n FROM crossfade_source, ‹crossfade_s› AS v WHERE NOT EXISTS (‹matched›)),
 //!     crossfade_do1 AS (DELETE FROM counters AS c USING crossfade_matched WHERE ‹place› AND crossfade_n = 1 RETURNING ‹place›),
-//!     crossfade_do2 AS (UPDATE counters AS c SET value = c.value + v.n FROM crossfade_matched, crossfade_source AS v WHERE ‹place› AND crossfade_n = 2 RETURNING ‹place›),
-//!     crossfade_do3 AS (INSERT INTO counters (name, value) SELECT v.name, v.n FROM crossfade_absent, crossfade_source AS v WHERE crossfade_n = 3 RETURNING 1)
+//!     crossfade_do2 AS (UPDATE counters AS c SET value = c.value + v.n FROM crossfade_matched, crossfade_source, ‹crossfade_s› AS v WHERE ‹place› AND crossfade_n = 2
+//!         RETURNING ‹place›),
+//!     crossfade_do3 AS (INSERT INTO counters (name, value) SELECT v.name, v.n FROM crossfade_absent, crossfade_source, ‹crossfade_s› AS v WHERE crossfade_n = 3 RETURNING 1)
 //! SELECT ‹rows written, and which of the chosen ones were not›
 //! ```
 //!
-//! which [`with`](super::with) captures like any other. Every expression stands among the names that it stood among before.
+//! which [`with`](super::with) captures like any other. Every expression stands among the names that it stood among before, and the rows that go by the
+//! source's name have the source's columns and no other.
 
 mod layout;
 mod lock;
 mod names;
+mod source;
 mod text;
+mod values;
 
 use crossfade_phase::Side;
 use crossfade_store::{Mapping, TableId, TableMap};
 
 use super::{Refusal, Rewritten, read, shape, shape::Shape, update, walk::Rewriter};
-use crate::sql::{
-    facts::{Facts, Kind, StatementFacts},
-    tree::Node,
-};
+use crate::sql::facts::{Facts, Kind, StatementFacts};
+
+/// What names of our own begin with.
+const OURS: &str = "crossfade_";
 
 /// The texts that a MERGE becomes, as the client's: they are still to be rewritten for a store.
 #[derive(Debug)]
@@ -130,8 +134,8 @@ pub(in crate::sql) fn expand(
             reason: "unreachable WHEN clause specified after unconditional WHEN clause".to_owned(),
         });
     }
-    let source = names::source(tree)?;
-    names::check(tree, map, &source, side)?;
+    let source = source::source(tree)?;
+    let columns = names::check(tree, map, &source, side)?;
     let words = text::Words::new(text, conforming);
     let qualifier = tree.node("relation").map(crate::sql::analyse::qualifier);
     let writer = text::Writer {
@@ -141,6 +145,7 @@ pub(in crate::sql) fn expand(
         map,
         side,
         source,
+        columns,
         qualifier: qualifier.unwrap_or_default(),
     };
     let locks =
@@ -174,11 +179,4 @@ pub(super) fn renamed(walk: &mut Rewriter<'_>, table: TableId) -> Result<(), Ref
         tree,
         &["source_relation", "join_condition", "merge_when_clauses"],
     )
-}
-
-/// Every node of the conditions and actions: of all but the table, the source and the WITH clause.
-fn each_expression<'n>(tree: &'n Node, visit: &mut dyn FnMut(&'n Node)) {
-    for field in ["join_condition", "merge_when_clauses"] {
-        tree.get(field).each_node(&mut |node| node.walk(visit));
-    }
 }

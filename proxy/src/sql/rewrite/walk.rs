@@ -185,6 +185,7 @@ impl<'a> Rewriter<'a> {
         };
         for cte in with.nodes("ctes") {
             let columns = columns::of_cte(self, cte);
+            let records = columns::records(self, cte);
             let name = cte.text("ctename").to_owned();
             let part = self
                 .statement
@@ -201,6 +202,7 @@ impl<'a> Rewriter<'a> {
                 self.walk(cte)?;
                 self.ctes.push((name, columns));
             }
+            self.ctes.extend(records);
         }
         Ok(())
     }

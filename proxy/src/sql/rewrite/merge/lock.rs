@@ -51,11 +51,15 @@ const OTHERS: [&str; 42] = [
 /// Whether nothing but PostgreSQL's own functions without effects is called. A function of the application's may write: it is called once, as the client
 /// meant it, and the rows are not locked before.
 pub(super) fn is_free_of_effects(tree: &Node) -> bool {
-    let known = |call: &Node| match call.names("funcname")[..] {
+    let mut free = true;
+    tree.walk(&mut |node| free &= node.kind != "FuncCall" || is_known(node));
+    free
+}
+
+/// Whether a call is one of a function of PostgreSQL's own without effects.
+pub(super) fn is_known(call: &Node) -> bool {
+    match call.names("funcname")[..] {
         [name] | ["pg_catalog", name] => SCALAR_FUNCTIONS.contains(&name) || OTHERS.contains(&name),
         _ => false,
-    };
-    let mut free = true;
-    tree.walk(&mut |node| free &= node.kind != "FuncCall" || known(node));
-    free
+    }
 }

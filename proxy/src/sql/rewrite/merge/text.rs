@@ -1,6 +1,6 @@
 //! The texts that a MERGE becomes, put together from the client's own words.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use crossfade_phase::Side;
 use crossfade_store::{
@@ -10,7 +10,8 @@ use crossfade_store::{
 
 use super::{
     layout::{Action, Clause, Layout},
-    names::Source,
+    source::Source,
+    values::Values,
 };
 use crate::sql::{
     lexer::Token,
@@ -60,12 +61,14 @@ pub(super) struct Writer<'a> {
     pub(super) map: &'a TableMap,
     pub(super) side: Side,
     pub(super) source: Source,
+    /// What has to be a column of the source.
+    pub(super) columns: BTreeSet<String>,
     /// What the columns of the table written are qualified with.
     pub(super) qualifier: String,
 }
 
 impl Writer<'_> {
-    fn words(&self, range: &Range<usize>) -> String {
+    pub(super) fn words(&self, range: &Range<usize>) -> String {
         self.words.of(range)
     }
 
@@ -170,30 +173,50 @@ impl Writer<'_> {
         }
     }
 
+    /// Numbers the rows of the source, each of which is one value: what goes by the source's name has no column more than the source. Nothing is asked of the
+    /// rows; but a name that is no column makes an error.
     fn read_source(&self) -> String {
+        let columns = self.columns.iter();
+        let columns: String = columns
+            .map(|name| format!(" OR {} IS NULL", quote_ident(name)))
+            .collect();
+        let condition = match &columns[..] {
+            "" => String::new(),
+            columns => format!(" WHERE true{columns}"),
+        };
         format!(
-            "crossfade_source AS MATERIALIZED (SELECT *, pg_catalog.row_number() OVER () AS crossfade_r FROM {})",
+            "crossfade_source AS MATERIALIZED (SELECT pg_catalog.row_number() OVER () AS crossfade_r, (crossfade_s.*)::pg_catalog.record AS crossfade_s \
+             FROM (SELECT * FROM {}) AS crossfade_s{condition})",
             self.words(&self.layout.source)
         )
     }
 
-    fn read_matched(&self) -> String {
-        let (source, target) = (self.source_name(), self.target_name());
+    /// The rows of the source with their numbers, for a FROM list.
+    fn source(&self) -> String {
         format!(
-            "crossfade_matched AS MATERIALIZED (SELECT {source}.crossfade_r AS crossfade_r, {target}.tableoid AS crossfade_o, {target}.ctid AS crossfade_c, \
-             {target}.xmin::pg_catalog.text AS crossfade_x, {} FROM crossfade_source AS {source} JOIN {} ON ({}))",
+            "crossfade_source, LATERAL (SELECT (crossfade_source.crossfade_s).*) AS {}",
+            self.source_name()
+        )
+    }
+
+    fn read_matched(&self) -> String {
+        let target = self.target_name();
+        format!(
+            "crossfade_matched AS MATERIALIZED (SELECT crossfade_source.crossfade_r AS crossfade_r, {target}.tableoid AS crossfade_o, {target}.ctid AS crossfade_c, \
+             {target}.xmin::pg_catalog.text AS crossfade_x, {} FROM {} JOIN {} ON ({}))",
             self.choice(true),
+            self.source(),
             self.words(&self.layout.target),
             self.words(&self.layout.condition),
         )
     }
 
     fn read_absent(&self) -> String {
-        let source = self.source_name();
         format!(
-            "crossfade_absent AS MATERIALIZED (SELECT {source}.crossfade_r AS crossfade_r, {} FROM crossfade_source AS {source} \
-             WHERE NOT EXISTS (SELECT 1 FROM crossfade_matched WHERE crossfade_matched.crossfade_r = {source}.crossfade_r))",
-            self.choice(false)
+            "crossfade_absent AS MATERIALIZED (SELECT crossfade_source.crossfade_r AS crossfade_r, {} FROM {} \
+             WHERE NOT EXISTS (SELECT 1 FROM crossfade_matched WHERE crossfade_matched.crossfade_r = crossfade_source.crossfade_r))",
+            self.choice(false),
+            self.source()
         )
     }
 
@@ -201,7 +224,7 @@ impl Writer<'_> {
     fn part(&self, place: usize, clause: &Clause) -> Result<String, Refusal> {
         const WRITTEN: &str = "RETURNING crossfade_matched.crossfade_o AS crossfade_o, crossfade_matched.crossfade_c AS crossfade_c, \
              crossfade_matched.crossfade_r AS crossfade_r";
-        let (source, target) = (self.source_name(), self.target_name());
+        let target = self.target_name();
         let table = self.words(&self.layout.target);
         let found = format!(
             "{target}.ctid = crossfade_matched.crossfade_c AND {target}.tableoid = crossfade_matched.crossfade_o \
@@ -213,9 +236,10 @@ impl Writer<'_> {
                 format!("DELETE FROM {table} USING crossfade_matched WHERE {found} {WRITTEN}")
             }
             Action::Update(set) => format!(
-                "UPDATE {table} SET {} FROM crossfade_matched, crossfade_source AS {source} \
-                 WHERE {found} AND {source}.crossfade_r = crossfade_matched.crossfade_r {WRITTEN}",
-                self.words(set)
+                "UPDATE {table} SET {} FROM crossfade_matched, {} \
+                 WHERE {found} AND crossfade_source.crossfade_r = crossfade_matched.crossfade_r {WRITTEN}",
+                self.words(set),
+                self.source()
             ),
             Action::Insert {
                 columns,
@@ -241,46 +265,22 @@ impl Writer<'_> {
         overriding: &Range<usize>,
         values: &[Range<usize>],
     ) -> Result<String, Refusal> {
-        let nodes: Vec<&Node> = self
-            .tree
-            .nodes("merge_when_clauses")
-            .nth(place)
-            .into_iter()
-            .flat_map(|clause| clause.nodes("values"))
-            .collect();
-        let names: Vec<String> = match columns {
-            Some(columns) => columns.iter().map(|range| self.words(range)).collect(),
-            None => {
-                let known = self.map.old.columns.iter().take(values.len());
-                known.map(|column| quote_ident(&column.name)).collect()
-            }
+        let clause = self.tree.nodes("merge_when_clauses").nth(place);
+        let values = Values {
+            writer: self,
+            named: clause.iter().flat_map(|c| c.nodes("target_list")).collect(),
+            nodes: clause.iter().flat_map(|c| c.nodes("values")).collect(),
+            columns,
+            values,
         };
-        // Behind an error of the client's that the server has told already, or a table that has just got another column.
-        if nodes.len() != values.len() || !values.is_empty() && names.len() != values.len() {
-            return Err(Refusal {
-                sqlstate: "42601",
-                reason: "INSERT has another number of expressions than of target columns"
-                    .to_owned(),
-            });
-        }
-        let given: Vec<(String, String)> = std::iter::zip(names, std::iter::zip(values, nodes))
-            .filter(|(_, (_, node))| node.kind != "SetToDefault")
-            .map(|(name, (range, node))| (name, scalar(self.words(range), node)))
-            .collect();
-        let (names, values): (Vec<String>, Vec<String>) = given.into_iter().unzip();
-        let list = if names.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", names.join(", "))
-        };
-        let source = self.source_name();
+        let (list, values) = values.write()?;
         let name = self.tree.node("relation").map(Rewriter::name_tokens);
         Ok(format!(
-            "INSERT INTO {}{list} {} SELECT {} FROM crossfade_absent, crossfade_source AS {source} WHERE crossfade_absent.crossfade_n = {place} \
-             AND {source}.crossfade_r = crossfade_absent.crossfade_r AND NOT {} ORDER BY {source}.crossfade_r RETURNING 1 AS crossfade_a",
+            "INSERT INTO {}{list} {} SELECT {values} FROM crossfade_absent, {} WHERE crossfade_absent.crossfade_n = {place} \
+             AND crossfade_source.crossfade_r = crossfade_absent.crossfade_r AND NOT {} ORDER BY crossfade_source.crossfade_r RETURNING 1 AS crossfade_a",
             self.words(&name.unwrap_or_default()),
             self.words(overriding),
-            values.join(", "),
+            self.source(),
             self.hides()
         ))
     }
@@ -325,15 +325,6 @@ impl Writer<'_> {
             asked.join(" OR "),
             counted(&all),
         )
-    }
-}
-
-/// A value of an INSERT as one of a SELECT, which would take a function for a set of rows where VALUES takes none.
-fn scalar(words: String, node: &Node) -> String {
-    if node.contains(&["FuncCall"]) {
-        format!("CASE WHEN true THEN {words} END")
-    } else {
-        words
     }
 }
 

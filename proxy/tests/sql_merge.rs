@@ -394,6 +394,14 @@ fn what_cannot_be_written_in_another_way_is_refused() {
             "name the columns",
         ),
         (
+            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN NOT MATCHED THEN INSERT (id, pair) VALUES (s.a, (1, 'y'))",
+            "cast",
+        ),
+        (
+            "MERGE INTO stock t USING staging s ON t.id = s.a WHEN NOT MATCHED THEN INSERT (id, pair) VALUES (s.a, s)",
+            "cast",
+        ),
+        (
             "MERGE INTO stock t USING staging ON t.id = public.staging.a WHEN MATCHED THEN DELETE",
             "schema",
         ),

@@ -7,6 +7,9 @@ use crossfade_store::postgres::sql::quote_ident;
 use super::text::Writer;
 use crate::sql::{rewrite::Refusal, tree::Node};
 
+/// Object identifiers below are of PostgreSQL's own types, none of which that a column is likely to have is composite.
+const FIRST_OF_USERS: u32 = 16_384;
+
 /// The INSERT of a clause.
 pub(super) struct Values<'a> {
     pub(super) writer: &'a Writer<'a>,
@@ -41,6 +44,7 @@ impl Values<'_> {
             if node.kind == "SetToDefault" {
                 continue;
             }
+            self.check_row(place, node)?;
             list.push(name);
             values.push(scalar(self.writer.words(range), node));
         }
@@ -74,6 +78,25 @@ impl Values<'_> {
             .map(words)
             .collect();
         Ok((bracketed(&list), values.join(", ")))
+    }
+
+    /// A row becomes one of the column's type only where it stands in VALUES itself.
+    fn check_row(&self, place: usize, node: &Node) -> Result<(), Refusal> {
+        let source = self.writer.source.name.as_str();
+        let is_row = node.kind == "RowExpr"
+            || node.kind == "ColumnRef" && node.names("fields")[..] == [source];
+        let old = &self.writer.map.old;
+        let column = match self.named.get(place) {
+            Some(named) if named.has("indirection") => None,
+            Some(named) => old.column(named.text("name")),
+            None => old.columns.get(place),
+        };
+        if !is_row || column.is_some_and(|column| (1..FIRST_OF_USERS).contains(&column.type_oid)) {
+            return Ok(());
+        }
+        Err(Refusal::unsupported(
+            "a row as a value of MERGE … INSERT cannot be captured; cast it to the column's type",
+        ))
     }
 }
 

@@ -242,6 +242,13 @@ impl Managed {
                 "MERGE command cannot affect row a second time",
             )
             .hint("Ensure that not more than one source row matches any one target row.")),
+            Some(Merged::Unsure) => Err(hindered(
+                &self.router,
+                merge.table,
+                "MERGE",
+                "several rows of its source match one row of the table, and a BEFORE trigger of the table may keep rows as they are: which of them wrote cannot be told; \
+                 let one row of the source at most match a row of the table",
+            )),
             Some(Merged::Hidden) => Err(hindered(
                 &self.router,
                 merge.table,

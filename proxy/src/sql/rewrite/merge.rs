@@ -76,6 +76,8 @@ pub enum Merged {
     Done(u64),
     /// Two rows of the source chose one row.
     Twice,
+    /// Maybe so, or else a trigger has kept the row for the one of them, and not for the other.
+    Unsure,
     /// Row-level security may have hidden rows.
     Hidden,
     /// So many rows are written, and these were chosen and not written: their number, and their places as rows of a VALUES list.
@@ -95,6 +97,7 @@ impl Merged {
         Some(match passed {
             "" => Merged::Done(rows),
             _ if places().any(|place| place == text::TWICE) => Merged::Twice,
+            _ if places().any(|place| place == text::UNSURE) => Merged::Unsure,
             _ => Merged::Passed(rows, places().count(), passed.to_owned()),
         })
     }

@@ -25,6 +25,9 @@ pub(super) const HIDDEN: &str = "hidden";
 /// In place of a place: the row has been written on behalf of another row of the source.
 pub(super) const TWICE: &str = "twice";
 
+/// In place of a place: so it has, unless a trigger kept it at first.
+pub(super) const UNSURE: &str = "unsure";
+
 /// Between two places.
 pub(super) const BETWEEN: &str = ", ";
 
@@ -337,6 +340,9 @@ fn passed_over(parts: &[usize]) -> Vec<String> {
             format!("SELECT crossfade_o, crossfade_c, crossfade_r FROM crossfade_do{place}")
         })
         .collect();
+    // MERGE goes by the source's rows, one after the other: one behind a row that wrote is the second. One before it is as well, unless a trigger may have
+    // kept the table's row then: of BEFORE and each row (1 and 2), of DELETE or UPDATE (8 and 16).
+    let keeps = "EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = k.crossfade_o AND g.tgenabled <> 'D' AND g.tgtype & 3 = 3 AND g.tgtype & 24 <> 0)";
     let same = "w.crossfade_o = k.crossfade_o AND w.crossfade_c = k.crossfade_c";
     vec![
         format!(
@@ -345,8 +351,8 @@ fn passed_over(parts: &[usize]) -> Vec<String> {
         ),
         format!("crossfade_written AS ({})", written.join(" UNION ALL ")),
         format!(
-            "crossfade_passed AS (SELECT CASE WHEN EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same}) THEN '{TWICE}' \
-             ELSE pg_catalog.format('(%s::pg_catalog.oid,%L::pg_catalog.tid,%L)', k.crossfade_o::pg_catalog.oid, k.crossfade_c, k.crossfade_x) END AS crossfade_p \
+            "crossfade_passed AS (SELECT CASE WHEN EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same} AND (w.crossfade_r < k.crossfade_r OR NOT {keeps})) THEN '{TWICE}' \
+             WHEN EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same}) THEN '{UNSURE}' ELSE pg_catalog.format('(%s::pg_catalog.oid,%L::pg_catalog.tid,%L)', k.crossfade_o::pg_catalog.oid, k.crossfade_c, k.crossfade_x) END AS crossfade_p \
              FROM crossfade_chosen AS k WHERE NOT EXISTS (SELECT 1 FROM crossfade_written AS w WHERE {same} AND w.crossfade_r = k.crossfade_r))"
         ),
     ]

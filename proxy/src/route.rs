@@ -370,6 +370,9 @@ impl Router {
         statement: &StatementFacts,
         refusal: &Refusal,
     ) -> ClientError {
+        if refusal.is_mistake() {
+            return ClientError::new(refusal.sqlstate, refusal.reason.clone());
+        }
         ClientError {
             sqlstate: refusal.sqlstate,
             ..self.refusal(statement, "a statement", &refusal.reason)

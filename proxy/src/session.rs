@@ -18,6 +18,7 @@ mod names;
 mod own;
 mod plan;
 mod pump;
+mod reworded;
 mod simple;
 mod skipped;
 mod statements;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use crossfade_phase::Side;
 use crossfade_store::TableId;
 
@@ -12,10 +12,11 @@ use super::{
     client::CopyInput,
     managed::Managed,
     own::Extent,
+    reworded::StandIn,
 };
 use crate::{
     errors::ClientError,
-    route::{self, Bulk, CopyIn, Emptied, Gives, OnDocuments, Plan, STAGE, Truncate, hindered},
+    route::{self, Bulk, CopyIn, Emptied, Gives, OnDocuments, Plan, Truncate, hindered},
     sql::{Parts, Written},
     wire::{backend::Status, frontend},
 };
@@ -52,13 +53,18 @@ impl Managed {
         }
         match &**bulk {
             Bulk::Copy(copy) => {
-                self.stand_in = Some(Bytes::copy_from_slice(copy.name.as_bytes()));
+                self.stand_in = Some(StandIn::Stage(Bytes::copy_from_slice(copy.name.as_bytes())));
                 let outcome = self.copy_in(side, copy, &step).await;
                 self.stand_in = None;
                 outcome
             }
             Bulk::Truncate(truncate) => self.truncate(side, truncate, &step).await,
-            Bulk::Merge(merge) => self.merge_into(side, merge, &step).await,
+            Bulk::Merge(merge) => {
+                self.stand_in = Some(StandIn::Merge(side));
+                let outcome = self.merge_into(side, merge, &step).await;
+                self.stand_in = None;
+                outcome
+            }
             Bulk::OnDocuments(bulk) => self.on_documents(side, bulk, &step).await,
         }
     }
@@ -333,21 +339,6 @@ impl Managed {
         };
         self.backend(side)?.push_own(STEP, sql, execute);
         Ok(())
-    }
-
-    /// The table's own name where the server speaks of the temporary one.
-    pub(super) fn by_its_name(&self, message: &Bytes) -> Option<BytesMut> {
-        let name = self.stand_in.as_ref()?;
-        let stage = STAGE.as_bytes();
-        let mut named = BytesMut::with_capacity(message.len());
-        let mut rest = &message[..];
-        while let Some(at) = rest.windows(stage.len()).position(|part| part == stage) {
-            named.extend_from_slice(&rest[..at]);
-            named.extend_from_slice(name);
-            rest = &rest[at + stage.len()..];
-        }
-        named.extend_from_slice(rest);
-        Some(named)
     }
 
     /// A plan with what is sent around its statement.

@@ -18,6 +18,7 @@ use super::{
     commit,
     merge::Found,
     own::{Counted, Extent, Own},
+    reworded::StandIn,
     simple::ends_batch,
     statements::Prepared,
     tell_malformed,
@@ -42,6 +43,13 @@ pub(crate) struct Backends {
 }
 
 impl Backends {
+    pub(super) fn get(&self, side: Side) -> Option<&Backend> {
+        match side {
+            Side::Old => self.old.as_ref(),
+            Side::New => self.new.as_ref(),
+        }
+    }
+
     pub(crate) fn get_mut(&mut self, side: Side) -> Option<&mut Backend> {
         self.slot(side).as_mut()
     }
@@ -103,8 +111,8 @@ pub(crate) struct Managed {
     pub(super) own_rows: usize,
     /// An error came, or a COMMIT was answered with ROLLBACK, in what the last `ReadyForQuery` ended.
     pub(super) failed: bool,
-    /// The table that errors are about where they name the temporary one of a COPY.
-    pub(super) stand_in: Option<Bytes>,
+    /// What runs in place of the client's statement.
+    pub(super) stand_in: Option<StandIn>,
     /// Waits for a copy's data: the client's messages go to this server.
     pub(super) copying: Option<Side>,
     /// Where the last `CommandComplete` stands in the client's output.

@@ -67,6 +67,11 @@ impl Refusal {
             reason: reason.into(),
         }
     }
+
+    /// Whether the server would have refused the client's statement as well, for the same reason.
+    pub(crate) fn is_mistake(&self) -> bool {
+        self.sqlstate.starts_with("42")
+    }
 }
 
 /// What to send.

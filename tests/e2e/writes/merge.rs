@@ -413,6 +413,80 @@ async fn trap_06_a_merge_that_was_overtaken_keeps_nothing() {
     shop.assert_clean().await;
 }
 
+/// What is told is told of the MERGE, and not of what runs in its place.
+#[tokio::test]
+async fn the_errors_of_a_merge_are_about_the_merge() {
+    for phase in ["dual-write", "new-primary"] {
+        let shop = Shop::in_phase(phase).await;
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let other = shop.client().await;
+        let merge = "MERGE INTO counters c USING (VALUES ('counter 1', $1::text), ('counter 2', 'x')) s (name, n) ON c.name = s.name \
+            WHEN MATCHED THEN UPDATE SET value = 10 / length(s.n) WHEN NOT MATCHED THEN INSERT (name) VALUES (s.name)";
+        let plain = |n: &str| merge.replace("$1", &format!("'{n}'"));
+        let told = |frames: &[Frame], state: &str, message: &str| {
+            let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+            assert_eq!(error.field(b'C').unwrap(), state, "{phase}: {error:?}");
+            assert_eq!(error.field(b'M').unwrap(), message, "{phase}: {error:?}");
+            assert_eq!(error.field(b'P'), None, "{phase}: {error:?}");
+        };
+        wire.query("BEGIN READ ONLY").await;
+        let read_only = "cannot execute MERGE in a read-only transaction";
+        told(&wire.query(&plain("y")).await, "25006", read_only);
+        wire.query("ROLLBACK").await;
+        told(&wire.query(&plain("")).await, "22012", "division by zero");
+        // Changed or deleted since the transaction's snapshot.
+        for (change, verb) in [
+            (
+                "UPDATE counters SET value = 1 WHERE name = 'counter 2'",
+                "update",
+            ),
+            ("DELETE FROM counters WHERE name = 'counter 2'", "delete"),
+        ] {
+            wire.query("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM counters")
+                .await;
+            other.batch_execute(change).await.unwrap();
+            let message = format!("could not serialize access due to concurrent {verb}");
+            told(&wire.query(&plain("y")).await, "40001", &message);
+            wire.query("ROLLBACK").await;
+        }
+        for (columns, message) in [
+            (
+                "name, value",
+                "INSERT has more target columns than expressions",
+            ),
+            ("", "INSERT has more expressions than target columns"),
+        ] {
+            let values = if columns.is_empty() {
+                "'a', 1, now(), 5"
+            } else {
+                "'a'"
+            };
+            let list = if columns.is_empty() {
+                String::new()
+            } else {
+                format!("({columns})")
+            };
+            let sql = format!(
+                "MERGE INTO counters c USING (SELECT 1) s ON false WHEN NOT MATCHED THEN INSERT {list} VALUES ({values})"
+            );
+            told(&wire.query(&sql).await, "42601", message);
+        }
+        // A statement has the name that the client gave it.
+        let messages = [
+            parse("mine", merge, &[]),
+            bind("", "mine", &[]),
+            execute("", 0),
+            sync(),
+        ];
+        let frames = wire.ask(&messages).await;
+        let message =
+            "bind message supplies 0 parameters, but prepared statement \"mine\" requires 1";
+        told(&frames, "08P01", message);
+        shop.assert_equal().await;
+        shop.assert_clean().await;
+    }
+}
+
 /// Rows that triggers change, add or keep as they are.
 #[tokio::test]
 async fn trap_10_triggers_of_a_merge() {

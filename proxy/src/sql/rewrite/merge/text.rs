@@ -94,7 +94,8 @@ impl Writer<'_> {
 
     /// Locks the rows that are going to be written, as they are when nobody else is writing them any more: what is run next sees them so. In a column of its
     /// own at the top, a condition would be passed over by the lock; down here it must not be asked of rows that do not match, so it depends on both sides.
-    /// In the order of the key, so that two of them that want the same rows do not wait for each other.
+    /// In the order of the key, so that two of them that want the same rows do not wait for each other. Above READ COMMITTED what is run next does not see them otherwise;
+    /// there it fails by itself, and says whether the row was changed or deleted.
     pub(super) fn lock(&self) -> String {
         let (source, target) = (self.source_name(), self.target_name());
         let key = self.map.key.iter().map(|&index| {
@@ -114,7 +115,7 @@ impl Writer<'_> {
             .collect();
         format!(
             "{} SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} JOIN {} ON ({}) \
-             WHERE CASE WHEN {source}.* IS NULL AND {target}.ctid IS NULL THEN false {} ELSE false END ORDER BY {} FOR NO KEY UPDATE OF {target}) AS crossfade_locked",
+             WHERE pg_catalog.current_setting('transaction_isolation') LIKE 'read %' AND CASE WHEN {source}.* IS NULL AND {target}.ctid IS NULL THEN false {} ELSE false END ORDER BY {} FOR NO KEY UPDATE OF {target}) AS crossfade_locked",
             self.words(&self.layout.with),
             self.words(&self.layout.source),
             self.words(&self.layout.target),

@@ -59,7 +59,12 @@ impl Values<'_> {
         }
         Err(Refusal {
             sqlstate: "42601",
-            reason: "INSERT has another number of expressions than of target columns".to_owned(),
+            reason: if columns > values {
+                "INSERT has more target columns than expressions"
+            } else {
+                "INSERT has more expressions than target columns"
+            }
+            .to_owned(),
         })
     }
 

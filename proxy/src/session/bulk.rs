@@ -60,7 +60,8 @@ impl Managed {
             }
             Bulk::Truncate(truncate) => self.truncate(side, truncate, &step).await,
             Bulk::Merge(merge) => {
-                self.stand_in = Some(StandIn::Merge(side));
+                let checked = merge.is_checked();
+                self.stand_in = Some(StandIn::Merge { side, checked });
                 let outcome = self.merge_into(side, merge, &step).await;
                 self.stand_in = None;
                 outcome

@@ -44,6 +44,11 @@ pub(crate) struct MergeInto {
 }
 
 impl MergeInto {
+    /// Whether the server is given the MERGE itself before.
+    pub(crate) fn is_checked(&self) -> bool {
+        !self.stands_in
+    }
+
     /// Columns of what the client has prepared that it did not ask for.
     pub(crate) fn appended(&self) -> usize {
         if self.stands_in {

@@ -14,8 +14,13 @@ use crate::{
 pub(super) enum StandIn {
     /// A COPY into a temporary table, in place of the one of this name.
     Stage(Bytes),
-    /// What does a MERGE, on this side.
-    Merge(Side),
+    /// What does a MERGE.
+    Merge {
+        /// Where.
+        side: Side,
+        /// The server is given the MERGE itself before.
+        checked: bool,
+    },
 }
 
 impl Managed {
@@ -23,7 +28,9 @@ impl Managed {
     pub(super) fn by_its_name(&self, message: &Bytes) -> Option<BytesMut> {
         match &self.stand_in {
             Some(StandIn::Stage(name)) => Some(replaced(message, STAGE.as_bytes(), name)),
-            Some(StandIn::Merge(side)) if !self.is_about_its_parse(*side) => {
+            Some(StandIn::Merge { side, checked })
+                if !(*checked && self.is_about_its_parse(*side)) =>
+            {
                 Some(of_a_merge(message))
             }
             _ if error_field(message, b'C').as_deref() == Some("08P01") => self.bound(message),

@@ -101,6 +101,7 @@ in_dual_phases!(
         let mut frames = wire.ready().await;
         frames.extend(wire.ready().await);
         assert_eq!(transcript(&frames), "12C12EZ12CZ", "{frames:?}");
+        shop.proxy.drained().await;
         for store in [&shop.stores.old, &shop.stores.new] {
             let found = store.value("SELECT string_agg(name, ',') FROM counters WHERE name IN ('undone', 'skipped', 'kept')");
             assert_eq!(found.await, "kept");

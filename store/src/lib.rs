@@ -13,6 +13,7 @@ pub mod postgres;
 mod relation;
 mod resolve;
 mod store;
+mod words;
 
 pub use calendar::date_of;
 pub use control::{Control, Entry};

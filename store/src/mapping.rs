@@ -1,6 +1,9 @@
 //! The mapping as meant: what the file says, completed by the catalogs of both stores.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use crossfade_config::QualifiedName;
@@ -125,6 +128,27 @@ impl TableMap {
             table.dropped.clear();
         }
         table
+    }
+
+    /// The columns of the store of `side` that may change when a statement assigns `assigned`, by the old table's names: with what is computed from them.
+    #[must_use]
+    pub fn changed(&self, side: Side, assigned: &[String]) -> BTreeSet<String> {
+        let native = |name: &String| {
+            let column = self.columns.iter().find(|column| column.old.name == *name);
+            column.map_or_else(|| name.clone(), |column| column.on(side).name.clone())
+        };
+        let assigned = assigned.iter().map(native).collect();
+        self.on(side).changed_by(assigned)
+    }
+
+    /// Whether the key may change in either store when a statement assigns `assigned`, by the old table's names (trap 9).
+    #[must_use]
+    pub fn sets_key(&self, assigned: &[String]) -> bool {
+        [Side::Old, Side::New].into_iter().any(|side| {
+            let changed = self.changed(side, assigned);
+            let name = |&index: &usize| &self.columns[index].on(side).name;
+            self.key.iter().map(name).any(|name| changed.contains(name))
+        })
     }
 
     /// Whether SQL written for the old table means the same on the new one as it stands:

@@ -1,6 +1,10 @@
 //! Tables as the catalogs of the stores have them.
 
+use std::collections::BTreeSet;
+
 use crossfade_config::QualifiedName;
+
+use crate::words::mentions;
 
 /// A table as one store's catalog has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,15 @@ impl Relation {
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The columns that may change when these are assigned: themselves, and what the store computes from any of them. Rather too many than too few.
+    #[must_use]
+    pub fn changed_by(&self, assigned: BTreeSet<String>) -> BTreeSet<String> {
+        let follows = |column: &&Column| assigned.iter().any(|name| column.is_computed_from(name));
+        let computed = self.columns.iter().filter(follows);
+        let computed: Vec<String> = computed.map(|column| column.name.clone()).collect();
+        assigned.into_iter().chain(computed).collect()
     }
 }
 
@@ -275,6 +288,15 @@ pub struct Column {
 }
 
 impl Column {
+    /// Whether the store may compute it from the column `name`, as far as the text of the expression tells; always where that is not known.
+    #[must_use]
+    pub fn is_computed_from(&self, name: &str) -> bool {
+        // Inside of quotes, a quote is written twice.
+        let name = name.replace('"', "\"\"");
+        let expression = self.generated_as.as_deref();
+        self.generated && expression.is_none_or(|expression| mentions(expression, &name))
+    }
+
     /// Whether texts of this column sort by their bytes, in the encoding of the server: collations `C`, `POSIX` and those that sort by code points
     /// (`C.UTF-8` of the operating system and of PostgreSQL itself, `PG_UNICODE_FAST`). `false` where that is not certain.
     #[must_use]
@@ -292,4 +314,57 @@ impl Column {
 /// By the text of [`Column::collation`].
 pub(crate) fn sorts_by_bytes(collation: &str) -> bool {
     matches!(collation, "C" | "C.UTF-8") || collation.starts_with("PG_UNICODE_FAST/b/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: &[(&str, Option<&str>)]) -> Relation {
+        let column = |(name, expression): &(&str, Option<&str>)| Column {
+            name: (*name).to_owned(),
+            generated: expression.is_some(),
+            generated_as: expression.filter(|text| !text.is_empty()).map(Into::into),
+            ..Column::default()
+        };
+        let name = QualifiedName {
+            schema: "public".into(),
+            name: "t".into(),
+        };
+        Relation {
+            columns: columns.iter().map(column).collect(),
+            ..Relation::named(name)
+        }
+    }
+
+    #[test]
+    fn trap_10_what_is_computed_changes_with_what_it_is_computed_from() {
+        let table = table(&[
+            ("n", None),
+            ("name", None),
+            ("Odd \"N\"", None),
+            ("twice", Some("(n * 2)")),
+            ("low", Some("lower(name)")),
+            ("odd", Some("COALESCE(\"Odd \"\"N\"\"\", n)")),
+        ]);
+        let changed = |assigned: &[&str]| {
+            let assigned = assigned.iter().map(|name| (*name).to_owned()).collect();
+            let changed: Vec<String> = table.changed_by(assigned).into_iter().collect();
+            changed.join(" ")
+        };
+        assert_eq!(changed(&["n"]), "n odd twice");
+        assert_eq!(changed(&["name"]), "low name");
+        assert_eq!(changed(&["Odd \"N\""]), "Odd \"N\" odd");
+        assert_eq!(changed(&["lower", "other"]), "low lower other");
+        assert_eq!(changed(&[]), "");
+    }
+
+    /// Records of earlier releases do not have it.
+    #[test]
+    fn trap_10_what_an_unknown_expression_computes_changes_with_anything() {
+        let table = table(&[("n", None), ("twice", Some(""))]);
+        let changed = table.changed_by(["whatever".to_owned()].into());
+        assert!(changed.contains("twice") && !changed.contains("n"));
+        assert!(table.changed_by(BTreeSet::new()).is_empty());
+    }
 }

@@ -6,7 +6,7 @@ mod function;
 use std::collections::BTreeSet;
 
 use crossfade_phase::Side;
-use crossfade_store::{FkAction, ForeignKey, Mapping, TableId, TableMap};
+use crossfade_store::{FkAction, ForeignKey, Mapping, Relation, TableId, TableMap};
 
 use super::facts::Kind;
 
@@ -15,7 +15,7 @@ use super::facts::Kind;
 enum Event {
     /// It is deleted.
     Gone,
-    /// These of its columns may change, by their names in the store.
+    /// These of its columns may change, by their names in the store: also what the store computes.
     Changed(BTreeSet<String>),
 }
 
@@ -82,7 +82,7 @@ impl<'m> Actions<'m> {
         }
         if matches!(kind, Kind::Insert(_)) {
             return Err(format!(
-                "ON CONFLICT DO UPDATE sets a column of \"{}\" that the foreign key \"{}\" points to, and the value before it is not known; use UPDATE",
+                "ON CONFLICT DO UPDATE sets a column of \"{}\" that the foreign key \"{}\" points to, or one that it is computed from, and the value before it is not known; use UPDATE",
                 map.old.name, actions.edges[0].key.name
             ));
         }
@@ -121,7 +121,11 @@ impl<'m> Actions<'m> {
                 let Some(child) = self.mapping.named(self.side, &key.child) else {
                     continue;
                 };
-                for happens in events.iter().filter_map(|event| happens(key, event)) {
+                let native = child.on(self.side);
+                for happens in events
+                    .iter()
+                    .filter_map(|event| happens(native, key, event))
+                {
                     followable(self.side, parent, child, key, &happens)?;
                     let to = self.node(child.id, happens);
                     self.edges.push(Edge { from, key, to });
@@ -156,24 +160,20 @@ fn other<'m>(map: &TableMap, side: Side) -> Result<Option<Actions<'m>>, String> 
 }
 
 fn changed(map: &TableMap, side: Side, sets: &[String]) -> Event {
-    let native = |name: &String| {
-        let column = map.columns.iter().find(|column| column.old.name == *name);
-        column.map_or_else(|| name.clone(), |column| column.on(side).name.clone())
-    };
-    Event::Changed(sets.iter().map(native).collect())
+    Event::Changed(map.changed(side, sets))
 }
 
-/// What becomes of the rows that point to a row.
-fn happens(key: &ForeignKey, event: &Event) -> Option<Event> {
-    let all = || Event::Changed(key.columns.iter().cloned().collect());
+/// What becomes of the rows of `child` that point to a row.
+fn happens(child: &Relation, key: &ForeignKey, event: &Event) -> Option<Event> {
+    let some =
+        |columns: &[String]| Event::Changed(child.changed_by(columns.iter().cloned().collect()));
+    let all = || some(&key.columns);
     match event {
         Event::Gone => match key.on_delete {
             FkAction::Refuse => None,
             FkAction::Cascade => Some(Event::Gone),
             FkAction::SetNull | FkAction::SetDefault if key.set_columns.is_empty() => Some(all()),
-            FkAction::SetNull | FkAction::SetDefault => {
-                Some(Event::Changed(key.set_columns.iter().cloned().collect()))
-            }
+            FkAction::SetNull | FkAction::SetDefault => Some(some(&key.set_columns)),
         },
         Event::Changed(columns) => {
             let hit = key

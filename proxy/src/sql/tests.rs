@@ -2,5 +2,6 @@
 
 mod documents;
 mod facts;
+mod former_keys;
 mod random;
 mod rewrite;

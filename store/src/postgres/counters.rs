@@ -3,12 +3,11 @@
 use super::{
     PostgresStore,
     adapter::SHORT,
-    aliases::mentions,
     catalog::table_oid,
     rows::Param,
     sql::{quote_literal, quote_name},
 };
-use crate::{RowCounters, StoreResult, TableMap};
+use crate::{RowCounters, StoreResult, TableMap, words::mentions};
 
 /// First version whose sessions report what they have counted also while they are idle: at most 10 seconds after the transaction. In an older one an idle
 /// session keeps it for as long as it is idle.

@@ -644,3 +644,94 @@ async fn trap_10_what_hung_on_a_dirty_row_is_verified_before_the_next_step() {
         shop.stores.assert_equal(&NAMES).await;
     }
 }
+
+/// `u` and `g` are computed, and foreign keys point to them.
+const COMPUTED: &str = "
+    CREATE TABLE folk (id int PRIMARY KEY, n text, u text GENERATED ALWAYS AS (lower(n)) STORED UNIQUE);
+    CREATE TABLE pets (id int PRIMARY KEY, owner text CONSTRAINT owner REFERENCES folk (u) ON UPDATE CASCADE ON DELETE CASCADE, note text);
+    CREATE TABLE roots (id int PRIMARY KEY);
+    CREATE TABLE twigs (id int PRIMARY KEY, root int CONSTRAINT root REFERENCES roots ON DELETE SET NULL ON UPDATE SET NULL, g int GENERATED ALWAYS AS (coalesce(root, 0) * 2 + id * 100) STORED UNIQUE);
+    CREATE TABLE leaves (id int PRIMARY KEY, twig int CONSTRAINT twig REFERENCES twigs (g) ON UPDATE CASCADE);
+    CREATE TABLE doubles (n int, id int GENERATED ALWAYS AS (n * 2) STORED PRIMARY KEY);
+    CREATE TABLE halves (id int PRIMARY KEY, double int CONSTRAINT double REFERENCES doubles ON UPDATE SET NULL ON DELETE CASCADE);";
+const COMPUTED_NEW: &str = "
+    CREATE TABLE folk (id int PRIMARY KEY, n text, u text);
+    CREATE TABLE pets (id int PRIMARY KEY, owner text, note text);
+    CREATE TABLE roots (id int PRIMARY KEY);
+    CREATE TABLE twigs (id int PRIMARY KEY, root int, g int);
+    CREATE TABLE leaves (id int PRIMARY KEY, twig int);
+    CREATE TABLE doubles (n int, id int PRIMARY KEY);
+    CREATE TABLE halves (id int PRIMARY KEY, double int);";
+const COMPUTED_TABLES: &str = "
+[toggle.shop.table.folk]
+[toggle.shop.table.pets]
+acknowledge = [\"owner\"]
+[toggle.shop.table.roots]
+[toggle.shop.table.twigs]
+acknowledge = [\"root\"]
+[toggle.shop.table.leaves]
+acknowledge = [\"twig\"]
+[toggle.shop.table.doubles]
+[toggle.shop.table.halves]
+acknowledge = [\"double\"]
+";
+const COMPUTED_NAMES: [&str; 7] = [
+    "folk", "pets", "roots", "twigs", "leaves", "doubles", "halves",
+];
+
+#[tokio::test]
+async fn trap_10_what_points_to_a_computed_column_is_followed() {
+    const SEED: &str = "
+        INSERT INTO folk (id, n) SELECT n, 'Name' || n FROM generate_series(1, 9) n;
+        INSERT INTO pets SELECT n, 'name' || n % 9 + 1, 'n' FROM generate_series(1, 30) n;
+        INSERT INTO roots SELECT generate_series(1, 9);
+        INSERT INTO twigs (id, root) SELECT n, n % 9 + 1 FROM generate_series(1, 20) n;
+        INSERT INTO leaves SELECT id, g FROM twigs;
+        INSERT INTO doubles (n) SELECT generate_series(1, 9);
+        INSERT INTO halves SELECT n, n % 9 * 2 + 2 FROM generate_series(1, 20) n";
+    for later in [false, true] {
+        let stores = if later {
+            Stores::later(COMPUTED, COMPUTED_NEW).await
+        } else {
+            Stores::create_with(COMPUTED, COMPUTED_NEW).await
+        };
+        let shop =
+            Shop::between(stores, "dual-write", COMPUTED_TABLES, SEED, |config| config).await;
+        let client = shop.client().await;
+        // Where the server tells the value before, it is followed, and refused otherwise.
+        for sql in [
+            "UPDATE folk SET n = 'Other' WHERE id = 1",
+            "BEGIN; UPDATE folk SET n = 'Brief' WHERE id = 2; UPDATE pets SET note = 'x' WHERE owner = 'brief'; UPDATE folk SET n = 'Name2' WHERE id = 2; COMMIT",
+            "UPDATE twigs SET root = 9 WHERE id = 3",
+        ] {
+            match client.batch_execute(sql).await {
+                Ok(()) => assert!(later, "{sql}"),
+                Err(error) => {
+                    assert_eq!(
+                        error.code(),
+                        Some(&SqlState::FEATURE_NOT_SUPPORTED),
+                        "{sql}"
+                    );
+                    assert!(!later, "{sql}: {error:?}");
+                    let _ = client.batch_execute("ROLLBACK").await;
+                }
+            }
+        }
+        let error = client
+            .batch_execute(
+                "INSERT INTO folk VALUES (3, 'q') ON CONFLICT (id) DO UPDATE SET n = 'Q'",
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
+        shop.run("DELETE FROM roots WHERE id IN (2, 5)").await;
+        shop.run("UPDATE doubles SET n = 50 WHERE n = 2; UPDATE doubles SET n = 51 WHERE id = 6")
+            .await;
+        shop.proxy.drained().await;
+        shop.stores.assert_equal(&COMPUTED_NAMES).await;
+        let followed = "SELECT (SELECT count(*) FROM leaves WHERE twig < 100 * id + 4) || ' ' || (SELECT count(*) FROM halves WHERE double IS NULL)";
+        let found = shop.stores.new.value(followed).await;
+        assert_eq!(found, shop.stores.old.value(followed).await);
+        assert_ne!(found, "0 0");
+    }
+}

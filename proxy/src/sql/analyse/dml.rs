@@ -299,7 +299,7 @@ fn conflict(clause: &Node, table: Option<&TableMap>) -> ConflictFacts {
     let sets = set_columns(clause);
     ConflictFacts {
         update: clause.int("action") == i64::from(pb::OnConflictAction::OnconflictUpdate as i32),
-        sets_key: table.is_some_and(|table| sets_key(&sets, table)),
+        sets_key: table.is_some_and(|table| table.sets_key(&sets)),
         sets,
         columns: names.unwrap_or_default(),
         constraint: infer
@@ -312,13 +312,6 @@ pub(super) fn set_columns(tree: &Node) -> Vec<String> {
     tree.nodes("target_list")
         .map(|target| target.text("name").to_owned())
         .collect()
-}
-
-pub(super) fn sets_key(columns: &[String], table: &TableMap) -> bool {
-    table
-        .key
-        .iter()
-        .any(|&index| columns.contains(&table.columns[index].old.name))
 }
 
 /// What an UPDATE's or DELETE's WHERE says of the key.
@@ -357,7 +350,7 @@ pub(super) fn update(tree: &Node, context: &Context<'_>, uses: &Uses) -> UpdateF
     } = aim(tree, map, &qualifier, context.script);
     UpdateFacts {
         table,
-        sets_key: map.is_some_and(|map| sets_key(&sets, map)),
+        sets_key: map.is_some_and(|map| map.sets_key(&sets)),
         sets,
         key,
         exact,

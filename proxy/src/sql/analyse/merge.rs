@@ -5,7 +5,7 @@ use pg_query::protobuf as pb;
 use super::{
     Context,
     collect::Uses,
-    dml::{set_columns, sets_key, target},
+    dml::{set_columns, target},
 };
 use crate::sql::{facts::MergeFacts, tree::Node};
 
@@ -24,8 +24,7 @@ pub(super) fn merge(tree: &Node, context: &Context<'_>, uses: &Uses) -> MergeFac
         .collect();
     MergeFacts {
         table,
-        sets_key: table
-            .is_some_and(|table| sets_key(&sets, &context.names.mapping.tables[table.0])),
+        sets_key: table.is_some_and(|table| context.names.mapping.tables[table.0].sets_key(&sets)),
         sets,
         deletes: clauses().any(|clause| does(&clause, pb::CmdType::CmdDelete)),
     }

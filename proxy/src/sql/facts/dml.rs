@@ -110,7 +110,7 @@ pub struct ConflictFacts {
     pub update: bool,
     /// Columns that DO UPDATE sets.
     pub sets: Vec<String>,
-    /// DO UPDATE sets a key column.
+    /// DO UPDATE sets a key column, or one that the key is computed from.
     pub sets_key: bool,
     /// Columns of the conflict target; empty without one, or when it holds an expression.
     pub columns: Vec<String>,
@@ -127,7 +127,7 @@ pub struct UpdateFacts {
     pub qualifier: String,
     /// Columns it sets.
     pub sets: Vec<String>,
-    /// A key column is among them (trap 9).
+    /// A key column is among them, or computed from one of them (trap 9).
     pub sets_key: bool,
     /// The WHERE pins the whole key to values: one a key column, in key order.
     pub key: Option<Vec<KeyValue>>,
@@ -167,7 +167,7 @@ pub struct MergeFacts {
     pub table: Option<TableId>,
     /// Columns that any of its clauses sets by UPDATE.
     pub sets: Vec<String>,
-    /// A key column is among them (trap 9).
+    /// A key column is among them, or computed from one of them (trap 9).
     pub sets_key: bool,
     /// A clause of it deletes.
     pub deletes: bool,

@@ -133,7 +133,7 @@ fn hidden_writes(walk: &Rewriter<'_>) -> Result<(), Refusal> {
 
 pub(super) fn key_in_conflict(walk: &Rewriter<'_>, table: TableId) -> Refusal {
     Refusal::unsupported(format!(
-        "ON CONFLICT DO UPDATE sets a key column of table \"{}\", and the key before it cannot be captured; use UPDATE",
+        "ON CONFLICT DO UPDATE sets a key column of table \"{}\", or one that the key is computed from, and the key before it cannot be captured; use UPDATE",
         walk.map(table).old.name
     ))
 }
@@ -209,7 +209,7 @@ pub(super) fn old_key(
     }
     if facts.current_of.is_some() {
         return Err(Refusal::unsupported(format!(
-            "UPDATE … WHERE CURRENT OF sets a key column of table \"{}\", and the key before it cannot be captured; name the key in the WHERE",
+            "UPDATE … WHERE CURRENT OF sets a key column of table \"{}\", or one that the key is computed from, and the key before it cannot be captured; name the key in the WHERE",
             map.old.name
         )));
     }

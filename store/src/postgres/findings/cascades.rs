@@ -136,14 +136,7 @@ fn acting(
 
 /// What is said of an UPDATE that changes the key of this table.
 fn refused(child: &TableMap, key: &ForeignKey) -> &'static str {
-    let name = |&index: &usize| &child.columns[index].old.name;
-    if key.on_update != FkAction::Refuse
-        && child
-            .key
-            .iter()
-            .map(name)
-            .any(|name| key.columns.contains(name))
-    {
+    if key.on_update != FkAction::Refuse && child.sets_key(&key.columns) {
         "; an UPDATE of the columns it points to is refused while both stores are written, as the key here would change"
     } else {
         ""

@@ -6,7 +6,8 @@ use crossfade_phase::Side;
 use super::Report;
 use crate::{
     Mapping, StoreResult,
-    postgres::{adapter::SHORT, aliases::mentions, pool::Lease, rows::Param},
+    postgres::{adapter::SHORT, pool::Lease, rows::Param},
+    words::mentions,
 };
 
 /// Triggers that fire in ordinary sessions; those that partitions got from their parent are left out.

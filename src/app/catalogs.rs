@@ -304,7 +304,8 @@ mod tests {
                 name: name.clone(),
                 labels: vec!["a".into(), "b".into()],
             }],
-            triggers: vec!["touch".into()],
+            triggers: vec!["touch".into(), "total".into()],
+            before_update: vec!["touch".into()],
             row_security: true,
             server: ServerFacts {
                 version: 150_000,
@@ -325,13 +326,15 @@ mod tests {
             "has_default": false}"#;
         let relation = format!(
             r#"{{"name": ["public", "orders"], "oid": 7, "columns": [{column}], "unique": [["orders_pkey", ["id"], true]], "partial_unique": [],
-            "foreign_keys": [], "referenced_by": [], "server": [150000, "UTF8"]}}"#
+            "foreign_keys": [], "referenced_by": [], "server": [150000, "UTF8"], "triggers": ["touch"]}}"#
         );
         let known: RelationRecord = serde_json::from_str(&relation).unwrap();
         let known = known.relation();
         assert!(!known.is_detailed());
         assert_eq!(known.unique[0].columns, ["id"]);
         assert_eq!(known.server.version, 150_000);
+        // Any may be of those that are called before an update.
+        assert_eq!(known.before_update, ["touch"]);
     }
 
     #[test]

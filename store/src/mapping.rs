@@ -122,6 +122,7 @@ impl TableMap {
             }
             table.new = Relation {
                 shapeless: true,
+                before_update: Vec::new(),
                 ..self.old.clone()
             };
             // Whoever runs SQL on documents knows what is not there, and refuses it.

@@ -29,6 +29,8 @@ pub struct Relation {
     pub enums: Vec<EnumType>,
     /// Names of the users' own triggers that fire, and of the rules that rewrite statements on it: what they do is done by that store alone.
     pub triggers: Vec<String>,
+    /// Those of them that are called before a row is updated, on the table or on a part of it: they may change any of its columns, the key as well.
+    pub before_update: Vec<String>,
     /// Row-level security is on: what a client sees depends on who it is.
     pub row_security: bool,
     /// Foreign keys of this table.
@@ -56,6 +58,7 @@ impl Relation {
             checks: Vec::new(),
             enums: Vec::new(),
             triggers: Vec::new(),
+            before_update: Vec::new(),
             row_security: false,
             foreign_keys: Vec::new(),
             referenced_by: Vec::new(),

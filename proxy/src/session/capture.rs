@@ -65,9 +65,11 @@ impl Capture {
         leaves && written.any(|written| written.below)
     }
 
-    /// Whether rows of one statement may be deletes beside upserts; then the deletes go first.
-    pub(crate) fn deletes_beside(&self) -> bool {
-        self.parts.is_some() || self.own.is_some_and(|written| written.old_keys > 0)
+    /// Whether the upserts of this row go behind the deletes of all others of the statement: another row may have had the key before. Not so where the row
+    /// has kept its key.
+    pub(crate) fn goes_last(&self, row: &Captured) -> bool {
+        let deletes = |(_, _, change): &(TableId, Key, Change)| matches!(change, Change::Delete(_));
+        self.parts.is_some() || row.changes.iter().any(deletes)
     }
 
     /// The completion of the client's statement, of which `rows` rows came; `None` where it is the server's.

@@ -440,6 +440,8 @@ impl Managed {
             }
         }
         self.own.captured(&captured.changes);
+        // Where no key changes there is no delete to go behind, and large statements stream.
+        let last = capture.goes_last(&captured);
         if capture.outdates() {
             // Those of its own rows, too: foreign keys may point from them to others of them, whose keys change as well.
             let upserts = captured.changes.iter();
@@ -454,8 +456,7 @@ impl Managed {
         let most = self.shared.config.load().writes.max_transaction_bytes;
         for (table, key, change) in captured.changes {
             match change {
-                // Where no key changes there is no delete to go behind, and large statements stream.
-                crossfade_store::Change::Upsert(_) if capture.deletes_beside() => {
+                crossfade_store::Change::Upsert(_) if last => {
                     self.upserts.push((table, key, change))
                 }
                 _ => self.transaction.push(table, key, change, most),

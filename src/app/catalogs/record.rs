@@ -61,6 +61,8 @@ struct Details {
     checks: Vec<CheckRecord>,
     enums: Vec<EnumRecord>,
     triggers: Vec<String>,
+    /// Releases up to 0.2 did not tell them apart.
+    before_update: Option<Vec<String>>,
     row_security: bool,
     server_version: String,
     settings: std::collections::BTreeMap<String, String>,
@@ -109,6 +111,7 @@ impl From<&Relation> for Details {
             checks: relation.checks.iter().map(CheckRecord::from).collect(),
             enums: relation.enums.iter().map(EnumRecord::from).collect(),
             triggers: relation.triggers.clone(),
+            before_update: Some(relation.before_update.clone()),
             row_security: relation.row_security,
             server_version: relation.server.version_text.clone(),
             settings: relation.server.settings.clone(),
@@ -137,6 +140,11 @@ impl RelationRecord {
             checks: details.checks.iter().map(CheckRecord::check).collect(),
             enums: details.enums.iter().map(EnumRecord::enum_type).collect(),
             triggers: details.triggers.clone(),
+            before_update: details
+                .before_update
+                .as_ref()
+                .unwrap_or(&details.triggers)
+                .clone(),
             row_security: details.row_security,
             foreign_keys: foreign_keys(&self.foreign_keys),
             referenced_by: foreign_keys(&self.referenced_by),

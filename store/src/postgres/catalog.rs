@@ -41,6 +41,7 @@ async fn read(lease: &Lease, name: &QualifiedName) -> StoreResult<Option<Relatio
     indexes::read(lease, oid, &mut relation).await?;
     relation.checks = checks::checks(lease, oid).await?;
     relation.triggers = checks::triggers(lease, oid).await?;
+    relation.before_update = checks::before_update(lease, oid).await?;
     relation.row_security = checks::row_security(lease, oid).await?;
     relation.enums = types::enums(lease, oid).await?;
     (relation.foreign_keys, relation.referenced_by) = foreign_keys::both_ways(lease, oid).await?;

@@ -2,6 +2,7 @@
 //!
 //! Each store reports what is so in it; what takes a look at both ends is reported by the new one.
 
+mod assigns;
 mod cascades;
 mod columns;
 mod keys;

@@ -66,6 +66,7 @@ async fn what_sql_needs_to_be_answered_without_the_store_is_read() {
     let late = &relation.deferrable_unique[0];
     assert!(late.name == "late" && late.initially_deferred);
     assert_eq!(relation.triggers, ["quiet", "touch"]);
+    assert_eq!(relation.before_update, ["touch"]);
     let up = &relation.foreign_keys[0];
     assert!(up.initially_deferred && up.match_full && up.set_columns.is_empty());
     assert_eq!(relation.enums.len(), 1);

@@ -176,6 +176,79 @@ async fn trap_10_what_changes_rows_unseen_is_named() {
 }
 
 #[tokio::test]
+async fn trap_09_triggers_that_assign_what_has_to_stay_are_named() {
+    let tables = "CREATE TABLE p (id int, kind int, low text, name text, n int, UNIQUE (low, kind), PRIMARY KEY (id, kind)) PARTITION BY LIST (kind);
+        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE c (id int PRIMARY KEY, low text, kind int);";
+    let function = |name: &str, body: &str| {
+        format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;"
+        )
+    };
+    let trigger = |name: &str, on: &str, event: &str| {
+        format!(
+            "CREATE TRIGGER {name} BEFORE {event} ON {on} FOR EACH ROW EXECUTE FUNCTION {name}();"
+        )
+    };
+    let old = [
+        tables.to_owned(),
+        "ALTER TABLE c ADD CONSTRAINT c_low FOREIGN KEY (low, kind) REFERENCES p (low, kind) ON UPDATE CASCADE;".to_owned(),
+        function("stamp", "NEW.id := 5; IF NEW.n = 1 THEN NEW.low = lower(NEW.name); END IF; NEW.n := 1;"),
+        trigger("stamp", "p", "INSERT OR UPDATE"),
+        function("at_first", "NEW.id := 5;"),
+        trigger("at_first", "p", "INSERT"),
+        function("part", "NEW.kind := 1;"),
+        trigger("part", "p1", "UPDATE"),
+        function("harmless", "NEW.n := NEW.n + 1; NEW.id := OLD.id;"),
+        trigger("harmless", "c", "UPDATE"),
+    ]
+    .concat();
+    let new = [
+        tables.to_owned(),
+        function("late", "NEW.id := 5;"),
+        trigger("late", "c", "UPDATE"),
+    ]
+    .concat();
+    let sections = "[toggle.t.table.p]\n[toggle.t.table.c]";
+    let pair = Pair::new("assigning", "", &old, &new, sections).await;
+    let mapping = pair.mapping().await;
+    assert_eq!(mapping.tables[0].old.before_update, ["part", "stamp"]);
+    let found = pair.findings(&mapping).await;
+    blocks(
+        &found,
+        "\"stamp\" of the old store assigns NEW.\"id\", which the key is made of",
+        Some("stamp.id"),
+    );
+    blocks(
+        &found,
+        "\"stamp\" of the old store assigns NEW.\"low\", which foreign keys with ON UPDATE actions point to",
+        Some("stamp.low"),
+    );
+    blocks(
+        &found,
+        "\"part\" of the old store assigns NEW.\"kind\"",
+        Some("part.kind"),
+    );
+    blocks(
+        &found,
+        "\"late\" of the new store assigns NEW.\"id\"",
+        Some("late.id"),
+    );
+    notes(
+        &found,
+        "\"stamp\" of the old store may change rows before they are written; it must not change the key (\"id\", \"kind\") of a row that is there, which is not always noticed, \
+         nor what foreign keys with ON UPDATE actions point to (\"kind\", \"low\")",
+    );
+    notes(
+        &found,
+        "\"at_first\" of the old store may change rows before they are written; in phase 5",
+    );
+    let assigning = found
+        .iter()
+        .filter(|(_, finding)| finding.what.contains("assigns"));
+    assert_eq!(assigning.count(), 4, "{found:#?}");
+}
+
+#[tokio::test]
 async fn missing_rights_and_row_security_block() {
     let schema = "CREATE TABLE t (id serial PRIMARY KEY, n int)";
     let pair = Pair::new("rights", "", schema, schema, "[toggle.t.table.t]").await;

@@ -1,5 +1,6 @@
 //! Keys that change, come back, and are made of several columns.
 
+use crossfade_tests::Stores;
 use tokio_postgres::error::SqlState;
 
 use crate::shop::Shop;
@@ -156,5 +157,53 @@ async fn trap_09_a_computed_key_changes_with_what_it_is_computed_from() {
         shop.stores.assert_equal(&["twice"]).await;
         let left = "SELECT count(*) FROM twice WHERE n IN (51, 60, 70, 71)";
         assert_eq!(shop.stores.new.value(left).await, "3");
+    }
+}
+
+/// No trigger should. Where the key before is there for nothing, what it does is carried all the same.
+#[tokio::test]
+async fn trap_09_a_key_that_a_trigger_changes_where_the_former_one_is_known() {
+    for later in [false, true] {
+        let stores = if later {
+            Stores::later(COMPUTED, COMPUTED_NEW).await
+        } else {
+            Stores::create_with(COMPUTED, COMPUTED_NEW).await
+        };
+        let shop = Shop::between(
+            stores,
+            "dual-write",
+            COMPUTED_TABLES,
+            COMPUTED_SEED,
+            |config| config,
+        )
+        .await;
+        let client = shop.client().await;
+        for key in [1, 2] {
+            client
+                .execute("UPDATE moved SET note = $1 WHERE id = $2", &[&"move", &key])
+                .await
+                .unwrap();
+        }
+        let rows = client
+            .query(
+                "UPDATE moved SET note = 'move' WHERE id = 3 AND note <> '' RETURNING *",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!((rows[0].len(), rows[0].get::<_, i32>(0)), (2, 103));
+        if later {
+            // Its own word for the row as it was, which a relation may take.
+            shop.run("UPDATE moved SET note = 'move' WHERE id BETWEEN 4 AND 8; UPDATE moved old SET note = 'x' WHERE old.id > 12")
+                .await;
+        } else {
+            shop.run("UPDATE moved SET note = 'kept' WHERE id BETWEEN 4 AND 8")
+                .await;
+        }
+        shop.proxy.drained().await;
+        shop.stores.assert_equal(&["moved"]).await;
+        let moved = "SELECT count(*) FROM moved WHERE id > 100";
+        let expected = if later { "8" } else { "3" };
+        assert_eq!(shop.stores.new.value(moved).await, expected);
     }
 }

@@ -7,7 +7,7 @@ use crossfade_store::{TableId, postgres::sql::quote_ident};
 
 use super::{
     Refusal,
-    capture::{OLD_KEYS, RETURNS_OLD, pinned},
+    capture::{self, OLD_KEYS, pinned},
     splice::Piece,
     walk::Rewriter,
 };
@@ -74,8 +74,8 @@ fn before(
         value.push(format!(" AS {ty})").into());
         return Ok(value);
     }
-    if map.on(side).server.version >= RETURNS_OLD {
-        return Ok(vec![format!("\"old\".{}", quote_ident(column)).into()]);
+    if let Some(before) = capture::before(walk, table, side) {
+        return Ok(vec![format!("{before}.{}", quote_ident(column)).into()]);
     }
     // Where the key is set, its old values are joined.
     match place.filter(|_| facts.sets_key && facts.current_of.is_none()) {

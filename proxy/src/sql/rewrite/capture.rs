@@ -6,6 +6,8 @@ use crossfade_store::{
     postgres::sql::{canonical, image_list, quote_ident, quote_name},
 };
 
+use pg_query::protobuf as pb;
+
 use super::{Refusal, below, hint::Family, returning, splice::Piece, walk::Rewriter};
 use crate::sql::facts::{AliasKind, KeyValue, Kind, Role, UpdateFacts};
 
@@ -181,16 +183,18 @@ pub(super) fn append(
 /// From the values to which the WHERE pins it; or, from PostgreSQL 18 on, from the row as it was; else from a sub-select joined by the key. The
 /// last has a corner: a row whose key another transaction changes while this one waits for its lock is left alone, as if that
 /// transaction had come first and taken the row out of the WHERE's reach.
+///
+/// Where only a trigger could change the key, which no trigger should (`check` says so), the first two tell it for nothing, and the last is too dear.
 pub(super) fn old_key(
     walk: &mut Rewriter<'_>,
     facts: &UpdateFacts,
     table: TableId,
     side: Side,
 ) -> Result<Vec<Vec<Piece>>, Refusal> {
-    if !facts.sets_key {
+    let map = walk.map(table);
+    if !facts.sets_key && map.on(side).before_update.is_empty() {
         return Ok(Vec::new());
     }
-    let map = walk.map(table);
     let columns: Vec<&ColumnMap> = map.key.iter().map(|&index| &map.columns[index]).collect();
     let pins = facts.key.as_ref().and_then(|values| {
         std::iter::zip(values, &columns)
@@ -200,12 +204,15 @@ pub(super) fn old_key(
     if let Some(keys) = pins {
         return Ok(keys);
     }
-    if map.on(side).server.version >= RETURNS_OLD {
-        let name = |column: &ColumnMap| format!("\"old\".{}", quote_ident(&column.on(side).name));
+    if let Some(before) = before(walk, table, side) {
+        let name = |column: &ColumnMap| format!("{before}.{}", quote_ident(&column.on(side).name));
         return Ok(columns
             .into_iter()
             .map(|column| vec![canonical(&name(column), column.on(side)).into()])
             .collect());
+    }
+    if !facts.sets_key {
+        return Ok(Vec::new());
     }
     if facts.current_of.is_some() {
         return Err(Refusal::unsupported(format!(
@@ -223,6 +230,30 @@ pub(super) fn old_key(
         .enumerate()
         .map(|(place, column)| vec![canonical(&name(place), column.on(side)).into()])
         .collect())
+}
+
+/// What RETURNING calls the row as it was. `None` where the server cannot tell, or a relation of the statement has that name.
+pub(super) fn before(walk: &Rewriter<'_>, table: TableId, side: Side) -> Option<String> {
+    if walk.map(table).on(side).server.version < RETURNS_OLD {
+        return None;
+    }
+    let tree = &walk.statement.tree;
+    let old = i64::from(pb::ReturningOptionKind::ReturningOptionOld as i32);
+    let clause = tree.node("returning_clause").into_iter();
+    let mut options = clause.flat_map(|clause| clause.nodes("options"));
+    if let Some(option) = options.find(|option| option.int("option") == old) {
+        return Some(quote_ident(option.text("value")));
+    }
+    let mut taken = false;
+    tree.walk(&mut |node| {
+        taken |= match node.kind {
+            "Alias" => node.text("aliasname") == "old",
+            "RangeVar" => !node.has("alias") && node.text("relname") == "old",
+            "FuncCall" => node.names("funcname").last() == Some(&"old"),
+            _ => false,
+        };
+    });
+    (!taken).then(|| "\"old\"".to_owned())
 }
 
 /// Canonical text of a value that the WHERE pins a key column to, for types whose equality is identity (not so numeric: 1.0 = 1.00).

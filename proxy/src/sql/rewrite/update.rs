@@ -101,7 +101,8 @@ pub(super) fn update(
         facts.key.as_deref(),
         clauses.condition,
     )?;
-    returning::rename(walk, tree, table, &facts.qualifier, !keys.is_empty())?;
+    let joined = facts.sets_key && !keys.is_empty();
+    returning::rename(walk, tree, table, &facts.qualifier, joined)?;
     walk.scopes.pop();
     if captures {
         capture::append(walk, table, Side::New, &facts.qualifier, keys)?;

@@ -1,4 +1,4 @@
-//! Keys that change without being named in SET.
+//! Keys that change without being named in SET: those that the store computes, and those that a trigger assigns.
 
 use std::sync::Arc;
 
@@ -128,4 +128,57 @@ fn trap_10_foreign_keys_that_point_to_what_is_computed_are_followed() {
     let earlier = "UPDATE orders SET total = 2 WHERE id = 1";
     let refusal = rewrite_for(followed(150_000), earlier, Target::OldCapture).unwrap_err();
     assert!(refusal.reason.contains("PostgreSQL 18"), "{refusal}");
+}
+
+/// What a trigger makes of the key is told where the former one is there for nothing.
+#[test]
+fn trap_09_former_keys_of_rows_that_a_trigger_may_change() {
+    let sent = |version, text: &str| {
+        let mut mapping = mapping();
+        mapping.tables[ORDERS.0].old.before_update = vec!["touch".into()];
+        mapping.tables[ORDERS.0].old.server.version = version;
+        let sent = rewrite_for(mapping, text, Target::OldCapture);
+        let sent = sent.unwrap_or_else(|refusal| panic!("{text}: {refusal}"));
+        let sql = String::from_utf8(sent.sql).unwrap();
+        assert!(pg_query::parse(&sql, 0).is_ok(), "{sql}");
+        (sent.old_keys, sql)
+    };
+    let by_key = "UPDATE orders SET total = 1 WHERE id = $1 AND state = 'x'";
+    let (keys, sql) = sent(150_000, by_key);
+    assert!(keys == 1 && sql.ends_with("AS pg_catalog.text)"), "{sql}");
+    let all = "UPDATE orders SET total = 1 RETURNING *";
+    let (keys, sql) = sent(150_000, all);
+    assert!(keys == 0 && !sql.contains("FROM"), "{sql}");
+    assert_eq!(
+        sent(150_000, "UPDATE orders SET total = 1 WHERE CURRENT OF c").0,
+        0
+    );
+    let (keys, sql) = sent(180_000, all);
+    assert!(
+        keys == 1 && sql.ends_with("(\"old\".\"id\")::pg_catalog.text"),
+        "{sql}"
+    );
+    assert_eq!(sent(180_000, "DELETE FROM orders").0, 0);
+    for (text, former) in [
+        (
+            "UPDATE orders SET total = 1 RETURNING WITH (OLD AS o, NEW AS n) o.total",
+            Some("(\"o\".\"id\")::pg_catalog.text"),
+        ),
+        ("UPDATE orders old SET total = 1", None),
+        ("UPDATE orders SET total = 1 FROM other AS old", None),
+        (
+            "UPDATE orders SET total = 1 FROM old WHERE old.id = 1",
+            None,
+        ),
+    ] {
+        let (keys, sql) = sent(180_000, text);
+        assert_eq!(keys, usize::from(former.is_some()), "{sql}");
+        assert!(former.is_none_or(|former| sql.ends_with(former)), "{sql}");
+    }
+    // Of that name, another relation would be asked for the key.
+    let (keys, sql) = sent(180_000, "UPDATE orders SET id = old.id FROM other AS old");
+    assert!(
+        keys == 1 && sql.contains("crossfade_old.crossfade_k0"),
+        "{sql}"
+    );
 }

@@ -30,8 +30,23 @@ const TRIGGERS: &str = "SELECT t.tgname::text AS name FROM pg_trigger t \
 
 /// Names of the triggers and rules of users.
 pub(super) async fn triggers(lease: &Lease, table: u32) -> StoreResult<Vec<String>> {
+    names(lease, TRIGGERS, table).await
+}
+
+/// BEFORE UPDATE … FOR EACH ROW, on the table, its partitions, and the tables that inherit from it.
+const BEFORE_UPDATE: &str = "WITH RECURSIVE parts(oid) AS (SELECT $1::oid \
+    UNION SELECT h.inhrelid FROM parts JOIN pg_inherits h ON h.inhparent = parts.oid) \
+    SELECT DISTINCT t.tgname::text AS name FROM pg_trigger t JOIN parts ON t.tgrelid = parts.oid \
+    WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 19 = 19 ORDER BY name";
+
+/// Names of the users' triggers that may change a row which is being updated.
+pub(super) async fn before_update(lease: &Lease, table: u32) -> StoreResult<Vec<String>> {
+    names(lease, BEFORE_UPDATE, table).await
+}
+
+async fn names(lease: &Lease, sql: &str, table: u32) -> StoreResult<Vec<String>> {
     lease
-        .rows(TRIGGERS, &[Param::oid(table)], SHORT)
+        .rows(sql, &[Param::oid(table)], SHORT)
         .await?
         .iter()
         .map(|row| lease.read(row, "name"))

@@ -4,6 +4,7 @@
 mod catalogs;
 mod confirm;
 mod documents;
+mod doubts;
 mod facts;
 mod journal;
 mod mapping;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 
 pub(crate) use confirm::Confirmer;
 pub(crate) use documents::DocumentFront;
+pub(crate) use doubts::Doubter;
 pub(crate) use facts::{Facts, Override};
 pub(crate) use journal::{Carried, Counts, Others, Whose, rows as journal_rows};
 pub(crate) use mapping::Need;

@@ -21,7 +21,7 @@ pub(crate) use ready::Readiness;
 
 use crate::{
     admin,
-    app::{App, DocumentFront},
+    app::{App, DocumentFront, Doubter},
     around, control,
     failure::Failure,
     flip, logging,
@@ -139,6 +139,7 @@ fn parts(app: &Arc<App>, config: &Config, lookups: Lookups) -> Parts {
         ),
         comparer: Box::new(lookups),
         complete: Box::new(app.complete.clone()),
+        doubts: Box::new(Doubter::of(app)),
         judge: app.documents.as_ref().map(DocumentFront::judge),
     }
 }

@@ -14,6 +14,7 @@ use crossfade_journal::Journal;
 use crossfade_phase::{Phase, Side};
 use crossfade_store::{Mapping, StoreError, StoreResult, TableMap, postgres::conn::Endpoint};
 use crossfade_toggle::Toggle;
+use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 use crate::{
@@ -55,6 +56,8 @@ pub struct Shared {
     pub comparer: Box<dyn Comparer>,
     /// Tables whose every row is in the new store.
     pub complete: Box<dyn Completeness>,
+    /// Tables that are in doubt.
+    pub(crate) doubts: Box<dyn Doubts>,
     /// The shapes of live statements, where the new store may refuse some.
     shapes: Option<Arc<Shapes>>,
     analyzers: Vec<Mutex<Option<Arc<Mutex<Analyzer>>>>>,
@@ -73,6 +76,17 @@ pub trait Comparer: Send + Sync + fmt::Debug {
 pub trait Completeness: Send + Sync + fmt::Debug {
     /// Whether every row of the table is in the new store, backfilled and verified since.
     fn is_complete(&self, table: &TableMap) -> bool;
+}
+
+/// Notes what no key in the journal stands for.
+pub trait Doubts: Send + Sync + fmt::Debug {
+    /// Notes that the store of `secondary` may have changed rows of this table by itself; durable when it resolves. `None` where that is known already. A table whose doubt
+    /// cannot be noted is the error.
+    fn note(
+        &self,
+        table: &TableMap,
+        secondary: Side,
+    ) -> Option<BoxFuture<'static, Result<(), String>>>;
 }
 
 /// What [`Shared`] is built from.
@@ -98,6 +112,8 @@ pub struct Parts {
     pub comparer: Box<dyn Comparer>,
     /// Knows complete tables.
     pub complete: Box<dyn Completeness>,
+    /// Notes tables that are in doubt.
+    pub doubts: Box<dyn Doubts>,
     /// Knows what the new store serves, where that is no PostgreSQL server. Statements are counted only for it.
     pub judge: Option<Box<dyn Judge>>,
 }
@@ -126,6 +142,7 @@ impl Shared {
             secondaries,
             comparer,
             complete,
+            doubts,
             judge,
         } = parts;
         Arc::new(Shared {
@@ -140,6 +157,7 @@ impl Shared {
             secondaries,
             comparer,
             complete,
+            doubts,
             shapes: judge.map(|judge| Arc::new(Shapes::new(judge))),
             analyzers: (0..config.workers.max(1))
                 .map(|_| Mutex::default())

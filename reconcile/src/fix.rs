@@ -2,7 +2,7 @@
 
 use crossfade_crash::{self as crash, Point};
 use crossfade_phase::Side;
-use crossfade_store::{Key, StoreError, StoreResult, TableMap};
+use crossfade_store::{Given, Key, StoreError, StoreResult, TableMap};
 
 use crate::{
     Direction, Engine, Error, Why, hanging,
@@ -48,14 +48,21 @@ impl Engine {
         Ok(fixed)
     }
 
-    /// See [`hanging`].
-    async fn doubt_what_hangs(&self, table: &TableMap, secondary: Side) -> LedgerResult {
+    /// What hangs on rows of `table` (see [`hanging`]), and what the secondary's own foreign keys have done on account of them.
+    async fn doubt_what_follows(&self, table: &TableMap, secondary: Side) -> LedgerResult {
         let direction = match secondary {
             Side::New => Direction::Forward,
             Side::Old => Direction::Reverse,
         };
         for below in hanging::below(self.mapping(), table, secondary) {
             self.ledger.doubt(below, direction, hanging::WHY).await?;
+        }
+        let mapping = self.mapping();
+        for given in [Given::Delete, Given::Image] {
+            for alone in mapping.changed_alone(table, secondary, given) {
+                let alone = &mapping.tables[alone.0];
+                self.ledger.doubt(alone, direction, hanging::ALONE).await?;
+            }
         }
         Ok(())
     }
@@ -92,17 +99,7 @@ impl Engine {
         let unsettled = || StoreError::Unsettled {
             store: to.side().to_string(),
         };
-        let doubted = self.doubt_what_hangs(table, to.side()).await;
         let repaired = match to.given_up_has_ended().await {
-            _ if doubted.is_err() => {
-                let unnoted = |_: &Key| {
-                    Err(StoreError::Unexpected {
-                        store: to.side().to_string(),
-                        what: "what hangs on its rows cannot be noted".to_owned(),
-                    })
-                };
-                keys.iter().map(unnoted).collect()
-            }
             Ok(true) => self.flushing.around(&**to, repair.many(keys)).await,
             Ok(false) => keys.iter().map(|_| Err(unsettled())).collect(),
             Err(error) => {
@@ -113,6 +110,19 @@ impl Engine {
                     })
                 };
                 keys.iter().map(unreachable).collect()
+            }
+        };
+        // Behind the repair, which may itself have been what took rows along, and before any key is clean: after a crash in between it is repaired again.
+        let repaired = match self.doubt_what_follows(table, to.side()).await {
+            Ok(()) => repaired,
+            Err(error) => {
+                let unnoted = |_: &Key| {
+                    Err(StoreError::Unexpected {
+                        store: to.side().to_string(),
+                        what: format!("what follows from its rows cannot be noted: {error}"),
+                    })
+                };
+                keys.iter().map(unnoted).collect()
             }
         };
         let outcome = |(mark, repaired): (&Option<Dirty>, _)| match (mark, &settled) {

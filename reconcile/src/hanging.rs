@@ -11,6 +11,10 @@ use crossfade_store::{FkAction, ForeignKey, Mapping, TableMap};
 pub(crate) const WHY: &str =
     "a foreign key's action may have taken rows along with one that waited for its repair";
 
+/// What is on record of tables that the secondary's own foreign keys have changed ([`Mapping::changed_alone`]).
+pub const ALONE: &str =
+    "a foreign key's action that the other store does not have may have changed rows there alone";
+
 /// The mapped tables that the actions of the store of `side` reach from rows of `table` which such an action itself can delete.
 pub(crate) fn below<'m>(mapping: &'m Mapping, table: &TableMap, side: Side) -> Vec<&'m TableMap> {
     let cascades = |key: &ForeignKey| key.on_delete == FkAction::Cascade;

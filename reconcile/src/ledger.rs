@@ -253,8 +253,18 @@ pub trait Ledger: Send + Sync + 'static {
         found: Verified,
     ) -> BoxFuture<'a, LedgerResult>;
 
-    /// Notes that the target of `direction` may lack rows of the table that no key stands for, until a verify has gone over it; durable when it resolves. Costs
-    /// nothing where that is known already.
+    /// A verify over the whole table begins: what is doubted from now on is in doubt when it has ended, too; durable when it resolves.
+    fn verifying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult>;
+
+    /// Whether [`Ledger::doubt`] was called since the last verify of the table began.
+    fn is_doubted(&self, table: &TableMap, direction: Direction) -> bool;
+
+    /// Notes that the target of `direction` may differ in rows of the table that no key stands for, until a verify that begins later has gone over it; durable when it
+    /// resolves. Called behind what it is about: a verify that began before may have passed those rows. Costs nothing where that is known already.
     fn doubt<'a>(
         &'a self,
         table: &'a TableMap,

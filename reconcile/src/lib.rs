@@ -29,6 +29,7 @@ pub use engine::{Engine, Settings, Stores};
 pub use error::Error;
 pub use fix::Fixed;
 pub use gates::{Gates, Pin};
+pub use hanging::ALONE;
 pub use job::EpochChanged;
 pub use ledger::{
     Checkpoint, Dirty, Elsewhere, Ledger, LedgerError, LedgerResult, Reach, Standing, Verified,

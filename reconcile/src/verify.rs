@@ -130,6 +130,9 @@ impl Engine {
         let stands = move |phase| Scope::of(direction, phase, standing) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
         self.nothing_given_up(map).await?;
+        if scope.is_recorded() {
+            self.ledger.verifying(map, direction).await?;
+        }
         let estimated = self
             .stores
             .on(scope.source())

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 
 use super::{
     record::Record,
-    seat::{Seat, Trouble},
+    seat::{LEASE, MARGIN, Seat, Trouble},
 };
 use crate::app::Others;
 
@@ -232,17 +232,34 @@ impl Ledger for SharedLedger {
         })
     }
 
+    fn verifying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult> {
+        if !self.is_doubted(table, direction) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        Box::pin(async move {
+            self.change(table, direction, |table, _| standing::verifying(table))
+                .await?;
+            // By then every other proxy has read it, or commits nothing: whatever it did before and thought to be known already, the verify sees.
+            tokio::time::sleep(LEASE + MARGIN).await;
+            Ok(())
+        })
+    }
+
+    fn is_doubted(&self, table: &TableMap, direction: Direction) -> bool {
+        self.journal.is_doubted(table, direction)
+    }
+
     fn doubt<'a>(
         &'a self,
         table: &'a TableMap,
         direction: Direction,
         why: &'a str,
     ) -> BoxFuture<'a, LedgerResult> {
-        let known = self
-            .journal
-            .state()
-            .table(&standing::record_of(table, direction));
-        if known.bypassed.is_some() {
+        if self.is_doubted(table, direction) {
             return Box::pin(std::future::ready(Ok(())));
         }
         self.change(table, direction, move |table, _| {

@@ -1,5 +1,6 @@
 //! What a store can do, and one adapter for each kind of store.
 
+mod alone;
 mod calendar;
 mod control;
 mod error;
@@ -15,6 +16,7 @@ mod resolve;
 mod store;
 mod words;
 
+pub use alone::Given;
 pub use calendar::date_of;
 pub use control::{Control, Entry};
 pub use error::StoreError;

@@ -456,16 +456,12 @@ fn moves_what_others_point_to(router: &Router, primary: Side, kind: &Kind, table
     if here.shapeless {
         return !map.old.referenced_by.is_empty();
     }
+    let mapping = &router.mapping;
     let followed = |key: &ForeignKey| {
-        router
-            .mapping
-            .named(primary.other(), &key.child)
-            .is_some_and(|child| {
-                let name = &child.on(primary).name;
-                let acts =
-                    |twin: &ForeignKey| twin.child == *name && twin.on_delete != FkAction::Refuse;
-                key.on_delete == FkAction::Refuse || here.referenced_by.iter().any(acts)
-            })
+        let acts = |twin: &ForeignKey| twin.on_delete != FkAction::Refuse;
+        mapping.named(primary.other(), &key.child).is_some()
+            && (key.on_delete == FkAction::Refuse
+                || mapping.twin(primary.other(), key).is_some_and(acts))
     };
     !there.referenced_by.iter().all(followed)
 }

@@ -15,7 +15,7 @@ use crossfade_store::{
 
 use super::{
     backend::Execute,
-    commit::{count, journal_failed, name_of},
+    commit::{changed_alone, count, given, journal_failed, name_of},
     managed::Managed,
 };
 use crate::errors::ClientError;
@@ -34,7 +34,9 @@ impl Managed {
         secondary: Side,
     ) -> Result<(), ClientError> {
         let mut keys: BTreeMap<TableId, Vec<Key>> = BTreeMap::new();
-        for (table, key) in self.transaction.fold().into_keys() {
+        let folded = self.transaction.fold();
+        let alone = changed_alone(&self.mapping, secondary, given(&folded));
+        for (table, key) in folded.into_keys() {
             keys.entry(table).or_default().push(key);
         }
         let tables: Vec<TableId> = keys.keys().copied().collect();
@@ -42,6 +44,12 @@ impl Managed {
             // Each is inserted, updated or deleted; an insert that meets another session's counts three times.
             let count = self.own_count(secondary, *table);
             self.own.note(count.as_ref(), Some(3 * keys.len() as u64));
+        }
+        for table in alone {
+            let doubts = &self.shared.doubts;
+            if let Some(note) = doubts.note(&self.mapping.tables[table.0], secondary) {
+                note.await.map_err(not_noted)?;
+            }
         }
         let verdict = match self.block(secondary, &keys) {
             Some(block) => self.run_block(side, &block).await?,
@@ -126,4 +134,12 @@ impl Managed {
         }
         Ok(())
     }
+}
+
+fn not_noted(error: String) -> ClientError {
+    ClientError::new(
+        "58030",
+        format!("the write was refused because what it makes the other schema's foreign keys do could not be noted: {error}"),
+    )
+    .hint("`crossfade status` shows the journal: make room on the disk of state_dir, or give both schemas the same foreign keys")
 }

@@ -18,13 +18,18 @@
 //! A secondary without transactions keeps whatever step 1 brought it, also half of it. There 2 comes before 1, and keys whose primary rolls back
 //! become dirty.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crossfade_config::OnSecondaryError;
 use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Intend, Intent, JournalError, KeyRef, Reason};
 use crossfade_phase::Side;
-use crossfade_store::{Change, Key, Mapping, StoreError, TableId, WriteOrder, journal::intend_sql};
+use crossfade_store::{
+    Change, Given, Key, Mapping, StoreError, TableId, WriteOrder, journal::intend_sql,
+};
 
 use prometheus::IntCounterVec;
 use tokio::sync::oneshot;
@@ -49,6 +54,8 @@ struct Declared {
     mapping: Arc<Mapping>,
     secondary: Side,
     tables: Vec<TableId>,
+    /// Tables whose rows the secondary's own foreign keys may change on account of it.
+    alone: BTreeSet<TableId>,
     /// One, or one for each portion of a large transaction.
     intents: Vec<Intent>,
 }
@@ -93,7 +100,10 @@ pub(crate) async fn prepare(
     }
     let mut tables: BTreeSet<TableId> = BTreeSet::new();
     let early = transaction.take_early();
+    let ahead = early.iter().flat_map(|early| early.tables());
+    let ahead: Vec<_> = ahead.map(|table| (table, Given::Image)).collect();
     let folded = transaction.fold();
+    let alone = changed_alone(mapping, secondary, ahead.into_iter().chain(given(&folded)));
     let keys: Vec<(TableId, Key)> = folded.keys().cloned().collect();
     tables.extend(keys.iter().map(|(table, _)| *table));
     let batch: Vec<(TableId, Change)> = folded
@@ -131,6 +141,7 @@ pub(crate) async fn prepare(
         mapping: mapping.clone(),
         secondary,
         tables: tables.into_iter().collect(),
+        alone,
         intents,
     };
     match staged {
@@ -143,6 +154,30 @@ pub(crate) async fn prepare(
         }
         staged => Ok(Prepared { declared, staged }),
     }
+}
+
+/// What the secondary is given of each table. Keys without an image are the repairer's, which sees to the same.
+pub(super) fn given(
+    folded: &BTreeMap<(TableId, Key), Option<Change>>,
+) -> BTreeSet<(TableId, Given)> {
+    let given = |((table, _), change): (&(TableId, Key), &Option<Change>)| match change {
+        Some(Change::Delete(_)) => Some((*table, Given::Delete)),
+        Some(Change::Upsert(_)) => Some((*table, Given::Image)),
+        None => None,
+    };
+    folded.iter().filter_map(given).collect()
+}
+
+/// The tables whose rows `secondary` may change by itself on account of that ([`Mapping::changed_alone`]).
+pub(super) fn changed_alone(
+    mapping: &Mapping,
+    secondary: Side,
+    given: impl IntoIterator<Item = (TableId, Given)>,
+) -> BTreeSet<TableId> {
+    let alone = |(table, given): (TableId, Given)| {
+        mapping.changed_alone(&mapping.tables[table.0], secondary, given)
+    };
+    given.into_iter().flat_map(alone).collect()
 }
 
 /// What of a transaction's changes has not left the session when it commits.
@@ -282,14 +317,14 @@ impl Prepared {
                 endings.0.push(ending);
                 staged.commit(Box::new(move |committed| {
                     match committed {
-                        Ok(()) => declared.committed(),
+                        Ok(()) => declared.committed(ended),
                         Err(error) => {
                             tracing::warn!(%error, "the secondary's commit failed; its keys go into the journal");
                             declared.give_up(commit_reason(error));
+                            // Only now: the session's pin has covered the verdict.
+                            drop(ended);
                         }
                     }
-                    // Only now: the session's pin has covered the verdict.
-                    drop(ended);
                 }));
             }
             (Outcome::Committed, Err(reason)) => declared.give_up(reason),
@@ -298,8 +333,34 @@ impl Prepared {
 }
 
 impl Declared {
-    /// Both stores have the transaction.
-    fn committed(self) {
+    /// Both stores have the transaction. What the secondary has done by itself is noted before the intents end: after a crash in between, their keys are dirty, and
+    /// whoever repairs them notes it.
+    fn committed(self, ended: oneshot::Sender<()>) {
+        let notes = self.alone.iter().filter_map(|table| {
+            let doubts = &self.shared.doubts;
+            doubts.note(&self.mapping.tables[table.0], self.secondary)
+        });
+        let notes: Vec<_> = notes.collect();
+        if notes.is_empty() {
+            self.close();
+            return drop(ended);
+        }
+        tokio::spawn(async move {
+            match futures::future::try_join_all(notes).await {
+                Ok(_) => self.close(),
+                Err(error) => {
+                    tracing::warn!(
+                        error,
+                        "what the secondary's foreign keys have changed could not be noted; the keys go into the journal"
+                    );
+                    self.give_up(Reason::NoVerdict);
+                }
+            }
+            drop(ended);
+        });
+    }
+
+    fn close(self) {
         count(
             &self.shared.metrics.secondary_writes,
             &self.mapping,

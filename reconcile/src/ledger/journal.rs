@@ -161,16 +161,38 @@ impl Ledger for Journal {
         })
     }
 
+    fn verifying<'a>(
+        &'a self,
+        table: &'a TableMap,
+        direction: Direction,
+    ) -> BoxFuture<'a, LedgerResult> {
+        if !self.is_doubted(table, direction) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let record = record_of(table, direction);
+        blocking(self, move |journal| {
+            let change = standing::verifying;
+            journal.state().update_table(&record, change).map(drop)
+        })
+    }
+
+    fn is_doubted(&self, table: &TableMap, direction: Direction) -> bool {
+        self.state()
+            .table(&record_of(table, direction))
+            .doubt
+            .is_some()
+    }
+
     fn doubt<'a>(
         &'a self,
         table: &'a TableMap,
         direction: Direction,
         why: &'a str,
     ) -> BoxFuture<'a, LedgerResult> {
-        let record = record_of(table, direction);
-        if self.state().table(&record).bypassed.is_some() {
+        if self.is_doubted(table, direction) {
             return Box::pin(std::future::ready(Ok(())));
         }
+        let record = record_of(table, direction);
         let why = why.to_owned();
         blocking(self, move |journal| {
             let change = |table: &mut TableState| standing::doubt(table, &why);

@@ -35,9 +35,15 @@ pub fn backfilled(table: &mut TableState, at: Snapshot) {
     table.bypassed.take_if(|why| why == UNFINISHED);
 }
 
-/// The target may lack rows that no key stands for.
+/// The target may differ in rows that no key stands for.
 pub fn doubt(table: &mut TableState, why: &str) {
     table.bypassed.get_or_insert_with(|| why.to_owned());
+    table.doubt.get_or_insert_with(|| why.to_owned());
+}
+
+/// A verify over the whole table begins: it sees all that has happened until now.
+pub fn verifying(table: &mut TableState) {
+    table.doubt = None;
 }
 
 /// A verify went over the whole table.
@@ -49,8 +55,8 @@ pub fn verified(table: &mut TableState, found: Verified) {
         differences: found.differences,
     });
     if found.differences == 0 {
-        // Whatever went round the store is there now (trap 38).
-        table.bypassed = None;
+        // Whatever went round the store is there now (trap 38), but for what happened meanwhile to rows that it had passed.
+        table.bypassed.clone_from(&table.doubt);
     }
     let alone = matches!(
         found.snapshot.phase,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crossfade_phase::{Phase, Side};
-use crossfade_reconcile::{Comparison, Direction, VerifyOptions};
+use crossfade_reconcile::{Comparison, Direction, Ledger, VerifyOptions};
 
 use crate::{
     fake::Op,
@@ -352,4 +352,38 @@ async fn trap_35_a_compared_read_reports_only_what_stays_different_and_marks_it(
     );
     world.engine().repair(None, false).await.unwrap();
     world.assert_equal();
+}
+
+/// What the verify had passed by then it has not seen.
+#[tokio::test(start_paused = true)]
+async fn trap_38_what_comes_into_doubt_while_a_verify_runs_stays_in_doubt() {
+    let world = World::new(Phase::NewPrimary);
+    world.fill(Side::Old, 0..20);
+    world.fill(Side::New, 0..20);
+    let map = world.engine().mapping().tables[T.0].clone();
+    let why = |world: &World| {
+        let state = world.journal().state();
+        state.table("public.t (reverse)").bypassed
+    };
+    let doubt = |text: &'static str| {
+        let (journal, map) = (world.journal().clone(), map.clone());
+        async move { journal.doubt(&map, Direction::Reverse, text).await.unwrap() }
+    };
+    doubt("before").await;
+    // Known already.
+    doubt("again").await;
+    assert_eq!(why(&world).as_deref(), Some("before"));
+    world.verify(Direction::Reverse).await.unwrap();
+    assert_eq!(why(&world), None);
+
+    doubt("before").await;
+    let within = doubt("within");
+    world.new.before(Op::Digest, move || within);
+    assert_eq!(
+        world.verify(Direction::Reverse).await.unwrap().differences,
+        0
+    );
+    assert_eq!(why(&world).as_deref(), Some("within"));
+    world.verify(Direction::Reverse).await.unwrap();
+    assert_eq!(why(&world), None);
 }

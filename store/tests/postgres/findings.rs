@@ -135,6 +135,8 @@ async fn trap_10_what_changes_rows_unseen_is_named() {
         "\"c_q\" of the old store (ON DELETE CASCADE",
         Some("c_q"),
     );
+    let (_, alone) = the(&found, "\"c_q\" of the old store");
+    assert!(alone.what.contains("`crossfade verify --reverse`"));
     blocks(
         &found,
         "the trigger \"c_total\" of the old store writes public.p",

@@ -735,3 +735,70 @@ async fn trap_10_what_points_to_a_computed_column_is_followed() {
         assert_ne!(found, "0 0");
     }
 }
+
+/// In one store the children's parent is set to NULL by a constraint that the other does not have.
+#[tokio::test]
+async fn trap_38_what_only_the_secondarys_foreign_keys_change_is_verified_before_the_next_step() {
+    const BARE: &str = "CREATE TABLE parents (id int PRIMARY KEY, name text); CREATE TABLE children (id int PRIMARY KEY, parent int);";
+    const SEED: &str = "INSERT INTO parents SELECT n, 'p' FROM generate_series(1, 9) n; INSERT INTO children SELECT n, n FROM generate_series(1, 9) n";
+    const TABLES: &str =
+        "[toggle.shop.table.parents]\n[toggle.shop.table.children]\nacknowledge = [\"alone\"]\n";
+    let acting = format!(
+        "{BARE} ALTER TABLE children ADD CONSTRAINT alone FOREIGN KEY (parent) REFERENCES parents ON DELETE SET NULL;"
+    );
+    for (phase, next, reverse) in [
+        ("dual-write", "dual-read", false),
+        ("new-primary", "dual-read", true),
+    ] {
+        let (old, new) = if reverse {
+            (acting.as_str(), BARE)
+        } else {
+            (BARE, acting.as_str())
+        };
+        let mut shop = Shop::with(phase, old, new, TABLES, SEED, |config| config).await;
+        let secondary = if reverse {
+            &shop.stores.old
+        } else {
+            &shop.stores.new
+        };
+        // Nothing yet that could have set it off.
+        shop.run("INSERT INTO parents VALUES (20, 'p'); UPDATE parents SET name = 'q'; DELETE FROM children WHERE id = 9").await;
+        shop.proxy.drained().await;
+        let mut verify = vec!["verify", "--table", "children"];
+        verify.extend(reverse.then_some("--reverse"));
+        assert!(bypassed(&shop, reverse).await.is_null());
+        shop.run("DELETE FROM parents WHERE id = 1").await;
+        secondary
+            .becomes("SELECT count(*) FROM children WHERE parent IS NULL", "1")
+            .await;
+        shop.proxy.drained().await;
+        let reason = shop.proxy.flip_refused(next).await;
+        assert!(
+            reason.contains("children") && reason.contains("crossfade verify"),
+            "{reason}"
+        );
+        shop.proxy.ask("shop", phase);
+        // It stays so over a restart, and until a verify finds nothing.
+        shop.proxy.kill9();
+        shop.proxy.restart().await;
+        shop.proxy.cli(&verify).expect(1);
+        secondary
+            .run("ALTER TABLE children DROP CONSTRAINT alone")
+            .await;
+        let mut repair = verify.clone();
+        repair.push("--repair");
+        shop.proxy.cli(&repair).expect(0);
+        assert!(bypassed(&shop, reverse).await.is_null());
+        shop.proxy.flip(next).await;
+        shop.stores.assert_equal(&["parents", "children"]).await;
+    }
+}
+
+/// Why the children have to be verified.
+async fn bypassed(shop: &Shop, reverse: bool) -> serde_json::Value {
+    let toggle = shop.proxy.toggle("shop").await;
+    let field = if reverse { "old_bypassed" } else { "bypassed" };
+    let table = &toggle["tables"]["public.children"];
+    assert!(table.is_object(), "{toggle}");
+    table[field].clone()
+}

@@ -63,6 +63,8 @@ pub struct TableState {
     pub verified: Option<Verified>,
     /// Why writes may have passed by the new store since it was last verified; `None` when none did (trap 38).
     pub bypassed: Option<String>,
+    /// Why it came into doubt since the last verify of it began, which that verify may not have seen: it stays bypassed when the verify ends.
+    pub doubt: Option<String>,
     /// It was complete in a phase that does not write the old store: a row that only the old store has may be one that was deleted since (trap 27).
     pub deleted_unseen: bool,
 }

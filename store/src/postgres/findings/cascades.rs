@@ -9,7 +9,7 @@ pub(super) fn cascades(report: &mut Report<'_>, mapping: &Mapping, side: Side) {
     let table = report.table;
     for key in &table.on(side).foreign_keys {
         let parent = mapping.named(side, &key.parent);
-        let twin = parent.and_then(|parent| twin(table, parent, key, side));
+        let twin = mapping.twin(side, key);
         if acts(key) {
             acting(report, key, parent, twin, side);
         }
@@ -40,37 +40,6 @@ fn outcome(key: &ForeignKey) -> &'static str {
         FkAction::Cascade => "deletes its rows",
         FkAction::SetNull | FkAction::SetDefault => "changes its rows",
     }
-}
-
-/// The same foreign key in the other store.
-fn twin<'a>(
-    table: &'a TableMap,
-    parent: &TableMap,
-    key: &ForeignKey,
-    side: Side,
-) -> Option<&'a ForeignKey> {
-    let other = side.other();
-    let over = |table: &TableMap, names: &[String]| -> Option<Vec<String>> {
-        let find = |name: &String| {
-            table
-                .columns
-                .iter()
-                .find(|column| column.on(side).name == *name)
-        };
-        names
-            .iter()
-            .map(|name| find(name).map(|column| column.on(other).name.clone()))
-            .collect()
-    };
-    let (columns, parents) = (
-        over(table, &key.columns)?,
-        over(parent, &key.parent_columns)?,
-    );
-    table.on(other).foreign_keys.iter().find(|twin| {
-        twin.parent == parent.on(other).name
-            && twin.columns == columns
-            && twin.parent_columns == parents
-    })
 }
 
 fn acting(
@@ -115,9 +84,10 @@ fn acting(
         (Some(parent), Side::Old) => report.blocks_unless(
             &key.name,
             format!(
-                "{action} changes rows here when {} changes: in phases 3 and 4 they are followed row by row{}, but from 5 on the new store does not do so by itself",
+                "{action} changes rows here when {} changes: in phases 3 and 4 they are followed row by row{}, but from 5 on the new store does not do so by itself{}",
                 parent.old.name,
-                refused(report.table, key)
+                refused(report.table, key),
+                alone(twin, side)
             ),
             "create the same constraint in the new store, or drop its actions and let the application write these rows itself",
         ),
@@ -128,9 +98,22 @@ fn acting(
         ),
         (_, Side::New) => report.blocks_unless(
             &key.name,
-            format!("{action} changes rows here when {} changes, and the old store's rows stay as they are", key.parent),
+            format!("{action} changes rows here when {} changes, and the old store's rows stay as they are{}", key.parent, alone(twin, side)),
             "let it have the actions of the old store's constraint until phase 8",
         ),
+    }
+}
+
+/// What becomes of it where the primary has no such constraint at all.
+fn alone(twin: Option<&ForeignKey>, side: Side) -> &'static str {
+    match (twin, side) {
+        (Some(_), _) => "",
+        (None, Side::Old) => {
+            ". In phase 5 the old store still does: rows change there alone, and once they may have, the step back to 4 asks for `crossfade verify --reverse` of this table"
+        }
+        (None, Side::New) => {
+            ": once rows may have changed in phases 3 and 4, the next step asks for `crossfade verify` of this table"
+        }
     }
 }
 

@@ -223,8 +223,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crossfade_store::{
-        Check, Column, Domain, EnumType, FkAction, ForeignKey, SequenceFacts, ServerFacts,
-        UniqueIndex,
+        Check, Column, Domain, EnumType, FkAction, ForeignKey, OwnedSequence, SequenceFacts,
+        ServerFacts, UniqueIndex,
     };
 
     fn relation(name: &QualifiedName) -> Relation {
@@ -257,6 +257,11 @@ mod tests {
                 max: i64::MAX,
                 cycle: true,
             }),
+            owns: vec![OwnedSequence {
+                name: name.clone(),
+                start: 7,
+                increment: -2,
+            }],
             default: Some("nextval('numbers'::regclass)".into()),
             ..Column::default()
         };

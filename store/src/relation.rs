@@ -167,6 +167,17 @@ pub struct SequenceFacts {
     pub cycle: bool,
 }
 
+/// A sequence that belongs to a column: dropped with it, and set back by TRUNCATE … RESTART IDENTITY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedSequence {
+    /// Schema and name.
+    pub name: QualifiedName,
+    /// Its first value.
+    pub start: i64,
+    /// What each value adds to the one before; never 0.
+    pub increment: i64,
+}
+
 /// A foreign key as one store's catalog has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {
@@ -284,6 +295,8 @@ pub struct Column {
     pub sequence: Option<QualifiedName>,
     /// How that sequence counts.
     pub sequence_facts: Option<SequenceFacts>,
+    /// The sequences that belong to it (`OWNED BY`, serial, identity). Neither need it be fed by them, nor need the one that feeds it be among them.
+    pub owns: Vec<OwnedSequence>,
     /// The default, its own or the domain's, as PostgreSQL prints it for an empty `search_path`. Identities have none: `sequence` feeds them.
     pub default: Option<String>,
     /// Has a default, an identity or a generation expression.

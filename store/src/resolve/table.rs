@@ -138,6 +138,7 @@ fn as_typed(typed: &TableConfig, old: &Relation, carried: &[Carried<'_>]) -> Rel
                 name: column.to.clone(),
                 sequence: None,
                 sequence_facts: None,
+                owns: Vec::new(),
                 identity_always: false,
                 generated: false,
                 generated_as: None,

@@ -1,6 +1,6 @@
 //! What the catalog says beyond names, types and keys: enough to answer SQL where the store is switched off.
 
-use crossfade_store::{SequenceFacts, Store as _};
+use crossfade_store::{OwnedSequence, SequenceFacts, Store as _};
 
 use crate::{catalog::name, common::Pair};
 
@@ -126,7 +126,14 @@ async fn what_sql_needs_to_be_answered_without_the_store_is_read() {
         column("n").default.as_deref(),
         Some("nextval('shop.numbers'::regclass)")
     );
+    assert_eq!(column("n").owns, [], "it is fed by what belongs to nobody");
     let id = column("id");
+    let own = OwnedSequence {
+        name: name("shop", "t_id_seq"),
+        start: 100,
+        increment: 1,
+    };
+    assert_eq!(id.owns, [own]);
     assert_eq!((id.default.as_deref(), id.has_default), (None, true));
     assert_eq!(
         id.sequence_facts.map(|facts| (facts.start, facts.max)),

@@ -187,15 +187,13 @@ impl Exec<'_> {
         Ok(rows)
     }
 
-    /// RESTART IDENTITY, as a part of the transaction.
+    /// RESTART IDENTITY, as a part of the transaction: of the sequences that the columns own. One that merely feeds a column may feed others as well.
     async fn restart(&mut self, table: usize) -> Result<(), Fail> {
         let catalog = self.catalog;
-        for column in &catalog.tables[table].map.columns {
-            if let (Some(sequence), Some(facts)) =
-                (&column.old.sequence, &column.old.sequence_facts)
-            {
-                let value = facts.start - facts.increment;
-                self.txn.move_counter(sequence, |_| value).await?;
+        for column in &catalog.tables[table].map.old.columns {
+            for owned in &column.owns {
+                let value = owned.start - owned.increment;
+                self.txn.move_counter(&owned.name, |_| value).await?;
             }
         }
         Ok(())

@@ -96,3 +96,15 @@ CREATE TABLE counters (
     id int PRIMARY KEY,
     n bigint NOT NULL DEFAULT 0
 );
+
+-- Columns that are fed by sequences which belong to others, or to nobody.
+CREATE SEQUENCE ticket_numbers START 10 INCREMENT 5;
+CREATE TABLE tickets (
+    id serial PRIMARY KEY,
+    number bigserial
+);
+ALTER TABLE tickets ALTER number SET DEFAULT nextval('ticket_numbers');
+CREATE TABLE refunds (
+    id int PRIMARY KEY,
+    number bigint NOT NULL DEFAULT nextval('tickets_number_seq')
+);

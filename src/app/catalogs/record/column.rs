@@ -1,6 +1,6 @@
 //! Columns.
 
-use crossfade_store::{Column, Domain, SequenceFacts};
+use crossfade_store::{Column, Domain, OwnedSequence, SequenceFacts};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckRecord, Name, name, qualified};
@@ -71,6 +71,7 @@ impl ColumnRecord {
             ctype: details.ctype.clone(),
             generated_as: details.generated_as.clone(),
             sequence_facts: details.counts.map(sequence_facts),
+            owns: details.owns.iter().map(OwnedRecord::owned).collect(),
             default: details.default.clone(),
         }
     }
@@ -87,6 +88,8 @@ struct Details {
     ctype: Option<String>,
     generated_as: Option<String>,
     counts: Option<Counts>,
+    /// A release that did not ask for them knows of none: TRUNCATE … RESTART IDENTITY then leaves the sequences as they are, and no value comes twice.
+    owns: Vec<OwnedRecord>,
     default: Option<String>,
 }
 
@@ -101,6 +104,7 @@ impl From<&Column> for Details {
             ctype: column.ctype.clone(),
             generated_as: column.generated_as.clone(),
             counts: column.sequence_facts.map(Counts::from),
+            owns: column.owns.iter().map(OwnedRecord::from).collect(),
             default: column.default.clone(),
         }
     }
@@ -129,6 +133,33 @@ impl DomainRecord {
             name: qualified(&self.name),
             not_null: self.not_null,
             checks: self.checks.iter().map(CheckRecord::check).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OwnedRecord {
+    name: Name,
+    start: i64,
+    increment: i64,
+}
+
+impl From<&OwnedSequence> for OwnedRecord {
+    fn from(owned: &OwnedSequence) -> OwnedRecord {
+        OwnedRecord {
+            name: name(&owned.name),
+            start: owned.start,
+            increment: owned.increment,
+        }
+    }
+}
+
+impl OwnedRecord {
+    fn owned(&self) -> OwnedSequence {
+        OwnedSequence {
+            name: qualified(&self.name),
+            start: self.start,
+            increment: self.increment,
         }
     }
 }

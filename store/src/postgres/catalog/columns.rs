@@ -4,12 +4,13 @@ use crossfade_config::QualifiedName;
 
 use super::collations;
 use crate::{
-    Column, SequenceFacts, StoreResult,
+    Column, OwnedSequence, SequenceFacts, StoreResult,
     postgres::{adapter::SHORT, pool::Lease, rows::Param, sql},
 };
 
 /// `base` follows a domain down to what it is made of; `varies` says whether a part of a user's own type has a text that depends on
-/// the session (`$2` lists the built-in types that do); `seq` is the sequence in the default, or else the one the column owns.
+/// the session (`$2` lists the built-in types that do); `seq` is the sequence in the default, or else the one the column owns;
+/// `owned` are all that it owns.
 const COLUMNS: &str = "SELECT a.attname::text AS name, a.attnum AS number, a.atttypid AS declared_oid, base.oid AS type_oid, base.typmod AS modifier, \
     (SELECT t.typlen FROM pg_type t WHERE t.oid = base.oid) AS length, \
     format_type(a.atttypid, a.atttypmod) AS type_name, format_type(base.oid, base.typmod) AS base_type, \
@@ -21,6 +22,7 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, a.attnum AS number, a.att
     CASE WHEN a.attgenerated <> '' THEN pg_get_expr(own.adbin, own.adrelid) END AS generated_as, \
     seq.schema AS seq_schema, seq.name AS seq_name, seq.start AS seq_start, seq.increment AS seq_increment, seq.min AS seq_min, seq.max AS seq_max, \
     seq.cycle AS seq_cycle, \
+    owned.schemas AS owned_schemas, owned.names AS owned_names, owned.starts AS owned_starts, owned.increments AS owned_increments, \
     CASE WHEN a.attcollation <> 0 THEN coll.collcollate END AS coll_name, CASE WHEN a.attcollation <> 0 THEN coll.ctype END AS coll_ctype, \
     coll.provider AS coll_provider, \
     coll.deterministic AS coll_deterministic, coll.version AS coll_version \
@@ -61,6 +63,11 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, a.attnum AS number, a.att
                 AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i')) AS q \
         JOIN pg_class s ON s.oid = q.oid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace \
         JOIN pg_sequence ps ON ps.seqrelid = s.oid ORDER BY q.rank LIMIT 1) AS seq ON true \
+    CROSS JOIN LATERAL (SELECT coalesce(array_agg(n.nspname::text ORDER BY s.oid), '{}') AS schemas, coalesce(array_agg(s.relname::text ORDER BY s.oid), '{}') AS names, \
+            coalesce(array_agg(ps.seqstart ORDER BY s.oid), '{}') AS starts, coalesce(array_agg(ps.seqincrement ORDER BY s.oid), '{}') AS increments \
+        FROM pg_depend dep JOIN pg_class s ON s.oid = dep.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace \
+        JOIN pg_sequence ps ON ps.seqrelid = s.oid WHERE dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass \
+            AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i')) AS owned \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 /// The columns of the table, in order.
@@ -109,6 +116,7 @@ fn column(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Column> {
         identity_always: lease.read(row, "identity_always")?,
         sequence,
         sequence_facts,
+        owns: owned(lease, row)?,
         default: lease.read(row, "default_expr")?,
         has_default: lease.read(row, "has_default")?,
     })
@@ -130,6 +138,22 @@ fn sequence(
         cycle: lease.read(row, "seq_cycle")?,
     };
     Ok((Some(QualifiedName { schema, name }), Some(facts)))
+}
+
+fn owned(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Vec<OwnedSequence>> {
+    let schemas: Vec<String> = lease.read(row, "owned_schemas")?;
+    let names: Vec<String> = lease.read(row, "owned_names")?;
+    let starts: Vec<i64> = lease.read(row, "owned_starts")?;
+    let increments: Vec<i64> = lease.read(row, "owned_increments")?;
+    let names = schemas.into_iter().zip(names);
+    let owned = names.zip(starts.into_iter().zip(increments));
+    Ok(owned
+        .map(|((schema, name), (start, increment))| OwnedSequence {
+            name: QualifiedName { schema, name },
+            start,
+            increment,
+        })
+        .collect())
 }
 
 fn collation(lease: &Lease, row: &tokio_postgres::Row) -> StoreResult<Option<String>> {

@@ -7,7 +7,7 @@ use crossfade_store::{Given, Key, StoreError, StoreResult, TableMap};
 use crate::{
     Direction, Engine, Error, Why, hanging,
     ledger::{Dirty, LedgerResult},
-    repair::{Repair, Repaired},
+    repair::{Repair, Repaired, waits_for_another},
 };
 
 /// What became of the keys.
@@ -17,6 +17,8 @@ pub struct Fixed {
     pub repaired: u64,
     /// Keys that stay dirty, with what the store said.
     pub failed: Vec<(Key, String)>,
+    /// Those of them whose turn comes after other rows'.
+    pub(crate) waiting: Vec<Key>,
 }
 
 /// Keys of one write.
@@ -41,7 +43,12 @@ impl Engine {
             for (key, outcome) in std::iter::zip(keys, outcomes) {
                 match outcome {
                     Ok(_) => fixed.repaired += 1,
-                    Err(error) => fixed.failed.push((key.clone(), error.to_string())),
+                    Err(error) => {
+                        if waits_for_another(&error) {
+                            fixed.waiting.push(key.clone());
+                        }
+                        fixed.failed.push((key.clone(), error.to_string()));
+                    }
                 }
             }
         }

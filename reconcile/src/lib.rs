@@ -14,6 +14,7 @@ mod gates;
 mod hanging;
 mod job;
 mod ledger;
+mod lineage;
 mod pace;
 mod progress;
 mod repair;

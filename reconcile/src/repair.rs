@@ -6,7 +6,7 @@ use crossfade_crash::{self as crash, Point};
 use crossfade_store::{Change, Form, Key, Row, Store, StoreError, StoreResult, TableMap};
 use tokio::time::{sleep, timeout};
 
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, lineage};
 
 /// What a repair did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +125,11 @@ impl Repair<'_> {
     }
 }
 
+/// Whether a foreign key stands in the way (`foreign_key_violation`): the row that is pointed to may come, or the one that points may go.
+pub(crate) fn waits_for_another(error: &StoreError) -> bool {
+    matches!(error, StoreError::Rejected { sqlstate, .. } if sqlstate == "23503")
+}
+
 async fn is_there(store: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<bool> {
     Ok(store
         .fetch(table, keys, Form::Own)
@@ -148,6 +153,9 @@ enum Manner {
     InPlace,
     /// After all the rows have been deleted.
     Anew,
+    /// Row by row as they were given: see [`lineage`]. Should it meet a batch of a client's in the other order, one of the two is ended, and this one goes
+    /// on key by key.
+    Lineage,
 }
 
 impl Repair<'_> {
@@ -160,8 +168,21 @@ impl Repair<'_> {
     /// # Errors
     /// The outcome of each key, in the order of `keys`.
     pub(crate) async fn many(&self, keys: &[Key]) -> Vec<StoreResult<Repaired>> {
+        let order = lineage::order(self.primary, self.secondary, self.table, keys).await;
+        // A store that does not answer says so below.
+        let Some(order) = order.unwrap_or_default() else {
+            return self.in_turn(keys, Manner::InPlace).await;
+        };
+        let ordered: Vec<Key> = order.iter().map(|&index| keys[index].clone()).collect();
+        let outcomes = self.in_turn(&ordered, Manner::Lineage).await;
+        let mut placed: Vec<(usize, _)> = std::iter::zip(order, outcomes).collect();
+        placed.sort_by_key(|(index, _)| *index);
+        placed.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    async fn in_turn(&self, keys: &[Key], manner: Manner) -> Vec<StoreResult<Repaired>> {
         let swept = if keys.len() > 1 {
-            self.sweep(keys, Manner::InPlace).await.unwrap_or_default()
+            self.sweep(keys, manner).await.unwrap_or_default()
         } else {
             Vec::new()
         };
@@ -218,13 +239,15 @@ impl Repair<'_> {
         crash::at(Point::SweepRead);
         // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
         let mut order: Vec<usize> = (0..keys.len()).collect();
-        order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
+        if manner != Manner::Lineage {
+            order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
+        }
         let change = |index: usize| match &before[index] {
             Some(row) => Change::Upsert(row.clone()),
             None => Change::Delete(keys[index].clone()),
         };
         let mut changes: Vec<Change> = match manner {
-            Manner::InPlace => Vec::new(),
+            Manner::InPlace | Manner::Lineage => Vec::new(),
             Manner::Anew => order
                 .iter()
                 .map(|&index| Change::Delete(keys[index].clone()))

@@ -5,12 +5,12 @@ mod report;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crossfade_phase::Side;
+use crossfade_phase::{Phase, Side};
 use crossfade_store::{Key, TableId, TableMap};
 use futures::future::join_all;
 use tokio::time::sleep;
 
-use crate::{Direction, Engine, Error, ledger::Dirty};
+use crate::{Direction, Engine, Error, error::During as _, ledger::Dirty, lineage};
 use drain::{Drained, Unit};
 pub use report::{FailedKey, RepairReport};
 
@@ -20,6 +20,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const STORE_DOWN_MAX: Duration = Duration::from_secs(5);
 /// Dirty keys read from the journal in one go by [`Engine::repair`].
 const PAGE: usize = 512;
+/// The same of a table that refers to itself: what is read in one go is brought in order.
+const LINKED_PAGE: usize = 20_000;
 
 impl Engine {
     /// Drains the dirty keys of every toggle for as long as it is polled. In the phases without a secondary it waits: in 6 and 7 a dirty key
@@ -83,6 +85,39 @@ impl Engine {
         Ok(report)
     }
 
+    /// [`Engine::repair`] of these tables, and again where a foreign key kept rows out, for as long as fewer of them are left: parents come before their
+    /// children and go after them, in one table or in several.
+    pub async fn repair_all(
+        &self,
+        tables: &[TableId],
+        reverse: bool,
+    ) -> Vec<Result<RepairReport, Error>> {
+        let mut reports = Vec::with_capacity(tables.len());
+        for table in tables {
+            reports.push(self.repair(Some(*table), reverse).await);
+        }
+        let waiting = |reports: &[Result<RepairReport, Error>]| -> u64 {
+            reports.iter().flatten().map(|report| report.waiting).sum()
+        };
+        let (mut before, mut left) = (u64::MAX, waiting(&reports));
+        let mut order: Vec<usize> = (0..tables.len()).collect();
+        while 0 < left && left < before {
+            order.reverse();
+            for &index in &order {
+                let Ok(report) = &reports[index] else {
+                    continue;
+                };
+                if report.waiting > 0 {
+                    let first = report.clone();
+                    let next = self.repair(Some(tables[index]), reverse).await;
+                    reports[index] = next.map(|next| first.then(next));
+                }
+            }
+            (before, left) = (left, waiting(&reports));
+        }
+        reports
+    }
+
     async fn repair_table(
         &self,
         map: &TableMap,
@@ -90,12 +125,19 @@ impl Engine {
         report: &mut RepairReport,
     ) -> Result<(), Error> {
         let mut after: Option<Key> = None;
+        let linked = [Side::Old, Side::New]
+            .into_iter()
+            .any(|side| lineage::is_linked(map, side));
+        let size = if linked { LINKED_PAGE } else { PAGE };
         loop {
-            let page = self.ledger.page(map, after.as_ref(), PAGE);
+            let mut page = self.ledger.page(map, after.as_ref(), size);
             let Some(last) = page.last() else {
                 return Ok(());
             };
             after = Some(last.key.clone());
+            if linked {
+                page = self.in_order(map, reverse, page).await?;
+            }
             for dirty in page.chunks(drain::UNIT) {
                 let pin = self
                     .gates
@@ -103,19 +145,10 @@ impl Engine {
                     .await
                     .ok_or_else(|| Error::UnknownToggle(map.toggle.clone()))?;
                 let phase = pin.snapshot().phase;
-                let secondary = match (
-                    phase.secondary(),
-                    reverse && Direction::Reverse.role(phase).is_ok(),
-                ) {
-                    (Some(side), _) => side,
-                    (None, true) => Side::Old,
-                    (None, false) => {
-                        return Err(Error::NoSecondary {
-                            toggle: map.toggle.clone(),
-                            phase,
-                        });
-                    }
-                };
+                let secondary = secondary(phase, reverse).ok_or_else(|| Error::NoSecondary {
+                    toggle: map.toggle.clone(),
+                    phase,
+                })?;
                 let done = self
                     .repair_unit(Unit {
                         table: map,
@@ -128,6 +161,26 @@ impl Engine {
         }
     }
 
+    /// As [`lineage`] has it. The phase may change afterwards, and the order then helps nobody, which costs time and no more.
+    async fn in_order(
+        &self,
+        map: &TableMap,
+        reverse: bool,
+        page: Vec<Dirty>,
+    ) -> Result<Vec<Dirty>, Error> {
+        let snapshot = self.gates.effective(&map.toggle);
+        let Some(to) = snapshot.and_then(|snapshot| secondary(snapshot.phase, reverse)) else {
+            return Ok(page);
+        };
+        let (from, to) = (self.stores.on(to.other()), self.stores.on(to));
+        let keys: Vec<Key> = page.iter().map(|dirty| dirty.key.clone()).collect();
+        let order = lineage::order(&**from, &**to, map, &keys).await;
+        Ok(match order.during("repairing", map)? {
+            Some(order) => order.into_iter().map(|at| page[at].clone()).collect(),
+            None => page,
+        })
+    }
+
     /// The mapped table of a dirty key; `None` when the file no longer maps it.
     fn table_of(&self, dirty: &Dirty) -> Option<&TableMap> {
         self.mapping
@@ -135,4 +188,10 @@ impl Engine {
             .iter()
             .find(|table| table.old.name.to_string() == dirty.table)
     }
+}
+
+/// The store that dirty keys are repaired in; with `reverse` also in the phases in which the old one is not written.
+fn secondary(phase: Phase, reverse: bool) -> Option<Side> {
+    let way_back = reverse && Direction::Reverse.role(phase).is_ok();
+    phase.secondary().or(way_back.then_some(Side::Old))
 }

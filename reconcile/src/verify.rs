@@ -18,6 +18,7 @@ use crate::{
     Direction, Engine, Error, Role, Verified, Why,
     error::During as _,
     job::Job,
+    lineage,
     progress::{Meter, OnProgress},
     turns::Turn,
 };
@@ -92,6 +93,8 @@ struct Found {
     repaired: AtomicU64,
     listed: Mutex<Vec<Difference>>,
     pending: Mutex<Vec<Key>>,
+    /// Not repaired yet: rows of the table that these refer to, or that refer to these, come first.
+    waiting: Mutex<Vec<Key>>,
 }
 
 impl Run {
@@ -151,6 +154,7 @@ impl Engine {
             _turn: turn,
         });
         compare_all(&run).await?;
+        run.repair_waiting().await?;
         let pending = run.again().await?;
         let pin = run.job.pin().await?;
         let report = run.report(pending);
@@ -222,6 +226,35 @@ impl Run {
         Ok(())
     }
 
+    /// Repairs the rows that had to wait for others of the table, all of them in their order, for as long as that helps.
+    async fn repair_waiting(&self) -> Result<(), Error> {
+        let mut before = usize::MAX;
+        loop {
+            let keys = std::mem::take(&mut *lock(&self.found.waiting));
+            if keys.is_empty() || keys.len() >= before {
+                return Ok(());
+            }
+            before = keys.len();
+            let left = self.repair(self.in_order(keys).await?).await?;
+            self.found
+                .repaired
+                .fetch_add((before - left) as u64, Ordering::Relaxed);
+        }
+    }
+
+    async fn in_order(&self, keys: Vec<Key>) -> Result<Vec<Key>, Error> {
+        let Some(primary) = self.scope.repairs_from() else {
+            return Ok(keys);
+        };
+        let on = |side| &**self.engine.stores.on(side);
+        let (primary, secondary) = (on(primary), on(primary.other()));
+        let order = lineage::order(primary, secondary, self.map(), &keys).await;
+        Ok(match order.during("repairing", self.map())? {
+            Some(order) => order.into_iter().map(|at| keys[at].clone()).collect(),
+            None => keys,
+        })
+    }
+
     /// Repairs what differs; says how many differ still.
     async fn repair(&self, keys: Vec<Key>) -> Result<usize, Error> {
         if keys.is_empty() {
@@ -231,9 +264,11 @@ impl Run {
             let _pin = self.job.pin().await?;
             match self.scope.repairs_from() {
                 Some(primary) => {
-                    self.engine
+                    let fixed = self
+                        .engine
                         .fix(self.map(), primary, &keys, Why::Verify)
                         .await?;
+                    lock(&self.found.waiting).extend(fixed.waiting);
                 }
                 None => self.copy_up(&keys).await?,
             }

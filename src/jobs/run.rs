@@ -19,9 +19,14 @@ use crate::app::{App, lock};
 
 /// Runs every part to its end.
 pub(super) async fn run(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>) {
-    for index in 0..batch.parts.len() {
-        one(app, engine, batch, index).await;
-        app.complete.refresh(&app.journal, &app.mapping());
+    match batch.request.kind {
+        Kind::Repair => repair(engine, batch).await,
+        Kind::Backfill | Kind::Verify => {
+            for index in 0..batch.parts.len() {
+                one(app, engine, batch, index).await;
+                app.complete.refresh(&app.journal, &app.mapping());
+            }
+        }
     }
     batch.ended.notify_waiters();
     for facts in app.facts.values() {
@@ -30,18 +35,30 @@ pub(super) async fn run(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>) {
     }
 }
 
+/// Repairs the keys of all tables: what a foreign key holds up in one may be settled by another.
+async fn repair(engine: &Engine, batch: &Arc<Batch>) {
+    let began = Instant::now();
+    for index in 0..batch.parts.len() {
+        begins(batch, index);
+    }
+    let tables: Vec<TableId> = batch.parts.iter().map(|part| part.table).collect();
+    let reverse = batch.request.direction() == Direction::Reverse;
+    let outcomes = engine.repair_all(&tables, reverse).await;
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        repaired(batch, index, outcome);
+        ended(batch, index, began);
+    }
+}
+
 async fn one(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>, index: usize) {
     let part = &batch.parts[index];
-    let (kind, toggle, table) = {
-        let mut view = lock(&part.view);
-        view.stage = Stage::Running;
-        (view.kind, view.toggle.clone(), view.table.clone())
-    };
     let began = Instant::now();
-    tracing::info!(job = batch.id, toggle, table, "{} begins", kind.name());
-    let report = on_progress(app, batch, index, kind == Kind::Backfill);
+    begins(batch, index);
     let request = &batch.request;
-    match kind {
+    let report = on_progress(app, batch, index, request.kind == Kind::Backfill);
+    match request.kind {
+        // See `repair`.
+        Kind::Repair => {}
         Kind::Backfill => backfilled(
             batch,
             index,
@@ -55,17 +72,29 @@ async fn one(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>, index: usize) 
                 .await;
             if let Ok(found) = &outcome {
                 let left = i64::try_from(found.left()).unwrap_or(i64::MAX);
+                let view = lock(&part.view);
                 app.metrics
                     .verify_differences
-                    .with_label_values(&[&toggle, &table])
+                    .with_label_values(&[&view.toggle, &view.table])
                     .set(left);
             }
             verified(batch, index, outcome);
         }
-        Kind::Repair => repaired(batch, index, repair(engine, part.table, request).await),
     }
+    ended(batch, index, began);
+}
+
+fn begins(batch: &Batch, index: usize) {
+    let mut view = lock(&batch.parts[index].view);
+    view.stage = Stage::Running;
+    let (kind, toggle, table) = (view.kind, &view.toggle, &view.table);
+    tracing::info!(job = batch.id, toggle, table, "{} begins", kind.name());
+}
+
+fn ended(batch: &Batch, index: usize, began: Instant) {
+    let view = lock(&batch.parts[index].view).clone();
+    let (kind, toggle, table) = (view.kind, view.toggle, view.table);
     let took_ms = began.elapsed().as_millis();
-    let view = lock(&part.view).clone();
     let outcome = view.outcome.unwrap_or_default();
     match view.stage {
         Stage::Failed => tracing::error!(
@@ -101,12 +130,6 @@ fn options(request: &Request) -> VerifyOptions {
         values: request.values,
         ..VerifyOptions::default()
     }
-}
-
-async fn repair(engine: &Engine, table: TableId, request: &Request) -> Result<RepairReport, Error> {
-    engine
-        .repair(Some(table), request.direction() == Direction::Reverse)
-        .await
 }
 
 /// Keeps the view up to date, and the metric of copied rows.
@@ -179,6 +202,7 @@ fn repaired(batch: &Batch, index: usize, outcome: Result<RepairReport, Error>) {
                 already_equal,
                 failed,
                 left_dirty,
+                waiting: _,
             } = &report;
             view.listed = failed.iter().map(ToString::to_string).collect();
             (view.rows, view.changed) = (

@@ -5,7 +5,7 @@ use std::fmt;
 use crossfade_store::TableMap;
 
 use super::drain::Outcome;
-use crate::{Repaired, display::show_key};
+use crate::{Repaired, display::show_key, repair::waits_for_another};
 
 /// What became of the dirty keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct RepairReport {
     pub failed: Vec<FailedKey>,
     /// How many stay dirty.
     pub left_dirty: u64,
+    /// How many of those a foreign key keeps out.
+    pub waiting: u64,
 }
 
 /// A key that could not be repaired.
@@ -47,6 +49,16 @@ impl RepairReport {
     /// Most failed keys that are listed.
     pub const LISTED: usize = 100;
 
+    /// What both did together, this one first.
+    pub(super) fn then(self, next: RepairReport) -> RepairReport {
+        RepairReport {
+            upserted: self.upserted + next.upserted,
+            deleted: self.deleted + next.deleted,
+            already_equal: self.already_equal + next.already_equal,
+            ..next
+        }
+    }
+
     pub(super) fn add(&mut self, table: &TableMap, outcomes: Vec<Outcome>) {
         for (key, outcome) in outcomes {
             match outcome {
@@ -55,6 +67,7 @@ impl RepairReport {
                 Ok(Repaired::AlreadyEqual) => self.already_equal += 1,
                 Err(error) => {
                     self.left_dirty += 1;
+                    self.waiting += u64::from(waits_for_another(&error));
                     if self.failed.len() < RepairReport::LISTED {
                         self.failed.push(FailedKey {
                             table: table.old.name.to_string(),

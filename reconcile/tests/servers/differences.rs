@@ -1,3 +1,5 @@
+use bytes::Bytes;
+use crossfade_journal::{KeyRef, Reason};
 use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{Comparison, Direction};
 use crossfade_store::Key;
@@ -117,4 +119,70 @@ async fn dirty_keys_are_drained_towards_the_old_store_in_phase_5() {
             .differences,
         0
     );
+}
+
+/// Rows that refer to rows of their own table, and rows of another that refer to them.
+const TREE: &str = "
+CREATE TABLE tree (id int PRIMARY KEY, parent int REFERENCES tree, name text);
+CREATE TABLE leaves (id int PRIMARY KEY, tree int NOT NULL REFERENCES tree);
+";
+const TREE_TABLES: &str = "
+[toggle.shop]
+phase = \"use-old\"
+[toggle.shop.table.tree]
+[toggle.shop.table.leaves]
+";
+
+/// Chains that go up and chains that go down, longer than what is repaired at once.
+const CHAINS: &str = "
+INSERT INTO tree SELECT n, CASE WHEN n < 200 THEN n + 1 END FROM generate_series(1, 200) n;
+INSERT INTO tree SELECT n, CASE WHEN n > 1001 THEN n - 1 END FROM generate_series(1001, 1200) n;
+INSERT INTO leaves SELECT n, n FROM generate_series(1, 1200, 50) n WHERE n <= 200 OR n > 1000;
+";
+
+#[tokio::test]
+async fn a_table_that_refers_to_itself_is_repaired_in_one_go() {
+    let pair = Pair::of(Phase::NewWrites, TREE, TREE, TREE_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    new.run(CHAINS).await;
+    let report = pair.verify("tree", Direction::Reverse, true).await;
+    assert_eq!((report.differences, report.left()), (400, 0));
+    assert_eq!(pair.journal.dirty_count("shop"), 0);
+    assert_eq!(old.value("SELECT count(*) FROM tree").await, "400");
+}
+
+#[tokio::test]
+async fn dirty_keys_of_tables_that_wait_for_each_other_are_repaired_in_one_go() {
+    let pair = Pair::of(Phase::NewWrites, TREE, TREE, TREE_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    let tables = ["public.tree", "public.leaves"].map(|name| pair.table(name));
+    for (rows, order) in [(CHAINS, [1, 0]), ("TRUNCATE tree CASCADE", [0, 1])] {
+        new.run(rows).await;
+        mark(&pair, "public.tree", 1..=1200).await;
+        mark(&pair, "public.leaves", 1..=1200).await;
+        let order = order.map(|index| tables[index]);
+        let reports = pair.engine.repair_all(&order, true).await;
+        for report in reports {
+            assert_eq!(report.unwrap().left_dirty, 0);
+        }
+        assert_eq!(pair.journal.dirty_count("shop"), 0);
+        for table in ["tree", "leaves"] {
+            let count = format!("SELECT count(*) FROM {table}");
+            assert_eq!(old.value(&count).await, new.value(&count).await);
+        }
+    }
+}
+
+async fn mark(pair: &Pair, table: &str, keys: std::ops::RangeInclusive<u32>) {
+    let parts: Vec<[Bytes; 1]> = keys.map(|key| [Bytes::from(key.to_string())]).collect();
+    let keys: Vec<KeyRef<'_, Bytes>> = parts
+        .iter()
+        .map(|parts| KeyRef {
+            toggle: "shop",
+            table,
+            parts,
+        })
+        .collect();
+    let intent = pair.journal.intend(Side::Old, &keys).await.unwrap();
+    intent.dirty(Reason::SecondaryFailed).await.unwrap();
 }

@@ -51,11 +51,16 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn new(phase: Phase) -> Pair {
-        let databases = Databases::create_with(OLD, NEW).await;
+        Pair::of(phase, OLD, NEW, TABLES).await
+    }
+
+    /// With these tables in the two stores, and this mapping.
+    pub(crate) async fn of(phase: Phase, old: &str, new: &str, tables: &str) -> Pair {
+        let databases = Databases::create_with(old, new).await;
         let url = |of: &crossfade_tests::Endpoint| format!("{}?sslmode=disable", of.url());
         let (old, new) = (url(databases.old.own()), url(databases.new.own()));
         let text = format!(
-            "listen = \"127.0.0.1:6432\"\nstate_dir = \"state\"\n[old]\nurl = \"{old}\"\n[new]\nurl = \"{new}\"\n{TABLES}"
+            "listen = \"127.0.0.1:6432\"\nstate_dir = \"state\"\n[old]\nurl = \"{old}\"\n[new]\nurl = \"{new}\"\n{tables}"
         );
         let config = parse(&text, "crossfade.toml", &|_| None, ".")
             .unwrap()

@@ -1,8 +1,9 @@
 //! From counters to the certainty that somebody else has changed rows.
 //!
-//! The store counts everybody's row changes, when their transactions are over or at most [`SETTLE`] later. We count our own: when they are made, and when
-//! their transactions are over. So of what the store has counted between two looks, ours are at most those that were begun before the second look and had not
-//! ended [`SETTLE`] before the first. What is more than that is somebody else's. The other way round nothing follows: as many changes of others as ours might
+//! The store counts everybody's row changes, when their transactions are over or at most [`SETTLE`] later, unless their session is in its next transaction
+//! by then ([`Judge::counted`]). We count our own: when they are made, and when
+//! their transactions are over. So of what the store has counted between two looks, ours are at most those that were begun before the second look and were not
+//! counted for certain at the first. What is more than that is somebody else's. The other way round nothing follows: as many changes of others as ours might
 //! be late go unseen, until a quieter moment.
 
 use std::{
@@ -14,6 +15,11 @@ use crossfade_store::OwnTotal;
 
 /// PostgreSQL's sessions report what they have counted at most 10 seconds after their transaction (`PGSTAT_IDLE_INTERVAL`); and a margin.
 pub(super) const SETTLE: Duration = Duration::from_secs(15);
+/// They do so when they are idle: at once where they have not reported for a second, after those 10 seconds otherwise. So whoever kept something back, and has it
+/// still, went into the transaction that it is in at most so long afterwards.
+const NEXT_BEGINS_US: i64 = 11_000_000;
+/// Looks that are remembered, where a transaction lasts for hours.
+const MOST_LOOKS: usize = 1000;
 
 /// One look at a table's counters.
 #[derive(Debug, Clone, Copy)]
@@ -35,13 +41,23 @@ pub(super) struct Look {
 /// What is known of one table in one store.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    past: VecDeque<(Instant, u64)>,
+    past: VecDeque<Past>,
+    /// When the oldest transaction of the last look began.
+    oldest_us: Option<i64>,
     unsure: Option<u64>,
     settling: Option<Settling>,
     base: Option<Base>,
     /// Seen once. Twice is certain.
     suspected: u64,
     hidden: u64,
+}
+
+/// Our own changes that had ended at an earlier look.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    at: Instant,
+    now_us: i64,
+    ended: u64,
 }
 
 /// Nothing can be said before every transaction of `from_us` has ended, and reported.
@@ -66,21 +82,25 @@ impl Judge {
 
     /// Takes a look; says how many more row changes are certainly somebody else's.
     pub(super) fn look(&mut self, look: &Look) -> u64 {
-        let ended = self.ended_long_ago(look);
+        let counted = self.counted(look);
         if self.unsure != Some(look.after.unsure) {
             self.unsure = Some(look.after.unsure);
             self.begin_anew(look.at);
             return 0;
         }
-        let (true, Some(ended)) = (self.has_settled(look), ended) else {
+        if !self.has_settled(look) {
             return 0;
-        };
-        let fresh = Base {
+        }
+        let fresh = counted.map(|ended| Base {
             changes: look.changes,
             ended,
-        };
+        });
         // A store that has crashed, or been told to, counts from zero.
-        let base = *self.base.get_or_insert(fresh).min_changes(&fresh);
+        let known = self.base.filter(|base| base.changes <= look.changes);
+        let Some(base) = known.or(fresh) else {
+            self.base = None;
+            return 0;
+        };
         let (all, ours) = (
             look.changes - base.changes,
             look.after.begun.saturating_sub(base.ended),
@@ -89,15 +109,17 @@ impl Judge {
         let certain = foreign.min(self.suspected);
         self.suspected = foreign - certain;
         self.hidden = ours.saturating_sub(all);
-        let fresh_hides = look.after.begun.saturating_sub(ended);
-        self.base = Some(if foreign == 0 && fresh_hides <= self.hidden {
-            self.hidden = fresh_hides;
-            fresh
-        } else {
-            Base {
+        let hides = |fresh: &Base| look.after.begun.saturating_sub(fresh.ended);
+        let better = fresh.filter(|fresh| foreign == 0 && hides(fresh) <= self.hidden);
+        self.base = Some(match better {
+            Some(fresh) => {
+                self.hidden = hides(&fresh);
+                fresh
+            }
+            None => Base {
                 changes: base.changes + certain,
                 ..base
-            }
+            },
         });
         certain
     }
@@ -110,17 +132,29 @@ impl Judge {
         });
     }
 
-    /// Our own changes that had ended [`SETTLE`] before; `None` where that is not known.
-    fn ended_long_ago(&mut self, look: &Look) -> Option<u64> {
-        self.past.push_back((look.at, look.ended));
-        let old = |at: Instant| look.at.duration_since(at) >= SETTLE;
-        while self.past.get(1).is_some_and(|(at, _)| old(*at)) {
+    /// Our own changes that the store has certainly counted: they had ended [`SETTLE`] before, and no session of then can have gone from them into a
+    /// transaction that goes on. One that the last look still saw may be about to report. `None` where nothing is known.
+    fn counted(&mut self, look: &Look) -> Option<u64> {
+        self.past.push_back(Past {
+            at: look.at,
+            now_us: look.now_us,
+            ended: look.ended,
+        });
+        let oldest_us = [self.oldest_us, look.oldest_us].into_iter().flatten().min();
+        self.oldest_us = look.oldest_us;
+        let counted = |past: &Past| {
+            look.at.duration_since(past.at) >= SETTLE
+                && oldest_us.is_none_or(|oldest| oldest > past.now_us + NEXT_BEGINS_US)
+        };
+        while self.past.get(1).is_some_and(counted) {
             self.past.pop_front();
         }
-        self.past
-            .front()
-            .filter(|(at, _)| old(*at))
-            .map(|(_, ended)| *ended)
+        if self.past.len() > MOST_LOOKS {
+            // Any will do but the first, which may be the only one that says something, and the last ones.
+            self.past.remove(1);
+        }
+        let first = self.past.front().filter(|past| counted(past));
+        first.map(|past| past.ended)
     }
 
     fn has_settled(&mut self, look: &Look) -> bool {
@@ -136,17 +170,6 @@ impl Judge {
             self.settling = None;
         }
         settled
-    }
-}
-
-impl Base {
-    /// Itself, or `fresh` where the store counts less than it did.
-    fn min_changes<'a>(&'a self, fresh: &'a Base) -> &'a Base {
-        if fresh.changes < self.changes {
-            fresh
-        } else {
-            self
-        }
     }
 }
 
@@ -236,6 +259,43 @@ mod tests {
         world.own.ended += 50;
         assert_eq!(world.seconds(5), 0);
         world.changes += 50;
+        assert_eq!(world.seconds(60), 0);
+        assert_eq!(world.judge.hidden(), Some(0));
+    }
+
+    #[test]
+    fn trap_41_a_session_keeps_its_counts_for_as_long_as_its_next_transaction_lasts() {
+        let mut world = World::new();
+        world.seconds(40);
+        world.own(60);
+        // Within the second, it is in a transaction; and stays there.
+        world.oldest_s = Some(41);
+        assert_eq!(world.seconds(60), 0);
+        assert_eq!(world.judge.hidden(), Some(60));
+        // A look sees that the transaction is over, and not yet what it counted.
+        world.oldest_s = None;
+        assert_eq!(world.seconds(1), 0);
+        world.changes += 60;
+        assert_eq!(world.seconds(30), 0);
+        assert_eq!(world.judge.hidden(), Some(0));
+        world.changes += 1;
+        assert_eq!(world.seconds(5), 1);
+    }
+
+    #[test]
+    fn trap_41_a_long_transaction_of_somebody_else_hides_no_writer() {
+        let mut world = World::new();
+        world.seconds(40);
+        world.oldest_s = Some(40);
+        for _ in 0..3000 {
+            world.own(3);
+            world.changes += 3;
+            assert_eq!(world.seconds(1), 0);
+        }
+        world.changes += 1;
+        assert_eq!(world.seconds(5), 1);
+        assert!(world.judge.past.len() <= MOST_LOOKS);
+        world.oldest_s = None;
         assert_eq!(world.seconds(60), 0);
         assert_eq!(world.judge.hidden(), Some(0));
     }

@@ -65,6 +65,20 @@ async fn mishaps(endpoint: Endpoint, first: usize, over: Arc<AtomicBool>) {
     }
 }
 
+/// A client that writes and goes into a transaction at once, for longer than the counters may be late otherwise: what it has written is counted afterwards.
+async fn keeps_back(endpoint: &Endpoint) {
+    let client = endpoint.connect().await;
+    for number in 0..60 {
+        let insert = format!("INSERT INTO counters VALUES ('kept back {number}')");
+        client.batch_execute(&insert).await.unwrap();
+    }
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    client.batch_execute("COMMIT").await.unwrap();
+    // A few looks.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+}
+
 /// The tables' parts of `around`, by table and store.
 async fn around(shop: &Shop, table: &str, store: &str) -> Value {
     let toggle = shop.proxy.toggle("shop").await;
@@ -142,6 +156,8 @@ async fn trap_41_own_traffic_is_nobody_elses_and_a_single_foreign_row_is_noticed
     shop.proxy.drained().await;
     shop.assert_equal().await;
     shop.proxy.cli(&["verify"]).expect(0);
+
+    keeps_back(&endpoint).await;
 
     // In a quiet moment nothing hides behind the proxy's own.
     let look = async || {

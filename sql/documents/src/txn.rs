@@ -7,7 +7,7 @@
 //! which MongoDB cannot.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -62,6 +62,16 @@ impl Entry {
     }
 }
 
+/// A counter that was set back.
+#[derive(Debug)]
+struct Restarted {
+    sequence: QualifiedName,
+    /// Writes before that.
+    mark: usize,
+    /// Where it has come since. A savepoint does not take back what was handed out, as long as the restart itself stays.
+    value: i64,
+}
+
 /// See the module.
 pub(crate) struct Txn {
     store: MongoStore,
@@ -78,8 +88,8 @@ pub(crate) struct Txn {
     log_bytes: usize,
     /// Writes behind those in `log`, which were too much to be kept.
     unkept: usize,
-    /// Counters that the transaction has set back: nobody else may have their values before it ends, so they are taken within it.
-    restarted: HashSet<QualifiedName>,
+    /// Counters that the transaction has set back, each time anew: nobody else may have their values before it ends, so they are taken within it.
+    restarted: Vec<Restarted>,
     savepoints: Vec<(String, usize)>,
 }
 
@@ -95,7 +105,7 @@ impl Txn {
             log: Vec::new(),
             log_bytes: 0,
             unkept: 0,
-            restarted: HashSet::new(),
+            restarted: Vec::new(),
             savepoints: Vec::new(),
         }
     }
@@ -119,16 +129,37 @@ impl Txn {
     }
 
     fn forget(&mut self) {
-        self.cut(0);
+        self.log.clear();
+        (self.log_bytes, self.unkept) = (0, 0);
         self.restarted.clear();
         self.savepoints.clear();
     }
 
-    /// Keeps no writes but those before `mark`, which are in the log.
-    fn cut(&mut self, mark: usize) {
+    /// Keeps no writes but those before `mark`, which are in the log, and the values that counters have handed out behind it.
+    fn cut(&mut self, mark: usize) -> Result<(), Fail> {
         self.log.truncate(mark);
-        self.log_bytes = self.log.iter().map(Entry::bytes).sum();
         self.unkept = 0;
+        self.restarted.retain(|restarted| restarted.mark < mark);
+        for restarted in current(&self.restarted) {
+            let id = Bson::String(counter(&restarted.sequence));
+            let mut log = self.log.iter().rev();
+            let last = log.find(|entry| entry.collection == COUNTERS && entry.id == id);
+            let Some(before) = last.and_then(|entry| entry.after.clone()) else {
+                continue;
+            };
+            let mut after = Document::try_from(before.as_ref()).map_err(|error| odd(&error))?;
+            if after.get_i64(VALUE).ok() != Some(restarted.value) {
+                after.insert(VALUE, restarted.value);
+                self.log.push(Entry {
+                    collection: COUNTERS.to_owned(),
+                    id,
+                    before: Some(before),
+                    after: Some(raw(&after)?),
+                });
+            }
+        }
+        self.log_bytes = self.log.iter().map(Entry::bytes).sum();
+        Ok(())
     }
 
     /// Whether everything before `mark` can be written again.
@@ -243,7 +274,7 @@ impl Txn {
         if !self.keeps(mark) {
             return Err(too_large());
         }
-        self.cut(mark);
+        self.cut(mark)?;
         self.abort().await;
         crash::at(Point::DocumentsEnded);
         self.store.pause(attempt).await;
@@ -478,11 +509,44 @@ impl Txn {
 
     /// Whether the transaction has set a counter back.
     pub(crate) fn has_restarted(&self, sequence: &QualifiedName) -> bool {
-        self.restarted.contains(sequence)
+        let mut restarted = self.restarted.iter();
+        restarted.any(|restarted| restarted.sequence == *sequence)
     }
 
-    /// Moves a counter within the transaction; its value then. `None` where there is no counter.
-    pub(crate) async fn move_counter(
+    /// Sets a counter back within the transaction, if there is one.
+    pub(crate) async fn restart_counter(
+        &mut self,
+        sequence: &QualifiedName,
+        value: i64,
+    ) -> Result<(), Fail> {
+        let mark = self.mark();
+        if self.move_counter(sequence, |_| value).await?.is_some() {
+            self.restarted.push(Restarted {
+                sequence: sequence.clone(),
+                mark,
+                value,
+            });
+        }
+        Ok(())
+    }
+
+    /// Moves a counter on that the transaction has set back; its value then.
+    pub(crate) async fn advance_counter(
+        &mut self,
+        sequence: &QualifiedName,
+        by: i64,
+    ) -> Result<Option<i64>, Fail> {
+        let moved = self.move_counter(sequence, |at| at + by).await?;
+        let mut restarted = self.restarted.iter_mut().rev();
+        let current = restarted.find(|restarted| restarted.sequence == *sequence);
+        if let (Some(value), Some(current)) = (moved, current) {
+            current.value = value;
+        }
+        Ok(moved)
+    }
+
+    /// `None` where there is no counter.
+    async fn move_counter(
         &mut self,
         sequence: &QualifiedName,
         to: impl FnOnce(i64) -> i64,
@@ -501,7 +565,6 @@ impl Txn {
             after: Some(raw(&after)?),
         };
         self.put(vec![entry]).await?;
-        self.restarted.insert(sequence.clone());
         Ok(Some(value))
     }
 
@@ -632,7 +695,7 @@ impl Txn {
         self.savepoints.truncate(at + 1);
         if !self.running || (self.mark() == mark && !self.broken) {
             if self.mark() > mark {
-                self.cut(mark);
+                self.cut(mark)?;
             }
             return Ok(());
         }
@@ -650,13 +713,26 @@ impl Txn {
             )
             .into());
         }
-        self.cut(mark);
+        self.cut(mark)?;
         self.abort().await;
         if mark == 0 {
             return Ok(());
         }
         self.replay().await
     }
+}
+
+/// Of each counter the last time that it was set back.
+fn current(restarted: &[Restarted]) -> impl Iterator<Item = &Restarted> {
+    let again = |at: usize| {
+        let mut later = restarted[at + 1..].iter();
+        later.any(|later| later.sequence == restarted[at].sequence)
+    };
+    let last = restarted
+        .iter()
+        .enumerate()
+        .filter(move |(at, _)| !again(*at));
+    last.map(|(_, restarted)| restarted)
 }
 
 /// `_id` of a document.

@@ -193,7 +193,7 @@ impl Exec<'_> {
         for column in &catalog.tables[table].map.old.columns {
             for owned in &column.owns {
                 let value = owned.start - owned.increment;
-                self.txn.move_counter(&owned.name, |_| value).await?;
+                self.txn.restart_counter(&owned.name, value).await?;
             }
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Exec<'_> {
         let step = facts.map_or(1, |facts| facts.increment);
         let last = if self.txn.has_restarted(sequence_name) {
             let by = step * count;
-            self.txn.move_counter(sequence_name, |at| at + by).await?
+            self.txn.advance_counter(sequence_name, by).await?
         } else {
             self.txn
                 .store()

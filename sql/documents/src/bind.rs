@@ -27,7 +27,7 @@ mod values;
 mod with;
 mod written;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crossfade_values::{Error, Oid, Result, Session, Type, oid};
 use pg_query::{Node, NodeEnum};
@@ -111,6 +111,8 @@ pub(crate) struct Binder<'a> {
     /// Nothing is around the next statement: it may have such queries.
     top: bool,
     subs: usize,
+    /// Tables that queries read.
+    pub(crate) scanned: BTreeSet<usize>,
     /// Columns that take the next SELECT's targets: literals and parameters without a type take theirs.
     wanted: Vec<(Type, String)>,
 }
@@ -183,6 +185,7 @@ impl<'a> Binder<'a> {
             reads: Vec::new(),
             top: true,
             subs: 0,
+            scanned: BTreeSet::new(),
             wanted: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 mod nature;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -98,6 +98,17 @@ impl Engine for SharedDocuments {
 struct Plan {
     catalog: Arc<Catalog>,
     statement: Statement,
+    /// Tables that its queries read.
+    scanned: BTreeSet<usize>,
+}
+
+impl Plan {
+    /// Whether its answer comes from the table while it is read: what a statement that writes gives back was there before.
+    fn reads(&self, table: &crate::catalog::Table) -> bool {
+        let name = &table.map.old.name;
+        let scans = |at: &usize| self.catalog.tables[*at].map.old.name == *name;
+        matches!(self.statement, Statement::Query(_)) && self.scanned.iter().any(scans)
+    }
 }
 
 struct DocumentSession {
@@ -128,13 +139,44 @@ impl EngineSession for DocumentSession {
         let mut binder = Binder::new(&catalog, around.session(), params);
         let (statement, outputs) = binder.statement(statement)?;
         let params = std::mem::take(&mut binder.params);
+        let scanned = std::mem::take(&mut binder.scanned);
         drop(binder);
         let writes = writes(&statement);
         Ok(Prepared {
             params,
             columns: outputs.map(|outputs| outputs.into_iter().map(column).collect()),
-            plan: Arc::new(Plan { catalog, statement }),
+            plan: Arc::new(Plan {
+                catalog,
+                statement,
+                scanned,
+            }),
             writes,
+        })
+    }
+
+    fn beside(&self, statement: &Prepared, open: &[&Prepared]) -> Result<()> {
+        fn plan_of(prepared: &Prepared) -> Option<&Plan> {
+            prepared.plan.downcast_ref()
+        }
+        let Some(Plan {
+            catalog,
+            statement: Statement::Truncate(truncate),
+            ..
+        }) = plan_of(statement)
+        else {
+            return Ok(());
+        };
+        let mut tables = truncate.tables.iter().map(|at| &catalog.tables[*at]);
+        let used = tables.find(|table| {
+            let mut open = open.iter().filter_map(|open| plan_of(open));
+            open.any(|open| open.reads(table))
+        });
+        used.map_or(Ok(()), |table| {
+            let name = table.name();
+            let told = format!(
+                "cannot TRUNCATE \"{name}\" because it is being used by active queries in this session"
+            );
+            Err(Error::new("55006", told))
         })
     }
 

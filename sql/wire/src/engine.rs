@@ -178,6 +178,15 @@ pub trait EngineSession: Send {
     /// Forgets a savepoint and those after it.
     fn release<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<()>>;
 
+    /// Looks whether a statement may run while the answers of others are open: cursors, and portals that were not closed.
+    ///
+    /// # Errors
+    /// What PostgreSQL would say (55006).
+    fn beside(&self, statement: &Prepared, open: &[&Prepared]) -> Result<()> {
+        let _ = (statement, open);
+        Ok(())
+    }
+
     /// Whether the session holds advisory locks, which cannot be carried to another server.
     fn holds_advisory_locks(&self) -> bool {
         false

@@ -36,6 +36,18 @@ pub(crate) enum Work {
 }
 
 impl Statement {
+    #[cfg(test)]
+    pub(crate) fn nothing() -> Statement {
+        Statement {
+            text: "".into(),
+            offset: 0,
+            given: Vec::new(),
+            params: Vec::new(),
+            work: Work::Nothing,
+            generation: 0,
+        }
+    }
+
     /// Whether it may run in a block that has failed: it ends the block or goes back in it.
     pub(crate) fn is_exit(&self) -> bool {
         match &self.work {

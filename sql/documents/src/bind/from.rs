@@ -128,6 +128,7 @@ impl Binder<'_> {
     }
 
     fn scan(&mut self, table: usize, range: &RangeVar) -> Result<From> {
+        self.scanned.insert(table);
         let name = alias_of(range.alias.as_ref(), &range.relname);
         let outputs = self.outputs_of(table);
         let width = outputs.len();

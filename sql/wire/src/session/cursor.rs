@@ -57,6 +57,7 @@ impl Serving {
         let cursor = Cursor {
             columns: prepared.columns.clone().unwrap_or_default(),
             rows: self.collect(prepared, params).await?.rows,
+            statement: statement.clone(),
             at: 0,
             scrolls: declare.options & NO_SCROLL == 0,
         };
@@ -185,6 +186,7 @@ mod tests {
     fn a_cursor_goes_where_postgresqls_goes() {
         use FetchDirection::{FetchAbsolute, FetchBackward, FetchForward, FetchRelative};
         let mut cursor = Cursor {
+            statement: Statement::nothing().into(),
             columns: Vec::new(),
             rows: (0..3).map(|_| Box::from([])).collect(),
             at: 0,

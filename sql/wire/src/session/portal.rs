@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossfade_values::Value;
 
 use crate::{
-    Column,
+    Column, Prepared,
     protocol::backend::Formats,
     sink::Kept,
     statement::{Statement, Work},
@@ -56,11 +56,26 @@ pub(crate) enum Progress {
 /// A cursor: all its rows, and the place in them.
 #[derive(Debug)]
 pub(crate) struct Cursor {
+    pub(crate) statement: Arc<Statement>,
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Box<[Value]>>,
     /// 0 before the first row, n on the n-th, past the last one more than there are.
     pub(crate) at: usize,
     pub(crate) scrolls: bool,
+}
+
+impl Portal {
+    /// What it is the answer of; `None` for what is not the engine's.
+    pub(crate) fn prepared(&self) -> Option<&Prepared> {
+        let statement = match &self.what {
+            What::Bound(bound) => &bound.statement,
+            What::Cursor(cursor) => &cursor.statement,
+        };
+        match &statement.work {
+            Work::Engine(_, prepared) => Some(prepared),
+            Work::Nothing | Work::Question(..) | Work::Own(..) => None,
+        }
+    }
 }
 
 impl Bound {

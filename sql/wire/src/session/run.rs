@@ -6,7 +6,7 @@ use crossfade_values::{Error, Value};
 use pg_query::NodeEnum;
 use tokio::time::Instant;
 
-use super::{Phase, Serving};
+use super::{Phase, Serving, portal::Portal};
 use crate::{
     Column, Prepared, Surroundings,
     protocol::backend,
@@ -81,6 +81,12 @@ impl Serving {
         let until = self.deadline();
         let Serving { session, io } = self;
         session.ensure_begun(until).await?;
+        let open: Vec<&Prepared> = session
+            .portals
+            .values()
+            .filter_map(Portal::prepared)
+            .collect();
+        session.engine.beside(prepared, &open)?;
         let columns = prepared.columns.as_deref().unwrap_or_default();
         if target.describe && prepared.columns.is_some() {
             backend::row_description(&mut io.out, columns, &target.formats);

@@ -7,6 +7,7 @@ use pg_query::{
 };
 
 use super::{Binder, inner};
+use crate::system;
 
 /// `TRUNCATE`.
 #[derive(Debug)]
@@ -26,7 +27,15 @@ impl Binder<'_> {
             let NodeEnum::RangeVar(range) = inner(node)? else {
                 return Err(Error::unsupported("this form of TRUNCATE"));
             };
-            let table = self.relation(range)?;
+            let table = self.relation(range).map_err(|error| {
+                let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+                if !system::is_catalog(schema, &range.relname) {
+                    return error;
+                }
+                let name = &range.relname;
+                let told = format!("permission denied: \"{name}\" is a system catalog");
+                Error::new("42501", told)
+            })?;
             if self.catalog.tables[table].map.old.row_security {
                 let what = "a write of a table with row-level security";
                 return Err(Error::unsupported(what));

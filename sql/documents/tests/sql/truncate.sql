@@ -99,3 +99,5 @@ BEGIN;
 DECLARE c CURSOR FOR SELECT count(*) FROM movements;
 TRUNCATE people CASCADE;
 ROLLBACK;
+TRUNCATE pg_class;
+TRUNCATE pg_catalog.pg_type CASCADE;

@@ -14,6 +14,15 @@ pub(crate) use out::CopyOut;
 
 use crossfade_values::Error;
 
+/// Longest row of the data. No document takes more than 16 MB; what is written in full, quoted and escaped may be four times that.
+const LONGEST: usize = 64 << 20;
+
+/// 53200 for what is longer.
+fn too_long(what: &str) -> Error {
+    let told = format!("A {what} of the data takes more than {} MB.", LONGEST >> 20);
+    Error::new("53200", "out of memory").detail(told)
+}
+
 /// 22P04, as PostgreSQL has it for data that it cannot make rows of.
 fn bad(message: impl Into<String>) -> Error {
     Error::new("22P04", message)

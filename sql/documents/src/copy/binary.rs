@@ -3,7 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use crossfade_values::{Error, Result};
 
-use super::{bad, lines::Next};
+use super::{LONGEST, bad, lines::Next, too_long};
 
 /// What the data begins with.
 pub(crate) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -22,6 +22,8 @@ pub(crate) struct Binary {
     pub(crate) number: u64,
     /// The field that is read.
     pub(crate) field: Option<usize>,
+    /// See [`Binary::before`].
+    before: Vec<Option<Bytes>>,
 }
 
 impl Binary {
@@ -59,6 +61,11 @@ impl Binary {
         self.row(columns)
     }
 
+    /// Of the row that cannot be read the fields before the one at fault. Their values come first: PostgreSQL reads a field when it is there.
+    pub(crate) fn before(&mut self) -> Vec<Option<Bytes>> {
+        std::mem::take(&mut self.before)
+    }
+
     /// So many bytes from `at` on; `None` while they may come.
     fn bytes(
         &mut self,
@@ -66,6 +73,9 @@ impl Binary {
         count: usize,
         told: impl FnOnce() -> Error,
     ) -> Result<Option<&[u8]>> {
+        if at + count > LONGEST {
+            return Err(too_long("row"));
+        }
         if self.buffer.len() < at + count {
             self.wanted = at + count;
             return if self.over { Err(told()) } else { Ok(None) };
@@ -107,7 +117,6 @@ impl Binary {
     }
 
     fn row(&mut self, columns: usize) -> Result<Next<Vec<Option<Bytes>>>> {
-        let short = || bad("unexpected EOF in COPY data");
         if self.buffer.len() < 2 {
             self.wanted = 2;
             return Ok(if self.over { Next::End } else { Next::More });
@@ -122,12 +131,28 @@ impl Binary {
             let told = format!("row field count is {count}, expected {columns}");
             return Err(bad(told));
         }
-        let mut at = 2;
         let mut lengths = Vec::with_capacity(columns);
+        match self.lengths(columns, &mut lengths) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Next::More),
+            Err(error) => {
+                self.before = self.fields(lengths);
+                return Err(error);
+            }
+        }
+        (self.wanted, self.field) = (0, None);
+        self.number += 1;
+        Ok(Next::One(self.fields(lengths)))
+    }
+
+    /// The lengths of a row's fields, as far as they are right; whether all of it is there.
+    fn lengths(&mut self, columns: usize, lengths: &mut Vec<Option<usize>>) -> Result<bool> {
+        let short = || bad("unexpected EOF in COPY data");
+        let mut at = 2;
         for field in 0..columns {
             self.field = Some(field);
             let Some(length) = self.number(at, short)? else {
-                return Ok(Next::More);
+                return Ok(false);
             };
             at += 4;
             if length < -1 {
@@ -135,19 +160,60 @@ impl Binary {
             }
             let length = usize::try_from(length).ok();
             if self.bytes(at, length.unwrap_or(0), short)?.is_none() {
-                return Ok(Next::More);
+                return Ok(false);
             }
             self.field = None;
             at += length.unwrap_or(0);
             lengths.push(length);
         }
-        (self.wanted, self.field) = (0, None);
-        self.number += 1;
+        Ok(true)
+    }
+
+    /// Takes fields of these lengths out of the data, behind their count.
+    fn fields(&mut self, lengths: Vec<Option<usize>>) -> Vec<Option<Bytes>> {
         self.buffer.advance(2);
         let field = |length: Option<usize>| {
             self.buffer.advance(4);
             length.map(|length| self.buffer.split_to(length).freeze())
         };
-        Ok(Next::One(lengths.into_iter().map(field).collect()))
+        lengths.into_iter().map(field).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(row: &[u8]) -> Binary {
+        let mut binary = Binary::default();
+        let head: Vec<u8> = SIGNATURE.iter().copied().chain([0; 8]).collect();
+        binary.feed(Some(&head));
+        binary.feed(Some(row));
+        binary
+    }
+
+    #[test]
+    fn a_field_that_no_document_could_hold_is_refused_before_it_comes() {
+        let mut binary = begun(b"\0\x02\0\0\0\x01a\x3f\0\0\0");
+        let error = binary.next(2).unwrap_err();
+        assert_eq!(error.sqlstate, "53200");
+        assert_eq!(binary.before(), [Some(Bytes::from_static(b"a"))]);
+        // Nor may the header say so.
+        let mut binary = Binary::default();
+        let head: Vec<u8> = SIGNATURE.iter().copied().chain([0; 4]).collect();
+        binary.feed(Some(&head));
+        binary.feed(Some(&i32::MAX.to_be_bytes()));
+        assert_eq!(binary.next(2).unwrap_err().sqlstate, "53200");
+    }
+
+    #[test]
+    fn the_fields_before_one_that_is_wrong_are_known() {
+        let mut binary = begun(b"\0\x03\0\0\0\x01a\xff\xff\xff\xff\xff\xff\xff\xfe");
+        let error = binary.next(3).unwrap_err();
+        assert_eq!(
+            (&*error.message, binary.field),
+            ("invalid field size", Some(2))
+        );
+        assert_eq!(binary.before(), [Some(Bytes::from_static(b"a")), None]);
     }
 }

@@ -109,10 +109,15 @@ impl<'a> Input<'a> {
         if let Data::Binary(binary) = &mut self.data {
             let number = binary.number.max(1);
             let next = binary.next(width);
-            return match next.map_err(|error| self.here(error))? {
-                Next::One(fields) => self.received(number, &fields, check).map(Next::One),
-                Next::More => Ok(Next::More),
-                Next::End => Ok(Next::End),
+            let before = binary.before();
+            return match next {
+                Ok(Next::One(fields)) => self.received(number, &fields, check).map(Next::One),
+                Ok(Next::More) => Ok(Next::More),
+                Ok(Next::End) => Ok(Next::End),
+                Err(error) => {
+                    self.received(number, &before, check)?;
+                    Err(self.here(error))
+                }
             };
         }
         loop {

@@ -3,10 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use crossfade_values::{Error, Result};
 
-use super::{Options, bad};
-
-/// Longest line: no document takes as much.
-const LONGEST: usize = 256 << 20;
+use super::{LONGEST, Options, bad, too_long};
 
 /// What ends a line: found at the end of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +104,7 @@ impl Lines {
             return Ok(if self.over { Next::End } else { Next::More });
         }
         if self.buffer.len() > LONGEST {
-            return Err(Error::new("53200", "out of memory").detail(format!(
-                "A line of the data takes more than {} MB.",
-                LONGEST >> 20
-            )));
+            return Err(too_long("line"));
         }
         loop {
             let Some(&byte) = self.buffer.get(self.at) else {

@@ -61,10 +61,22 @@ impl<'a> Input<'a> {
 /// # Errors
 /// 22P03, 08P01, those of the text form where it is sent as text, 0A000.
 pub fn receive(ty: Type, bytes: &[u8], types: &Types, session: &Session) -> Result<Value> {
+    let left = || "incorrect binary data format".to_owned();
+    receive_as(ty, bytes, types, session, left)
+}
+
+/// `left` says what is wrong where bytes are left over.
+fn receive_as(
+    ty: Type,
+    bytes: &[u8],
+    types: &Types,
+    session: &Session,
+    left: impl FnOnce() -> String,
+) -> Result<Value> {
     let mut data = Input(bytes);
     let value = take(ty, &mut data, types, session)?;
     if !data.0.is_empty() {
-        return Err(Error::new("22P03", "incorrect binary data format"));
+        return Err(Error::new("22P03", left()));
     }
     modifier::apply(value, ty, Context::Assignment)
 }
@@ -203,12 +215,16 @@ fn take_array(
         .filter(|total| *total <= data.0.len() / 4)
         .ok_or_else(too_short)?;
     let mut items = Vec::with_capacity(total);
-    for _ in 0..total {
+    for number in 1..=total {
         items.push(match data.i32()? {
             -1 => Value::Null,
             length => {
-                let length = usize::try_from(length).map_err(|_| too_short())?;
-                receive(element, data.take(length)?, types, session)?
+                let length = usize::try_from(length).ok();
+                let bytes = length.and_then(|length| data.take(length).ok());
+                // Not the protocol's error, as everywhere else.
+                let told = || Error::new("22P03", too_short().message);
+                let improper = || format!("improper binary format in array element {number}");
+                receive_as(element, bytes.ok_or_else(told)?, types, session, improper)?
             }
         });
     }

@@ -51,6 +51,13 @@ pub(crate) fn to_bson(kind: &Kind, ty: Type, value: &Value, types: &Types) -> Re
     })
 }
 
+/// What to do about a column whose type is kept as opaque bytes.
+pub(crate) fn opaque_hint(column: &str) -> String {
+    format!(
+        "documents keep a value of column \"{column}\" as bytes, which SQL cannot read: leave the column out of the mapping (`column.{column} = false`), or keep its values in a column of another type, text say"
+    )
+}
+
 /// The value of a field.
 ///
 /// # Errors

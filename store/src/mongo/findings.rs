@@ -65,7 +65,7 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
                 format!(
                     "the column \"{name}\" of type {ty} has no form of its own in MongoDB: it is kept as the bytes of its binary form, exact and readable by nothing else"
                 ),
-                "leave it so, or leave the column out with `column.NAME = false`",
+                "leave the column out with `column.NAME = false`, or leave it so where SQL only reads the table's other columns from phase 5 on: statements that write the table are refused",
             ),
             Kind::Array(element) if *element == Kind::Numeric => found(
                 false,

@@ -2,12 +2,13 @@
 
 use crossfade_values::{Error, Result, Type, aggregate, cast::Context, oid, resolve};
 use pg_query::{
-    NodeEnum,
+    Node, NodeEnum,
     protobuf::{FuncCall, a_const::Val},
 };
 
 use super::{Binder, expr::split_name, inner, names, operator, place};
 use crate::{
+    codec::opaque_hint,
     expr::{Expr, Sequence, Typed},
     plan::Agg,
 };
@@ -59,7 +60,32 @@ impl Binder<'_> {
             .at(at));
         }
         let args = self.exprs(&call.args)?;
+        let images = names(&call.funcname).len() == 2 && name.ends_with("send");
         self.function(name, args, call.func_variadic, at)
+            .map_err(|error| match &call.args[..] {
+                [column] if images => self.opaque(column).unwrap_or(error),
+                _ => error,
+            })
+    }
+
+    /// What is wrong with a write whose image takes this column in its binary form: the proxy asks for that in the phases in which both stores are written.
+    fn opaque(&self, column: &Node) -> Option<Error> {
+        let Some(NodeEnum::ColumnRef(column)) = &column.node else {
+            return None;
+        };
+        let name = *names(&column.fields).last()?;
+        let tables = self.scopes.last()?.relations.iter();
+        let mut tables = tables.filter_map(|relation| Some(&self.catalog.tables[relation.table?]));
+        let (table, column) = tables.find_map(|table| {
+            let mut columns = table.map.old.columns.iter();
+            Some((table, columns.find(|column| column.name == name)?))
+        })?;
+        let error = Error::unsupported(format!(
+            "a write of table \"{}\" that goes to both stores, with the column \"{name}\" of type {},",
+            table.name(),
+            column.type_name
+        ));
+        Some(error.hint(opaque_hint(name)))
     }
 
     /// A function by its name, with its arguments.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use crossfade_store::mongo::Kind;
 use crossfade_values::{Oid, Value};
 use mongodb::{
     Cursor, SessionCursor,
@@ -206,12 +207,12 @@ impl Exec<'_> {
                 return Ok(Value::Null);
             };
             if parts.peek().is_none() {
-                return Ok(codec::from_bson(
-                    &field.kind,
-                    table.columns[column].base,
-                    value,
-                    &self.catalog.types,
-                )?);
+                let column = &table.columns[column];
+                let read = codec::from_bson(&field.kind, column.base, value, &self.catalog.types);
+                return Ok(read.map_err(|error| match &field.kind {
+                    Kind::Opaque => error.hint(codec::opaque_hint(&column.name)),
+                    _ => error,
+                })?);
             }
             match value.as_document() {
                 Some(inner) => document = inner,

@@ -5,6 +5,7 @@
 
 mod concurrency;
 mod extended;
+mod opaque;
 mod peer;
 mod profile;
 mod random;

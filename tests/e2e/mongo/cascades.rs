@@ -40,3 +40,26 @@ async fn trap_10_what_foreign_keys_change_reaches_documents() {
 async fn trap_10_what_foreign_keys_change_reaches_documents_without_transactions() {
     followed(Mongod::standalone().await).await;
 }
+
+/// A key that the table computes changes without being named.
+#[tokio::test]
+async fn trap_09_a_computed_key_that_changes_leaves_nothing_behind() {
+    let schema =
+        "CREATE TABLE pairs (n int, id int GENERATED ALWAYS AS (n * 2) STORED PRIMARY KEY, v text);
+        INSERT INTO pairs (n, v) SELECT n, 'v' FROM generate_series(1, 20) n;";
+    let mut documents =
+        Documents::of(Mongod::start().await, schema, "[toggle.shop.table.pairs]\n").await;
+    documents.complete();
+    for (phase, n) in [("dual-write", 1), ("dual-read", 2), ("new-primary", 3)] {
+        documents.proxy.flip(phase).await;
+        let change = format!("UPDATE pairs SET n = {n} + 100, v = 'changed' WHERE id = {n} * 2");
+        documents.run(&change).await;
+        documents.proxy.drained().await;
+        let client = documents.client().await;
+        let found = client.query("SELECT id FROM pairs ORDER BY id", &[]);
+        let found: Vec<i32> = found.await.unwrap().iter().map(|row| row.get(0)).collect();
+        let expected = (n + 1..=20).chain(101..=100 + n).map(|n| n * 2);
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{phase}");
+    }
+    documents.verify();
+}

@@ -64,7 +64,7 @@ async fn psql_with_its_own_questions() {
         "\\dt",
         "\\df warn",
         "\\copy numbers to stdout",
-        "\\l",
+        "\\l template1",
         "SELECT * FROM orders",
     ] {
         let args = ["-c", command];

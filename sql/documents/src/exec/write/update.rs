@@ -26,10 +26,11 @@ impl Exec<'_> {
         let fixed = self.fixed_answers(&subs, None).await?;
         self.take_for(update.set.iter().map(|(_, expr)| expr), found.len())
             .await?;
-        let sets_key = update
-            .set
-            .iter()
-            .any(|(column, _)| table.documents.key.contains(column));
+        // By the statement, or by what the table computes.
+        let computed = update.rules.generated.iter().map(|(column, _)| *column);
+        let sets_key = (update.set.iter().map(|(column, _)| *column))
+            .chain(computed)
+            .any(|column| table.documents.key.contains(&column));
         let (mut entries, mut rows, mut before_rows) = (Vec::new(), Vec::new(), Vec::new());
         let mut moved = 0;
         for (row, before) in found {

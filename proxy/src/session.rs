@@ -8,6 +8,7 @@ mod capture;
 mod client;
 mod commit;
 mod early;
+mod ending;
 mod extended;
 mod guard;
 mod handover;

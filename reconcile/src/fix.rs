@@ -65,11 +65,13 @@ impl Engine {
             self.ledger.doubt(below, direction, hanging::WHY).await?;
         }
         let mapping = self.mapping();
-        for given in [Given::Delete, Given::Image] {
-            for alone in mapping.changed_alone(table, secondary, given) {
-                let alone = &mapping.tables[alone.0];
-                self.ledger.doubt(alone, direction, hanging::ALONE).await?;
-            }
+        let alone = [Given::Delete, Given::Image]
+            .into_iter()
+            .flat_map(|given| mapping.changed_alone(table, secondary, given));
+        // What documents have deleted on account of a row is on no record but the secondary's own, if that was there.
+        for alone in alone.chain(mapping.acted_on(table, secondary)) {
+            let alone = &mapping.tables[alone.0];
+            self.ledger.doubt(alone, direction, hanging::ALONE).await?;
         }
         Ok(())
     }

@@ -35,16 +35,35 @@ impl Mapping {
 
     /// The mapped tables whose rows the store of `secondary` may change by itself when it is given a row of `table` so, and the primary does not.
     #[must_use]
-    pub fn changed_alone(&self, table: &TableMap, secondary: Side, given: Given) -> Vec<TableId> {
-        let mut found: Vec<TableId> = Vec::new();
+    pub fn changed_alone<'m>(
+        &'m self,
+        table: &'m TableMap,
+        secondary: Side,
+        given: Given,
+    ) -> Vec<TableId> {
         if table.old.shapeless || table.new.shapeless {
-            return found;
+            return Vec::new();
         }
         let first = table.on(secondary).referenced_by.iter();
         let first = first
             .filter(|key| sets_off(table, secondary, key, given))
             .filter(|key| self.twin(secondary, key).is_none());
-        let mut open: Vec<&ForeignKey> = first.collect();
+        self.reached(secondary, first.collect())
+    }
+
+    /// The mapped tables that actions of foreign keys of `secondary` reach from rows of `table` where the primary has documents: it deletes their children itself, and
+    /// nobody is told which. As long as the secondary gets every delete, its own constraint does the same.
+    #[must_use]
+    pub fn acted_on<'m>(&'m self, table: &'m TableMap, secondary: Side) -> Vec<TableId> {
+        if !table.on(secondary.other()).shapeless {
+            return Vec::new();
+        }
+        let first = table.on(secondary).referenced_by.iter();
+        self.reached(secondary, first.filter(|key| acts(key)).collect())
+    }
+
+    fn reached<'m>(&'m self, secondary: Side, mut open: Vec<&'m ForeignKey>) -> Vec<TableId> {
+        let mut found: Vec<TableId> = Vec::new();
         while let Some(key) = open.pop() {
             let Some(child) = self.named(secondary, &key.child) else {
                 continue;

@@ -103,7 +103,10 @@ pub(crate) async fn prepare(
     let ahead = early.iter().flat_map(|early| early.tables());
     let ahead: Vec<_> = ahead.map(|table| (table, Given::Image)).collect();
     let folded = transaction.fold();
-    let alone = changed_alone(mapping, secondary, ahead.into_iter().chain(given(&folded)));
+    let mut alone = changed_alone(mapping, secondary, ahead.into_iter().chain(given(&folded)));
+    for table in transaction.take_revived() {
+        alone.extend(mapping.acted_on(&mapping.tables[table.0], secondary));
+    }
     let keys: Vec<(TableId, Key)> = folded.keys().cloned().collect();
     tables.extend(keys.iter().map(|(table, _)| *table));
     let batch: Vec<(TableId, Change)> = folded

@@ -106,6 +106,10 @@ impl Managed {
     pub(super) async fn be_sure_of(&mut self, target: Target, name: &Bytes) -> Result<(), End> {
         self.forget_answered();
         let batch = self.prepared.batch;
+        let first = self.prepared.changes.front();
+        if first.is_none_or(|change| change.batch == batch) {
+            return Ok(());
+        }
         let changes = self.prepared.changes.iter().rev();
         let last = changes
             .map(|change| (change.side, change.batch, &change.before))

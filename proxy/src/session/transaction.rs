@@ -53,6 +53,8 @@ pub(crate) struct Transaction {
     deletes: BTreeSet<(TableId, Key)>,
     /// Keys of rows that foreign keys have changed since then: they are read again before the commit.
     unread: BTreeSet<(TableId, Key)>,
+    /// Tables of which a row was deleted, and put in again under its key.
+    revived: BTreeSet<TableId>,
     /// Bytes that `deletes` and `unread` take.
     kept_bytes: usize,
     /// Why it must not commit: the journal could not take its keys.
@@ -174,6 +176,7 @@ impl Transaction {
     /// Takes what can go ahead. Deletes stay until the commit, as far as `most_bytes` has room for them; without `images`, or past that, every key goes.
     pub(crate) fn take_portion(&mut self, images: bool, most_bytes: usize) -> Portion {
         let mut portion = Portion::default();
+        self.note_revived();
         let changes = std::mem::take(&mut self.changes);
         let last: BTreeMap<(TableId, Key), Option<Change>> = changes
             .into_iter()
@@ -236,6 +239,28 @@ impl Transaction {
         unread
     }
 
+    /// The tables of which a row was deleted, and put in again under its key: of what is [folded](Transaction::fold) or has gone ahead.
+    pub(crate) fn take_revived(&mut self) -> BTreeSet<TableId> {
+        std::mem::take(&mut self.revived)
+    }
+
+    fn note_revived(&mut self) {
+        let is_delete = |change: &Option<Change>| matches!(change, Some(Change::Delete(_)));
+        let deletes = self.changes.iter().any(|(_, _, change)| is_delete(change));
+        if !deletes && self.deletes.is_empty() {
+            return;
+        }
+        let mut gone = self.deletes.clone();
+        for (table, key, change) in &self.changes {
+            let key = (*table, key.clone());
+            if is_delete(change) {
+                gone.insert(key);
+            } else if gone.contains(&key) {
+                self.revived.insert(*table);
+            }
+        }
+    }
+
     /// Follows a completed statement. COMMIT and ROLLBACK leave nothing.
     pub(crate) fn apply(&mut self, effect: &Effect) {
         match effect {
@@ -294,6 +319,7 @@ impl Transaction {
 
     /// Takes the last change of each key, by table and key, of all that has not gone ahead. `None` where only the key was kept.
     pub(crate) fn fold(&mut self) -> BTreeMap<(TableId, Key), Option<Change>> {
+        self.note_revived();
         let deletes = std::mem::take(&mut self.deletes).into_iter();
         let deletes = deletes.map(|(table, key)| ((table, key.clone()), Some(Change::Delete(key))));
         let unread = std::mem::take(&mut self.unread).into_iter();

@@ -63,3 +63,39 @@ async fn trap_09_a_computed_key_that_changes_leaves_nothing_behind() {
     }
     documents.verify();
 }
+
+/// Documents delete the children themselves, and the old store by its own constraint, which does not act on a parent that is put in again.
+#[tokio::test]
+async fn trap_10_a_parent_put_in_again_has_its_children_verified_before_the_step_back() {
+    let mut documents = Documents::of(Mongod::start().await, SCHEMA, TABLES).await;
+    documents.complete();
+    documents.walk(&["dual-read", "new-primary"]).await;
+    let client = documents.client().await;
+    client
+        .batch_execute("DELETE FROM guests; DELETE FROM parents WHERE id = 1")
+        .await
+        .unwrap();
+    documents.proxy.flip("dual-read").await;
+    documents.proxy.flip("new-primary").await;
+    client
+        .batch_execute("BEGIN; DELETE FROM parents WHERE id = 2; INSERT INTO parents VALUES (2, 'again'); COMMIT")
+        .await
+        .unwrap();
+    let reason = documents.proxy.flip_refused("dual-read").await;
+    documents.proxy.ask("shop", "new-primary");
+    for table in ["children", "grandchildren", "guests"] {
+        let command = format!("verify --reverse --repair --table public.{table}");
+        assert!(reason.contains(&command), "{reason}");
+        let _ = documents
+            .proxy
+            .cli(&["verify", "--reverse", "--repair", "--table", table]);
+        documents
+            .proxy
+            .cli(&["verify", "--reverse", "--table", table])
+            .expect(0);
+    }
+    documents.proxy.flip("dual-read").await;
+    documents.verify();
+    let left = "SELECT count(*) FROM children WHERE parent = 2";
+    assert_eq!(documents.stores.old.value(left).await, "0");
+}

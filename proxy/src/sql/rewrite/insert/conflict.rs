@@ -1,6 +1,6 @@
 //! ON CONFLICT.
 
-use crossfade_store::{TableMap, postgres::sql::quote_ident};
+use crossfade_store::{ColumnMap, TableMap, postgres::sql::quote_ident};
 
 use crate::sql::{
     rewrite::{Refusal, update, walk::Rewriter},
@@ -58,7 +58,7 @@ fn target<'a>(
     ) {
         if element.has("expr") {
             walk.fields(element, &["expr"])?;
-        } else if let Some(column) = update::written(map, element.text("name"))? {
+        } else if let Some(column) = arbiter(map, element.text("name"))? {
             walk.plan.replace(
                 tokens.start..tokens.start + 1,
                 quote_ident(&column.new.name),
@@ -66,6 +66,17 @@ fn target<'a>(
         }
     }
     walk.fields(infer, &["where_clause"])
+}
+
+/// A column of the conflict target. The server looks for it as for one in an expression, and says so.
+fn arbiter<'m>(map: &'m TableMap, name: &str) -> Result<Option<&'m ColumnMap>, Refusal> {
+    update::written(map, name).map_err(|refusal| match refusal.sqlstate {
+        "42703" => Refusal {
+            reason: format!("column \"{name}\" does not exist"),
+            ..refusal
+        },
+        _ => refusal,
+    })
 }
 
 /// The unique constraint of the new table over the columns of the old one's.

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     future::poll_fn,
     io,
+    ops::Range,
     sync::Arc,
     task::{Poll, ready},
 };
@@ -175,6 +176,22 @@ impl Backend {
     /// The number of what it owes first, of all that it was ever sent.
     pub(crate) fn first_owed(&self) -> u64 {
         self.answered
+    }
+
+    /// The numbers of what it skips when it fails at what it owes first: of a Query nothing but itself, otherwise everything up to the next Sync.
+    pub(crate) fn skipped(&self) -> Range<u64> {
+        let first = self.answered;
+        let whole = matches!(
+            self.expect.front(),
+            Some(Expect::Query { .. } | Expect::Function)
+        );
+        let is_sync = |expect: &Expect| matches!(expect, Expect::Sync { .. });
+        let count = match whole {
+            true => Some(1),
+            false => self.expect.iter().position(is_sync),
+        };
+        let count = count.unwrap_or(self.expect.len() + 1);
+        first..first + u64::try_from(count).unwrap_or(u64::MAX - first)
     }
 
     /// The number of what it will owe next.

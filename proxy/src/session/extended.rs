@@ -94,7 +94,9 @@ impl Managed {
         let body = frame.body();
         let Parse { name, sql, types } = Parse::read(&body)?;
         let name = body.slice_ref(name);
-        self.be_sure_of(Target::Statement, &name).await?;
+        if !name.is_empty() {
+            self.be_sure_of(Target::Statement, &name).await?;
+        }
         if self.skips() {
             return Ok(());
         }
@@ -243,7 +245,9 @@ impl Managed {
         if !self.activate_for(&plan).await? {
             return Ok(());
         }
-        self.be_sure_of(Target::Portal, &portal).await?;
+        if !portal.is_empty() {
+            self.be_sure_of(Target::Portal, &portal).await?;
+        }
         self.finish_portion(&portal).await?;
         if self.skips() {
             return Ok(());

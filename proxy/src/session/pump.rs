@@ -54,6 +54,21 @@ impl Managed {
         Ok(())
     }
 
+    /// Waits until the server of `side` has answered what has this number, and which a Sync has followed.
+    pub(super) async fn answered(&mut self, side: Side, number: u64) -> Result<(), End> {
+        while self
+            .backends
+            .get_mut(side)
+            .is_some_and(|backend| !backend.settled() && backend.first_owed() <= number)
+        {
+            if self.copying == Some(side) {
+                return Err(out_of_step());
+            }
+            self.exchange(side, true).await?;
+        }
+        Ok(())
+    }
+
     /// As [`Managed::settle`], or until the server takes a copy's data, for which it will wait.
     pub(super) async fn settle_or_copy(&mut self, side: Side) -> Result<(), End> {
         let Some(backend) = self.backends.get_mut(side) else {

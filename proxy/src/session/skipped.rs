@@ -4,6 +4,8 @@
 //! when it sent them on, as the next messages go by them, and takes that back when it hears of the error. Otherwise it would take a statement that the server still
 //! has, and whose answers carry images, for another one.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use crossfade_phase::Side;
 
@@ -55,18 +57,23 @@ impl Managed {
         }
     }
 
-    /// The server of `side` has failed at what it owes first, and skips what it was sent behind that.
+    /// The server of `side` has failed at what it owes first, and skips what it was sent behind that up to the next Sync. What came behind that Sync stands.
     pub(super) fn take_back(&mut self, side: Side) -> Result<(), End> {
-        let failed = self.backend(side)?.first_owed();
-        let mut kept = std::collections::VecDeque::new();
+        let skipped = self.backend(side)?.skipped();
+        let mut stands: VecDeque<Changed> = VecDeque::new();
         while let Some(change) = self.prepared.changes.pop_back() {
-            if change.side == side && change.number >= failed {
-                self.restore(change.before);
-            } else {
-                kept.push_front(change);
+            if change.side != side || !skipped.contains(&change.number) {
+                stands.push_front(change);
+                continue;
+            }
+            // A later batch has changed the same again: it has found what was there before.
+            let mut later = stands.iter_mut();
+            match later.find(|later| later.before.is_of_the_same(&change.before)) {
+                Some(later) => later.before = change.before,
+                None => self.restore(change.before),
             }
         }
-        self.prepared.changes = kept;
+        self.prepared.changes = stands;
         Ok(())
     }
 
@@ -112,10 +119,10 @@ impl Managed {
         }
         let changes = self.prepared.changes.iter().rev();
         let last = changes
-            .map(|change| (change.side, change.batch, &change.before))
-            .find(|(_, _, before)| before.concerns(target, name));
+            .map(|change| (change.side, change.batch, change.number, &change.before))
+            .find(|(.., before)| before.concerns(target, name));
         match last {
-            Some((side, made, _)) if made != batch => self.settle(side).await,
+            Some((side, made, number, _)) if made != batch => self.answered(side, number).await,
             _ => Ok(()),
         }
     }

@@ -92,6 +92,19 @@ pub(crate) enum Before {
 }
 
 impl Before {
+    /// Whether the two are about the same thing.
+    pub(super) fn is_of_the_same(&self, other: &Before) -> bool {
+        match (self, other) {
+            (Before::Statement(name, _), Before::Statement(same, _))
+            | (Before::Portal(name, _), Before::Portal(same, _))
+            | (Before::Whole(name), Before::Whole(same)) => name == same,
+            (Before::Text(side, key, _), Before::Text(same, same_key, _)) => {
+                side == same && key == same_key
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is about the statement, or portal, of this name.
     pub(super) fn concerns(&self, target: Target, name: &Bytes) -> bool {
         match (target, self) {

@@ -170,6 +170,60 @@ pub(super) fn skipped() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "a statement of the batch before, named behind others",
+            vec![vec![
+                parse("s", &insert(26), &[]),
+                sync(),
+                parse("", "SELECT 5", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                bind("p", "s", &[]),
+                execute("p", 0),
+                sync(),
+            ]],
+        ),
+        (
+            "batches behind one that fails",
+            vec![
+                all(&[
+                    division(),
+                    vec![sync()],
+                    vec![
+                        parse("s", &insert(27), &[]),
+                        bind("", "s", &[]),
+                        execute("", 0),
+                        sync(),
+                    ],
+                    vec![
+                        parse("", &insert(28), &[]),
+                        bind("", "", &[]),
+                        execute("", 0),
+                        sync(),
+                    ],
+                ]),
+                vec![parse("", "SELECT 1", &[]), sync()],
+                q("DELETE FROM notes WHERE id = 27"),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
+            "an unnamed statement in batch after batch, one of which fails",
+            vec![
+                all(&[
+                    vec![parse("", &insert(29), &[]), sync()],
+                    division(),
+                    vec![parse("", "SELECT 7", &[]), bind("", "", &[]), sync()],
+                    vec![
+                        parse("", "SELECT 8", &[]),
+                        bind("", "", &[]),
+                        execute("", 0),
+                        sync(),
+                    ],
+                ]),
+                vec![bind("", "", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
             "a first write behind an error",
             vec![
                 all(&[

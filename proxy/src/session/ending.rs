@@ -176,12 +176,11 @@ impl Managed {
 
     /// Sync: ends the batch, and commits what it did outside of a block.
     pub(super) async fn sync(&mut self) -> Result<(), End> {
-        let side = self.active;
-        if self.copying == Some(side) {
+        if self.copying.is_some() {
             // Ignored by a server in copy-in mode.
-            frontend::sync(&mut self.backend(side)?.out);
             return Ok(());
         }
+        let side = self.active;
         // Within a block a Sync commits nothing; only where BEGIN or COMMIT are still under way is that not known yet.
         let in_block = self.transaction.in_block && !self.effect_pending(side);
         if !in_block && self.captures_pending(side) {

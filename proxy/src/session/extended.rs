@@ -230,6 +230,9 @@ impl Managed {
                 if !self.ensure_path(&sql).await? || self.skips() {
                     return Ok(());
                 }
+                if let Err(error) = self.check_fetch(&sql) {
+                    return self.refuse(&error);
+                }
             }
             None if name.is_empty() => {
                 // The server may still have one, of a text that nothing is known of any more.

@@ -139,9 +139,25 @@ impl Managed {
         Ok(())
     }
 
+    /// What was closed while the session was busy in the other store.
+    async fn close_stale(&mut self, side: Side) -> Result<(), End> {
+        let backend = self.backend(side)?;
+        if backend.stale.is_empty() {
+            return Ok(());
+        }
+        for name in std::mem::take(&mut backend.stale) {
+            frontend::target(&mut backend.out, b'C', frontend::Target::Statement, &name);
+            backend.expect.push_back(Expect::Close { show: false });
+        }
+        frontend::sync(&mut backend.out);
+        backend.expect.push_back(Expect::Sync { show: false });
+        self.settle(side).await
+    }
+
     /// Before a relay: the server must have every statement under the client's own name and as the client sent it.
     async fn teach_statements(&mut self, side: Side) -> Result<(), End> {
         self.relay = crate::relay::RelayState::default();
+        self.close_stale(side).await?;
         let statements = std::mem::take(&mut self.prepared.statements);
         for (name, statement) in statements {
             let key = (name.clone(), Variant::Original);

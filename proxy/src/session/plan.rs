@@ -5,7 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossfade_phase::Side;
 
-use super::{Capture, End, managed::Managed, own::Extent, statements::Before};
+use super::{
+    Capture, End,
+    managed::Managed,
+    own::Extent,
+    statements::{Before, Portal},
+};
 use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
@@ -70,6 +75,31 @@ impl Managed {
             self.changes(side, Before::Statement(name, Some(statement)))?;
         }
         self.forget_texts(side, goes)
+    }
+
+    /// Refuses FETCH and MOVE as long as there is a portal of a write that is captured: by its name they would run it, past what looks for its images.
+    pub(super) fn check_fetch(&self, sql: &[u8]) -> Result<(), ClientError> {
+        let captured =
+            |portal: &Portal| portal.plan.capture.is_some() || portal.plan.bulk.is_some();
+        if !self.prepared.portals.values().any(captured) {
+            return Ok(());
+        }
+        let mut begins = true;
+        for token in Lexer::new(sql, self.conforming()) {
+            match token.kind {
+                TokenKind::Space | TokenKind::Comment => {}
+                TokenKind::Mark(b';') => begins = true,
+                _ if begins && (token.is_word(sql, "fetch") || token.is_word(sql, "move")) => {
+                    return Err(ClientError::new(
+                        "0A000",
+                        "crossfade refused FETCH or MOVE beside a portal that writes mapped tables",
+                    )
+                    .hint("send Execute for the portal, or close it first"));
+                }
+                _ => begins = false,
+            }
+        }
+        Ok(())
     }
 
     /// The plan of a text of one statement, as a Parse has it.

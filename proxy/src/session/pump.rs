@@ -389,7 +389,10 @@ impl Managed {
                 let backend = self.backend(side)?;
                 backend.copy_in = true;
                 backend.expect.truncate(1);
+                backend.batch = true;
                 self.copying = Some(side);
+                // The batch goes on there.
+                self.active = side;
                 self.show(&frame);
                 Ok(())
             }

@@ -50,14 +50,15 @@ impl Managed {
                 false => self.push_sync(side),
             };
         }
-        let pieces = match self.plan_all(sql) {
+        let planned = self.check_fetch(sql).and_then(|()| self.plan_all(sql));
+        let pieces = match planned {
             Ok(pieces) => pieces,
             Err(error) => return self.refuse_query(&error).await,
         };
         if pieces.len() > 1 && pieces[0].1.undoes() && self.is_unsure_behind_an_end() {
             return self.query_behind_an_end(sql, pieces).await;
         }
-        let pieces = self.note_pieces(pieces)?;
+        let pieces = self.pieces(pieces);
         match &pieces[..] {
             [] if self.is_pending() => self.refuse_query(&ends_batch()).await,
             [] => self.pass(frame, &[]),
@@ -80,20 +81,18 @@ impl Managed {
         }
     }
 
-    fn note_pieces(&mut self, planned: Vec<Planned>) -> Result<Vec<Piece>, End> {
+    fn pieces(&mut self, planned: Vec<Planned>) -> Vec<Piece> {
         let mut pieces = Vec::with_capacity(planned.len());
         for (sql, plan) in planned {
-            let stands_in = self.is_unknown_there(&plan);
             let compare = self.compared(&plan, None);
             self.compares.extend(compare);
-            self.note_statement(&plan)?;
             pieces.push(Piece {
                 sql,
+                stands_in: self.is_unknown_there(&plan),
                 plan,
-                stands_in,
             });
         }
-        Ok(pieces)
+        pieces
     }
 
     /// A Query that begins with the end of a block, behind which names may mean something else: what follows is planned when that is known.
@@ -103,7 +102,7 @@ impl Managed {
         mut planned: Vec<Planned>,
     ) -> Result<(), End> {
         planned.truncate(1);
-        let end = self.note_pieces(planned)?;
+        let end = self.pieces(planned);
         let side = self.run_pieces(&end).await?;
         self.settle_batch(side).await?;
         if self.skips() || !self.ensure_path(sql).await? {
@@ -112,7 +111,7 @@ impl Managed {
         match self.plan_all(sql) {
             Ok(mut planned) => {
                 planned.remove(0);
-                let rest = self.note_pieces(planned)?;
+                let rest = self.pieces(planned);
                 self.take_apart(&rest).await
             }
             Err(error) => {
@@ -133,6 +132,9 @@ impl Managed {
     }
 
     fn pass(&mut self, frame: &Frame, pieces: &[Piece]) -> Result<(), End> {
+        for piece in pieces {
+            self.note_statement(&piece.plan)?;
+        }
         let effects = pieces.iter().map(|piece| piece.plan.effect.clone());
         let effects = effects.collect();
         let side = self.active;
@@ -217,6 +219,7 @@ impl Managed {
                     break;
                 }
             } else if let Some(bulk) = &piece.plan.bulk {
+                self.note_statement(&piece.plan)?;
                 let sql = piece.plan.sql.as_ref().unwrap_or(&piece.sql);
                 self.run_bulk(side, bulk, Step::Text(sql)).await?;
                 if self.skips() {
@@ -256,6 +259,7 @@ impl Managed {
         if piece.stands_in {
             self.stand_in(plan)?;
         }
+        self.note_statement(plan)?;
         let backend = self.backend(side)?;
         let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
         backend.push_functions(&plan.functions);

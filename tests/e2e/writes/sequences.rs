@@ -406,6 +406,100 @@ async fn trap_15_copies_of_others_beside_writes() {
     alike("dual-write", &steps::copies()).await;
 }
 
+/// FETCH by the name of a portal would run its write past the capture.
+#[tokio::test]
+async fn trap_10_a_portal_that_writes_is_not_fetched_from() {
+    let shop = Shop::of("dual-write", SCHEMA, TABLES, SEED).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let write = format!("{} RETURNING a", insert(180));
+    for fetch in [
+        q("FETCH ALL FROM p"),
+        all(&[one("MOVE ALL IN p"), vec![sync()]]),
+    ] {
+        wire.query("BEGIN").await;
+        ask(
+            &mut wire,
+            &vec![parse("", &write, &[]), bind("p", "", &[]), sync()],
+        )
+        .await;
+        let frames = ask(&mut wire, &fetch).await;
+        let codes: Vec<_> = frames
+            .iter()
+            .filter_map(|frame| (frame.tag == b'E').then(|| frame.field(b'C'))?)
+            .collect();
+        assert_eq!(codes, ["0A000"], "{frames:?}");
+        wire.query("ROLLBACK").await;
+    }
+    let cursor = q("BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH ALL FROM c; COMMIT");
+    let frames = ask(&mut wire, &cursor).await;
+    assert!(frames.iter().all(|frame| frame.tag != b'E'), "{frames:?}");
+    shop.stores.assert_equal(&["notes"]).await;
+}
+
+/// In the store that is not the session's own, by a statement that was prepared before: the Sync goes before the data.
+#[tokio::test]
+async fn trap_15_a_copy_into_the_other_store() {
+    let shop = Shop::in_phase("new-primary").await;
+    shop.stores.new.run("DROP TABLE unmapped").await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let copy = "COPY unmapped (id) FROM STDIN";
+    ask(&mut wire, &vec![parse("s", copy, &[]), sync()]).await;
+    for (first, waits) in [(10, true), (20, false)] {
+        let begin = vec![bind("", "s", &[]), execute("", 0), sync()];
+        let data = vec![
+            copy_data(format!("{first}\n{}\n", first + 1).as_bytes()),
+            copy_done(),
+            sync(),
+        ];
+        let exchange = async {
+            if waits {
+                wire.send(&begin).await;
+                while wire.frame().await.tag != b'G' {}
+                wire.ask(&data).await
+            } else {
+                wire.ask(&all(&[begin, data])).await
+            }
+        };
+        let frames = within(10, "an answer", exchange).await;
+        assert!(
+            crossfade_tests::wire::transcript(&frames).ends_with("CZ"),
+            "{frames:?}"
+        );
+    }
+    shop.stores
+        .old
+        .becomes("SELECT count(*) FROM unmapped WHERE id >= 10", "4")
+        .await;
+    wire.query("INSERT INTO counters (name) VALUES ('behind')")
+        .await;
+    shop.proxy.drained().await;
+    shop.assert_equal().await;
+}
+
+/// A statement that was closed while the session was busy in the other store is gone when it comes back.
+#[tokio::test]
+async fn trap_34_what_was_closed_elsewhere_is_not_run() {
+    let mut shop = Shop::in_phase("new-primary").await;
+    shop.stores.new.run("DROP TABLE unmapped").await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let wrong = "INSERT INTO unmapped VALUES (77, 'wrong') RETURNING note";
+    ask(&mut wire, &vec![parse("s", wrong, &[]), sync()]).await;
+    wire.query("SELECT 1").await;
+    ask(&mut wire, &vec![close_statement("s"), sync()]).await;
+    ask(&mut wire, &vec![parse("s", "SELECT 42", &[]), sync()]).await;
+    shop.proxy
+        .walk(&["dual-read", "dual-write", "use-old"])
+        .await;
+    let frames = ask(&mut wire, &vec![bind("", "s", &[]), execute("", 0), sync()]).await;
+    assert_eq!(
+        crossfade_tests::wire::transcript(&frames),
+        "2DCZ",
+        "{frames:?}"
+    );
+    let ran = "SELECT count(*) FROM unmapped WHERE id = 77";
+    assert_eq!(shop.stores.old.value(ran).await, "0");
+}
+
 /// As libpq sends it: the Sync goes before the data, and once more behind it.
 #[tokio::test]
 async fn trap_15_a_copy_in_a_batch_with_a_write() {

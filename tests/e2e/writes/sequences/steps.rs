@@ -224,6 +224,19 @@ pub(super) fn skipped() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "DEALLOCATE behind an error in one Query",
+            vec![
+                vec![parse("s", "COMMIT", &[]), sync()],
+                vec![parse("t", &insert(170), &[]), sync()],
+                q("SELECT 1/0; DEALLOCATE s"),
+                q(&format!("{}; SELECT 1/0; DEALLOCATE t", insert(171))),
+                q("BEGIN"),
+                q(&insert(172)),
+                vec![bind("", "s", &[]), execute("", 0), sync()],
+                vec![bind("", "t", &[]), execute("", 0), sync()],
+            ],
+        ),
+        (
             "a first write behind an error",
             vec![
                 all(&[

@@ -346,13 +346,11 @@ fn may_end(sql: &[u8], conforming: bool) -> bool {
     first.is_word(sql, "call") || first.is_word(sql, "do") && speaks_of_an_end(sql)
 }
 
+/// Anywhere in it, and in whatever spelling: a string with escapes may say anything.
 fn speaks_of_an_end(sql: &[u8]) -> bool {
-    let mut words = sql.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
-    words.any(|word| {
-        let ends = ["call", "commit", "rollback"];
-        ends.iter()
-            .any(|end| word.eq_ignore_ascii_case(end.as_bytes()))
-    })
+    let text = sql.to_ascii_lowercase();
+    let says = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+    text.contains(&b'\\') || says(b"call") || says(b"commit") || says(b"rollback")
 }
 
 fn custom_setting(kind: &Kind) -> Option<String> {

@@ -44,11 +44,7 @@ impl Managed {
         }
         self.forget_unnamed();
         if !self.ensure_path(sql).await? {
-            let side = self.active;
-            return match self.backend(side)?.batch {
-                true => Ok(()),
-                false => self.push_sync(side),
-            };
+            return self.push_sync(self.active);
         }
         let planned = self.check_fetch(sql).and_then(|()| self.plan_all(sql));
         let pieces = match planned {

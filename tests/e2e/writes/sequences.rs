@@ -221,6 +221,7 @@ async fn trap_32_a_question_about_names_that_is_not_answered() {
             all(&[one(&insert(131)), vec![sync()]]),
             all(&[one("SELECT 1"), one(&insert(132)), vec![sync()]]),
             q(&format!("{}; SELECT 1", insert(133))),
+            all(&[one("SELECT 1"), q(&insert(134))]),
         ]
         .iter()
         .enumerate()
@@ -251,7 +252,7 @@ async fn trap_32_a_question_about_names_that_is_not_answered() {
         for store in [&shop.stores.old, &shop.stores.new] {
             assert_eq!(
                 store.value(written).await,
-                "140,141,142,143,150,151,152,153",
+                "140,141,142,143,144,150,151,152,153,154",
                 "{phase}"
             );
         }
@@ -325,6 +326,14 @@ async fn trap_14_what_would_commit_without_the_other_store_is_refused() {
                 all(&[
                     one(&insert(56)),
                     one("DO $$ BEGIN COMMIT; END $$"),
+                    vec![sync()],
+                ]),
+            ),
+            (
+                "one in disguise",
+                all(&[
+                    one(&insert(58)),
+                    one(r"DO E'BEGIN \x63ommit; END'"),
                     vec![sync()],
                 ]),
             ),

@@ -115,7 +115,7 @@ pub(crate) struct Backend {
     pub(crate) expect: VecDeque<Expect>,
     /// How many it has answered, or skipped.
     answered: u64,
-    /// State of its transaction by the last `ReadyForQuery`.
+    /// State of its transaction by the last `ReadyForQuery`, and by what statements have done to it since.
     pub(crate) status: Status,
     /// An error came, and no Sync was sent since: the server ignores what it gets.
     pub(crate) skipping: bool,
@@ -181,17 +181,32 @@ impl Backend {
     /// The numbers of what it skips when it fails at what it owes first: of a Query nothing but itself, otherwise everything up to the next Sync.
     pub(crate) fn skipped(&self) -> Range<u64> {
         let first = self.answered;
-        let whole = matches!(
-            self.expect.front(),
-            Some(Expect::Query { .. } | Expect::Function)
-        );
         let is_sync = |expect: &Expect| matches!(expect, Expect::Sync { .. });
-        let count = match whole {
+        let count = match self.fails_alone() {
             true => Some(1),
             false => self.expect.iter().position(is_sync),
         };
         let count = count.unwrap_or(self.expect.len() + 1);
         first..first + u64::try_from(count).unwrap_or(u64::MAX - first)
+    }
+
+    /// Whether what it owes first fails without anything behind it being skipped.
+    fn fails_alone(&self) -> bool {
+        matches!(
+            self.expect.front(),
+            Some(Expect::Query { .. } | Expect::Function)
+        )
+    }
+
+    /// Takes what it [skips](Backend::skipped) off the list. Of a Query the `ReadyForQuery` is still to come.
+    pub(crate) fn skip(&mut self) {
+        if self.fails_alone() {
+            return;
+        }
+        while !matches!(self.expect.front(), None | Some(Expect::Sync { .. })) {
+            self.answer();
+        }
+        self.skipping = self.expect.is_empty();
     }
 
     /// The number of what it will owe next.

@@ -201,17 +201,7 @@ impl Managed {
         let copying = self.copying == Some(side);
         self.take_back(side)?;
         let backend = self.backend(side)?;
-        let whole_query = matches!(
-            backend.expect.front(),
-            Some(Expect::Query { .. } | Expect::Function)
-        );
-        if !whole_query {
-            // The server skips what was sent up to the next Sync.
-            while !matches!(backend.expect.front(), None | Some(Expect::Sync { .. })) {
-                backend.answer();
-            }
-            backend.skipping = backend.expect.is_empty();
-        }
+        backend.skip();
         backend.copy_in = false;
         if copying {
             self.copying = None;

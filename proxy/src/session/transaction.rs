@@ -250,12 +250,12 @@ impl Transaction {
         if !deletes && self.deletes.is_empty() {
             return;
         }
-        let mut gone = self.deletes.clone();
+        let mut gone = BTreeSet::new();
         for (table, key, change) in &self.changes {
-            let key = (*table, key.clone());
             if is_delete(change) {
-                gone.insert(key);
-            } else if gone.contains(&key) {
+                gone.insert((*table, key));
+            } else if gone.contains(&(*table, key)) || self.deletes.contains(&(*table, key.clone()))
+            {
                 self.revived.insert(*table);
             }
         }
@@ -395,6 +395,26 @@ mod tests {
             transaction.fold()[&(TABLE, key("1"))],
             Some(Change::Delete(key("1")))
         );
+    }
+
+    #[test]
+    fn trap_10_a_row_that_is_put_in_again_is_known_also_behind_a_portion() {
+        let mut transaction = Transaction::default();
+        put(&mut transaction, "1", "a");
+        transaction.push(TABLE, key("2"), Change::Delete(key("2")), 1000);
+        transaction.take_portion(true, 1000);
+        put(&mut transaction, "3", "b");
+        transaction.fold();
+        assert!(transaction.take_revived().is_empty());
+        transaction.push(TABLE, key("4"), Change::Delete(key("4")), 1000);
+        put(&mut transaction, "4", "again");
+        transaction.fold();
+        assert_eq!(transaction.take_revived(), BTreeSet::from([TABLE]));
+        transaction.push(TABLE, key("5"), Change::Delete(key("5")), 1000);
+        transaction.take_portion(true, 1000);
+        put(&mut transaction, "5", "again");
+        transaction.fold();
+        assert_eq!(transaction.take_revived(), BTreeSet::from([TABLE]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod merge;
 mod names;
 mod prepared;
 mod races;
+pub(crate) mod random;
 mod releases;
 pub(crate) mod sequences;
 mod transactions;

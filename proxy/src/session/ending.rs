@@ -169,9 +169,17 @@ impl Managed {
         Ok(refused)
     }
 
-    /// Whether an implicit transaction has written mapped tables, and everything it was sent is answered.
-    pub(super) fn is_pending(&self) -> bool {
+    /// Whether an implicit transaction has written mapped tables, as far as answers have come.
+    fn is_pending(&self) -> bool {
         !self.transaction.in_block && !self.transaction.is_empty()
+    }
+
+    /// Whether a Query would end an implicit transaction that has written mapped tables. A batch that has failed may not have heard of its end yet.
+    pub(super) async fn ends_pending(&mut self) -> Result<bool, End> {
+        if self.is_pending() {
+            self.settle_batch(self.active).await?;
+        }
+        Ok(self.is_pending())
     }
 
     /// Sync: ends the batch, and commits what it did outside of a block.

@@ -101,11 +101,7 @@ impl Managed {
             return Ok(());
         }
         if !name.is_empty() && self.prepared.statements.contains_key(&name) {
-            let told = format!(
-                "prepared statement \"{}\" already exists",
-                String::from_utf8_lossy(&name)
-            );
-            return self.refuse_in_batch(&ClientError::new("42P05", told));
+            return self.parse_again(frame, name);
         }
         if let Some(tally) = &mut self.tally {
             tally.parse(&name, sql);
@@ -139,6 +135,22 @@ impl Managed {
         let before = self.prepared.statements.insert(name.clone(), statement);
         self.prepare_on(&name, &plan, true)?;
         self.changed(plan.side, Before::Statement(name, before))
+    }
+
+    /// A Parse of a name that is taken. The server says so, or what else is wrong with it, where it has the statement by that name.
+    fn parse_again(&mut self, frame: &Frame, name: Bytes) -> Result<(), End> {
+        let side = self.active;
+        let told = format!(
+            "prepared statement \"{}\" already exists",
+            String::from_utf8_lossy(&name)
+        );
+        let original = (name, Variant::Original);
+        let backend = self.backend(side)?;
+        if backend.prepared.get(&original) != Some(&original.0) {
+            return self.refuse_in_batch(&ClientError::new("42P05", told));
+        }
+        backend.batch = true;
+        self.push(side, &frame.whole, Expect::Parse { show: true })
     }
 
     /// One more attempt to run a prepared statement.
@@ -176,12 +188,20 @@ impl Managed {
     /// Sees to it that the plan's server has the statement in the plan's variant.
     fn prepare_on(&mut self, name: &Bytes, plan: &Plan, show: bool) -> Result<(), End> {
         let key = (name.clone(), plan.variant);
-        if self.backend(plan.side)?.prepared.contains_key(&key) {
-            return Ok(());
-        }
-        let Some(statement) = self.prepared.statements.get(name).cloned() else {
+        let Some(statement) = self.prepared.statements.get(name) else {
+            if name.is_empty() {
+                // The server may still have one, of a text of our own, or one that nothing is known of any more.
+                let backend = self.backend(plan.side)?;
+                frontend::target(&mut backend.out, b'C', Target::Statement, name);
+                backend.expect.push_back(Expect::Close { show: false });
+            }
             return Ok(());
         };
+        let backend = self.backends.get_mut(plan.side);
+        if backend.is_some_and(|backend| backend.prepared.contains_key(&key)) {
+            return Ok(());
+        }
+        let statement = statement.clone();
         let there = if name.is_empty() || plan.variant == Variant::Original {
             name.clone()
         } else {
@@ -233,11 +253,6 @@ impl Managed {
                 if let Err(error) = self.check_fetch(&sql) {
                     return self.refuse(&error);
                 }
-            }
-            None if name.is_empty() => {
-                // The server may still have one, of a text that nothing is known of any more.
-                let told = "unnamed prepared statement does not exist";
-                return self.refuse_in_batch(&ClientError::new("26000", told));
             }
             None => {}
         }
@@ -322,7 +337,8 @@ impl Managed {
                     return Ok(());
                 }
                 self.prepare_on(&name, &plan, false)?;
-                self.backend(plan.side)?.push_functions(&plan.functions);
+                let backend = self.backend(plan.side)?;
+                backend.push_functions(&plan.functions);
                 let there = self
                     .backend(plan.side)?
                     .prepared
@@ -363,6 +379,13 @@ impl Managed {
             return self.push(side, &frame.whole, Expect::Execute(shown()));
         };
         let (side, plan, compare) = (portal.side, portal.plan.clone(), portal.compare.take());
+        if portal.ran && !portal.portioned {
+            let told = format!(
+                "portal \"{}\" cannot be run",
+                String::from_utf8_lossy(&name)
+            );
+            return self.refuse_in_batch(&ClientError::new("55000", told));
+        }
         if portal.portioned {
             // The write ran to its end at the first Execute; all that is left is to hand out its rows, once they have come.
             self.settle_batch(side).await?;
@@ -377,6 +400,7 @@ impl Managed {
         if plan.may_end && self.ends_unseen(side).await? {
             return Ok(());
         }
+        self.note_run(side, &name, &plan, rows)?;
         self.batch_wrote |= !plan.reads;
         if let Some(compare) = compare {
             self.compares.push(compare);
@@ -393,14 +417,6 @@ impl Managed {
         }
         let capture = plan.capture.clone();
         let captured = capture.is_some();
-        if captured
-            && plan.returns_rows
-            && rows > 0
-            && let Some(portal) = self.prepared.portals.get_mut(&name)
-        {
-            portal.portioned = true;
-            self.changes(side, Before::Whole(name.clone()))?;
-        }
         if self.is_unknown_there(&plan) {
             self.stand_in(&plan)?;
         }
@@ -424,6 +440,20 @@ impl Managed {
             capture,
             ..Execute::default()
         }));
+        Ok(())
+    }
+
+    /// Remembers of a write that it has been run: to its end, whatever is handed out of its rows.
+    fn note_run(&mut self, side: Side, name: &Bytes, plan: &Plan, rows: usize) -> Result<(), End> {
+        let merges = matches!(plan.bulk.as_deref(), Some(Bulk::Merge(_)));
+        let portioned = plan.capture.is_some() && plan.returns_rows && rows > 0;
+        let once = merges || plan.capture.is_some() && !plan.returns_rows;
+        if let Some(portal) = self.prepared.portals.get_mut(name)
+            && (once || portioned)
+        {
+            (portal.ran, portal.portioned) = (once, portioned);
+            self.changes(side, Before::Fresh(name.clone()))?;
+        }
         Ok(())
     }
 

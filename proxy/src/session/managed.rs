@@ -370,7 +370,7 @@ impl Managed {
         if self.skips_unasked().await? {
             return Ok(());
         }
-        if self.is_pending() {
+        if self.ends_pending().await? {
             return self.refuse_query(&ends_batch()).await;
         }
         self.push(self.home, &frame.whole, Expect::Function)

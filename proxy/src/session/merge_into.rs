@@ -167,18 +167,8 @@ impl Managed {
                 backend.expect.push_back(Expect::Parse { show: false });
                 (None, Arc::default())
             }
-            Step::Portal(name) => match self.prepared.portals.get_mut(*name) {
-                Some(portal) if portal.ran => {
-                    // As the server does it.
-                    let told =
-                        format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
-                    self.refuse_in_batch(&ClientError::new("55000", told))?;
-                    return self.settle_batch(side).await;
-                }
-                Some(portal) => {
-                    portal.ran = true;
-                    (portal.bind.clone(), portal.types.clone())
-                }
+            Step::Portal(name) => match self.prepared.portals.get(*name) {
+                Some(portal) => (portal.bind.clone(), portal.types.clone()),
                 None => return Ok(()),
             },
         };

@@ -56,7 +56,7 @@ impl Managed {
         }
         let pieces = self.pieces(pieces);
         match &pieces[..] {
-            [] if self.is_pending() => self.refuse_query(&ends_batch()).await,
+            [] if self.ends_pending().await? => self.refuse_query(&ends_batch()).await,
             [] => self.pass(frame, &[]),
             [only]
                 if only.plan.sql.is_none()
@@ -144,7 +144,7 @@ impl Managed {
         if !self.activate_for(plan).await? {
             return Ok(());
         }
-        if plan.effect.is_none() && self.is_pending() {
+        if plan.effect.is_none() && self.ends_pending().await? {
             return self.refuse_query(&ends_batch()).await;
         }
         let commits = matches!(plan.effect, Some(Effect::Commit { .. }));

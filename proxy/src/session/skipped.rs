@@ -92,9 +92,10 @@ impl Managed {
             Before::Portal(name, None) => {
                 prepared.portals.remove(&name);
             }
-            Before::Whole(name) => {
+            Before::Fresh(name) => {
                 if let Some(portal) = prepared.portals.get_mut(&name) {
                     portal.portioned = false;
+                    portal.ran = false;
                 }
             }
             Before::Text(side, key, there) => {

@@ -46,7 +46,7 @@ pub(crate) struct Portal {
     pub(crate) bind: Option<Bytes>,
     /// The types of those.
     pub(crate) types: Arc<[u32]>,
-    /// What stands in for it has been run.
+    /// It has been executed: a write that hands out no rows can be no second time, whatever runs in its place.
     pub(crate) ran: bool,
     /// The lookup it makes, to be compared afterwards.
     pub(crate) compare: Option<Lookup>,
@@ -85,8 +85,8 @@ pub(crate) enum Before {
     Statement(Bytes, Option<Statement>),
     /// A portal of this name, or none.
     Portal(Bytes, Option<Box<Portal>>),
-    /// A portal whose rows were not handed out in portions.
-    Whole(Bytes),
+    /// A portal that had not been executed.
+    Fresh(Bytes),
     /// What the server of a store has of a statement's variant.
     Text(Side, (Bytes, Variant), Option<Bytes>),
 }
@@ -97,7 +97,7 @@ impl Before {
         match (self, other) {
             (Before::Statement(name, _), Before::Statement(same, _))
             | (Before::Portal(name, _), Before::Portal(same, _))
-            | (Before::Whole(name), Before::Whole(same)) => name == same,
+            | (Before::Fresh(name), Before::Fresh(same)) => name == same,
             (Before::Text(side, key, _), Before::Text(same, same_key, _)) => {
                 side == same && key == same_key
             }
@@ -109,7 +109,7 @@ impl Before {
     pub(super) fn concerns(&self, target: Target, name: &Bytes) -> bool {
         match (target, self) {
             (Target::Statement, Before::Statement(known, _))
-            | (Target::Portal, Before::Portal(known, _) | Before::Whole(known)) => known == name,
+            | (Target::Portal, Before::Portal(known, _) | Before::Fresh(known)) => known == name,
             _ => false,
         }
     }

@@ -1,0 +1,349 @@
+//! Sessions at random: whatever a client sends, in whatever order, the answers are those of a server that stands alone, and both stores hold what that one holds.
+//!
+//! What is refused (0A000) ends the session there: then only the stores are compared. A session that is answered differently is
+//! told in the shortest form that is.
+
+mod messages;
+mod statements;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossfade_tests::{
+    Stores, Wire,
+    history::Random,
+    journal_in_primary,
+    wire::Frame,
+    wire::messages::{flush, terminate},
+};
+
+use self::{
+    messages::{is_data, is_end},
+    statements::Statements,
+};
+use crate::shop::Shop;
+
+const SCHEMA: &str = "
+    CREATE TABLE notes (id int PRIMARY KEY, a int);
+    CREATE TABLE marks (id int PRIMARY KEY, u int UNIQUE, t text);
+    CREATE TABLE firm (id int PRIMARY KEY, u int CONSTRAINT once UNIQUE DEFERRABLE INITIALLY DEFERRED);
+    CREATE TABLE loose (id int, a int);
+    CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;
+    CREATE PROCEDURE undoes() LANGUAGE plpgsql AS $$ BEGIN ROLLBACK; END $$;";
+const TABLES: &str =
+    "[toggle.shop.table.notes]\n[toggle.shop.table.marks]\n[toggle.shop.table.firm]\n";
+const MAPPED: [&str; 3] = ["notes", "marks", "firm"];
+/// Sessions of a test, unless `CROSSFADE_TEST_SESSIONS` says how many.
+const SESSIONS: u64 = 150;
+
+/// Messages that are sent at once.
+type Step = Vec<Bytes>;
+type Rows = Vec<Vec<Option<String>>>;
+
+/// The proxy with its stores, and a server that stands alone.
+struct Pair {
+    shop: Shop,
+    alone: Stores,
+    unmapped: bool,
+}
+
+/// How a session went.
+enum Course {
+    Alike,
+    Refused,
+    Differs(String),
+}
+
+impl Pair {
+    async fn in_phase(phase: &str) -> Pair {
+        Pair {
+            shop: Shop::of(phase, SCHEMA, TABLES, "").await,
+            alone: Stores::create(SCHEMA).await,
+            // From 5 on they are in the other store than the session is: one transaction cannot write both.
+            unmapped: phase != "new-primary",
+        }
+    }
+
+    /// Sends the same to both, step by step, and compares what each says and in the end what each holds.
+    async fn run(&self, steps: &[Step]) -> Course {
+        let mut through = self.shop.proxy.wire(&self.shop.stores.old).await;
+        let mut direct = self.alone.old.direct().wire().await;
+        for (number, step) in steps.iter().enumerate() {
+            let expected = told(&asked(&mut direct, step, None).await);
+            let ready = expected
+                .iter()
+                .filter(|told| told.starts_with("Z "))
+                .count();
+            let frames = asked(&mut through, step, Some(ready)).await;
+            let seen = told(&frames);
+            if seen == expected {
+                continue;
+            }
+            if frames.iter().any(is_refusal) {
+                drop((through, direct));
+                return self.stores_alike(None).await.unwrap_or(Course::Refused);
+            }
+            return Course::Differs(format!(
+                "step {number}:\n  expected {expected:#?}\n  seen {seen:#?}"
+            ));
+        }
+        if through.try_send(&[terminate()]).await.is_ok() {
+            let rest = through.rest().await;
+            if !rest.is_empty() {
+                return Course::Differs(format!("what nobody asked for: {rest:?}"));
+            }
+        }
+        drop(direct);
+        self.stores_alike(Some(&self.alone))
+            .await
+            .unwrap_or(Course::Alike)
+    }
+
+    /// Compares what the stores hold with each other, and with the one that stands alone.
+    async fn stores_alike(&self, alone: Option<&Stores>) -> Option<Course> {
+        let tables: &[&str] = match (alone, self.unmapped) {
+            (Some(_), true) => &["notes", "marks", "firm", "loose"],
+            _ => &MAPPED,
+        };
+        for table in tables {
+            let sql = format!("SELECT r::text FROM {table} r ORDER BY 1");
+            for patience in (0..60).rev() {
+                let old = self.shop.stores.old.rows(&sql).await;
+                let other = match (alone, *table) {
+                    (_, "loose") => old.clone(),
+                    _ => self.shop.stores.new.rows(&sql).await,
+                };
+                let expected = match alone {
+                    Some(alone) => alone.old.rows(&sql).await,
+                    None => old.clone(),
+                };
+                if old == expected && other == expected {
+                    break;
+                }
+                if patience == 0 {
+                    return Some(Course::Differs(format!(
+                        "{table}: old {old:?}, new {other:?}, alone {expected:?}"
+                    )));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        None
+    }
+
+    async fn content(&self) -> Vec<(&'static str, Rows)> {
+        let mut content = Vec::new();
+        for table in ["notes", "marks", "firm", "loose"] {
+            let sql = format!("SELECT quote_literal(r::text) FROM {table} r");
+            content.push((table, self.alone.old.rows(&sql).await));
+        }
+        content
+    }
+
+    /// Every store holds this, and nothing else.
+    async fn set(&self, content: &[(&str, Rows)]) {
+        self.shop.proxy.drained().await;
+        for (table, rows) in content {
+            let values: Vec<String> = rows
+                .iter()
+                .map(|row| format!("SELECT ({}::{table}).*", row[0].as_deref().unwrap()))
+                .collect();
+            let insert = match values.is_empty() {
+                true => String::new(),
+                false => format!("INSERT INTO {table} {}", values.join(" UNION ALL ")),
+            };
+            let sql = format!("TRUNCATE {table}; {insert}");
+            for store in [
+                &self.shop.stores.old,
+                &self.shop.stores.new,
+                &self.alone.old,
+            ] {
+                store.run(&sql).await;
+            }
+        }
+    }
+
+    /// The shortest session that is still answered differently, by leaving out what is not needed.
+    async fn shortest(
+        &self,
+        mut steps: Vec<Step>,
+        content: &[(&str, Rows)],
+    ) -> (Vec<Step>, String) {
+        let mut why = String::new();
+        let mut tried = 0;
+        loop {
+            let before: usize = steps.iter().map(Vec::len).sum();
+            let mut at = (steps.len(), 0);
+            while let Some(next) = previous(&steps, at) {
+                at = next;
+                let mut shorter = steps.clone();
+                let last = at.1 + 1 == steps[at.0].len();
+                if last && at.1 > 0 {
+                    // What ends a step has its answers sent; a step goes as a whole.
+                    shorter[at.0].clear();
+                } else {
+                    shorter[at.0].remove(at.1);
+                }
+                shorter.retain(|step| !step.is_empty());
+                tried += 1;
+                self.set(content).await;
+                if let Course::Differs(how) = self.run(&shorter).await {
+                    let gone = shorter.len() < steps.len();
+                    (steps, why) = (shorter, how);
+                    if gone {
+                        at.1 = 0;
+                    }
+                }
+            }
+            if steps.iter().map(Vec::len).sum::<usize>() == before || tried > 400 {
+                return (steps, why);
+            }
+        }
+    }
+}
+
+/// The message before this one.
+fn previous(steps: &[Step], at: (usize, usize)) -> Option<(usize, usize)> {
+    match at {
+        (step, message) if message > 0 => Some((step, message - 1)),
+        (0, 0) => None,
+        (step, _) => Some((step - 1, steps[step - 1].len() - 1)),
+    }
+}
+
+/// Sends a step and takes its answers, up to so many ReadyForQuery, or as many as come: how many Syncs a COPY swallows is for the server to say.
+async fn asked(wire: &mut Wire, step: &Step, ready: Option<usize>) -> Vec<Frame> {
+    let ends = step.iter().filter(|message| is_end(message)).count();
+    let mut left = ready.unwrap_or(ends);
+    let data = step.iter().any(is_data);
+    // A COPY swallows a Sync, and what is said of data behind the last one comes at any time.
+    let certain = !data || ready == Some(ends) && step.last().is_some_and(is_end);
+    let patience = match (certain, ready) {
+        (true, _) => Duration::from_secs(10),
+        (false, Some(_)) => Duration::from_millis(400),
+        (false, None) => Duration::from_millis(200),
+    };
+    let mut frames = Vec::new();
+    let mut step = step.clone();
+    if data {
+        // What is said of data may wait for a Sync that a COPY swallows.
+        step.push(flush());
+    }
+    // Whether it is gone already the answers tell.
+    let _ = wire.try_send(&step).await;
+    while left > 0 || !certain {
+        match tokio::time::timeout(patience, wire.try_frame()).await {
+            Ok(Some(frame)) => {
+                left = left.saturating_sub(usize::from(frame.tag == b'Z'));
+                frames.push(frame);
+            }
+            // Gone, or silent.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    frames
+}
+
+/// What the client is told, for comparing: rows in any order, of columns names and types.
+fn told(frames: &[Frame]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut rows = 0;
+    // A Query that was taken apart is no block to the server, which warns of what has no effect then; it has.
+    let block = |frame: &Frame| frame.tag == b'N' && frame.field(b'C').as_deref() == Some("25P01");
+    let silent = |frame: &Frame| frame.tag == b'S' || block(frame);
+    for frame in frames.iter().filter(|frame| !silent(frame)) {
+        // Where a write of a Query fails that would return rows, the columns have been told already.
+        if frame.tag == b'E' && told.last().is_some_and(|last| last.starts_with('T')) {
+            told.pop();
+        }
+        told.push(match frame.tag {
+            b'E' | b'N' => complaint(frame),
+            b'T' => format!("T {:?}", columns(&frame.body)),
+            _ => format!("{frame:?}"),
+        });
+        rows = if frame.tag == b'D' { rows + 1 } else { 0 };
+        let sorted = told.len() - rows;
+        told[sorted..].sort();
+    }
+    told
+}
+
+/// What the proxy refuses before anything of a Query runs: what it cannot do, and from 5 on columns that a mapped table does not have.
+fn is_refusal(frame: &Frame) -> bool {
+    let code = frame.field(b'C');
+    frame.tag == b'E' && matches!(code.as_deref(), Some("0A000" | "42703"))
+}
+
+/// What clients look at. Errors of grammar are the proxy's own where a statement may name a mapped table.
+fn complaint(frame: &Frame) -> String {
+    let tag = char::from(frame.tag);
+    let code = frame.field(b'C');
+    match code.as_deref() {
+        Some("42601") => format!("{tag} grammar"),
+        // A portal of a write that has run, or of a transaction that has ended.
+        Some("34000" | "55000") => format!("{tag} no such portal"),
+        _ => format!("{tag} {:?}", b"SCMDH".map(|field| frame.field(field))),
+    }
+}
+
+/// Names and types of a RowDescription: tables have other numbers elsewhere.
+fn columns(body: &[u8]) -> Vec<(String, u32)> {
+    let mut columns = Vec::new();
+    let mut left = &body[2..];
+    while let Some(end) = left.iter().position(|byte| *byte == 0) {
+        let name = String::from_utf8_lossy(&left[..end]).into_owned();
+        let oid = left[end + 7..end + 11].try_into().unwrap();
+        columns.push((name, u32::from_be_bytes(oid)));
+        left = &left[end + 19..];
+    }
+    columns
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// `CROSSFADE_TEST_SESSIONS` of them, from the one of `CROSSFADE_TEST_SEED` on.
+async fn sessions(phase: &str, seed: u64) {
+    let pair = Pair::in_phase(phase).await;
+    let first = number("CROSSFADE_TEST_SEED").unwrap_or(seed);
+    let count = number("CROSSFADE_TEST_SESSIONS").unwrap_or(SESSIONS);
+    let mut refused = 0;
+    for seed in first..first + count {
+        let mut statements = Statements {
+            random: Random::new(seed),
+            unmapped: pair.unmapped,
+        };
+        let steps = statements.session();
+        let content = pair.content().await;
+        match pair.run(&steps).await {
+            Course::Alike => {}
+            Course::Refused => {
+                refused += 1;
+                pair.set(&content).await;
+            }
+            Course::Differs(why) => {
+                let (shortest, shortly) = pair.shortest(steps, &content).await;
+                let journal = journal_in_primary();
+                panic!(
+                    "{phase}, seed {seed}, journal in the primary: {journal}\nwith {content:?}\n{shortest:#?}\n{shortly}\nat first: {why}"
+                );
+            }
+        }
+    }
+    println!("{count} sessions, {refused} refused");
+    assert!(
+        refused * 2 < count,
+        "{refused} of {count} sessions were refused"
+    );
+}
+
+#[tokio::test]
+pub(crate) async fn trap_14_sessions_in_3() {
+    sessions("dual-write", 0).await;
+}
+
+#[tokio::test]
+pub(crate) async fn trap_14_sessions_in_5() {
+    sessions("new-primary", 100_000).await;
+}

@@ -69,6 +69,11 @@ again! {
         images_go_ahead_of_the_commit_and_keys_stay_clean,
         trap_12_of_a_transaction_that_went_ahead_nothing_may_be_left,
     }
+    random from crate::writes::random {
+        trap_14_sessions_in_3,
+        trap_14_sessions_in_5,
+        trap_34_sessions_in_4_and_5,
+    }
     sequences from crate::writes::sequences {
         trap_12_blocks_that_end_and_begin_anywhere_in_3,
         trap_12_blocks_that_end_and_begin_anywhere_in_5,

@@ -161,7 +161,7 @@ impl Managed {
     }
 
     /// What the named statement does in the pinned phases.
-    fn plan_of(&mut self, name: &Bytes) -> Result<Arc<Plan>, ClientError> {
+    pub(super) fn plan_of(&mut self, name: &Bytes) -> Result<Arc<Plan>, ClientError> {
         let stamp = (self.pins.stamp(), self.path);
         let Some(statement) = self.prepared.statements.get(name) else {
             return Ok(Arc::new(Plan::pass(self.home)));
@@ -254,7 +254,11 @@ impl Managed {
                     return self.refuse(&error);
                 }
             }
-            None => {}
+            None => {
+                if let Err(error) = self.check_unknown(&name) {
+                    return self.refuse(&error);
+                }
+            }
         }
         let plan = match self.plan_of(&name) {
             Ok(plan) => plan,
@@ -329,6 +333,10 @@ impl Managed {
                 None => (self.active, 0, name),
             },
             Target::Statement => {
+                let known = self.prepared.statements.contains_key(&name);
+                if !known && let Err(error) = self.check_unknown(&name) {
+                    return self.refuse(&error);
+                }
                 let plan = match self.plan_of(&name) {
                     Ok(plan) => plan,
                     Err(error) => return self.refuse(&error),

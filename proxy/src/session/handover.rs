@@ -363,6 +363,8 @@ impl Managed {
     pub(crate) async fn ask(&mut self, side: Side, sql: &str) -> Result<Vec<Values>, End> {
         let backend = self.backend(side)?;
         frontend::query(&mut backend.out, sql.as_bytes());
+        // A Query takes the server's unnamed statement away.
+        backend.prepared.retain(|(name, _), _| !name.is_empty());
         let mut rows = Vec::new();
         let mut refused = None;
         loop {

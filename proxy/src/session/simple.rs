@@ -316,6 +316,12 @@ impl Managed {
     /// the simple protocol it says that the statement is committed.
     async fn end_query(&mut self, side: Side) -> Result<(), End> {
         self.settle_batch(side).await?;
+        if self.transaction.in_block && !self.skips() {
+            // Ours; a Query leaves none behind, and a block keeps it.
+            let backend = self.backend(side)?;
+            frontend::target(&mut backend.out, b'C', Target::Portal, b"");
+            backend.expect.push_back(Expect::Close { show: false });
+        }
         if self.skips() || self.transaction.in_block || self.transaction.is_empty() {
             return self.push_sync(side);
         }

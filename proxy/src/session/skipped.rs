@@ -59,18 +59,24 @@ impl Managed {
 
     /// The server of `side` has failed at what it owes first, and skips what it was sent behind that up to the next Sync. What came behind that Sync stands.
     pub(super) fn take_back(&mut self, side: Side) -> Result<(), End> {
-        let skipped = self.backend(side)?.skipped();
+        let backend = self.backend(side)?;
+        let skipped = backend.skipped();
+        let parses = matches!(backend.expect.front(), Some(Expect::Parse { .. }));
         let mut stands: VecDeque<Changed> = VecDeque::new();
         while let Some(change) = self.prepared.changes.pop_back() {
             if change.side != side || !skipped.contains(&change.number) {
                 stands.push_front(change);
                 continue;
             }
+            let mut before = change.before;
+            if parses && change.number == skipped.start {
+                before.lose_unnamed();
+            }
             // A later batch has changed the same again: it has found what was there before.
             let mut later = stands.iter_mut();
-            match later.find(|later| later.before.is_of_the_same(&change.before)) {
-                Some(later) => later.before = change.before,
-                None => self.restore(change.before),
+            match later.find(|later| later.before.is_of_the_same(&before)) {
+                Some(later) => later.before = before,
+                None => self.restore(before),
             }
         }
         self.prepared.changes = stands;

@@ -105,6 +105,15 @@ impl Before {
         }
     }
 
+    /// A Parse that fails has taken the unnamed statement away all the same.
+    pub(super) fn lose_unnamed(&mut self) {
+        match self {
+            Before::Statement(name, statement) if name.is_empty() => *statement = None,
+            Before::Text(_, (name, _), there) if name.is_empty() => *there = None,
+            _ => {}
+        }
+    }
+
     /// Whether it is about the statement, or portal, of this name.
     pub(super) fn concerns(&self, target: Target, name: &Bytes) -> bool {
         match (target, self) {

@@ -509,6 +509,95 @@ async fn trap_34_what_was_closed_elsewhere_is_not_run() {
     assert_eq!(shop.stores.old.value(ran).await, "0");
 }
 
+/// The server of the other store still has it, under the client's own name where it is nothing that is captured: it would commit there unseen.
+#[tokio::test]
+async fn trap_34_what_was_closed_elsewhere_commits_nothing() {
+    let gone: [(&str, Step); 4] = [
+        ("Close", vec![close_statement("s"), sync()]),
+        ("DEALLOCATE", q("DEALLOCATE s")),
+        ("DEALLOCATE ALL", q("DEALLOCATE ALL")),
+        ("DISCARD ALL", q("DISCARD ALL")),
+    ];
+    let uses: [(&str, Step); 2] = [
+        ("Bind", vec![bind("", "s", &[]), execute("", 0), sync()]),
+        ("EXECUTE", q("EXECUTE s")),
+    ];
+    let mut shop = Shop::of("dual-read", SCHEMA, TABLES, SEED).await;
+    for (begin, away) in [("dual-read", "new-primary"), ("new-primary", "dual-read")] {
+        shop.proxy.flip(begin).await;
+        let mut sessions = Vec::new();
+        for (how, gone) in &gone {
+            for (used, used_by) in &uses {
+                let mut wire = shop.proxy.wire(&shop.stores.old).await;
+                ask(&mut wire, &vec![parse("s", "COMMIT", &[]), sync()]).await;
+                let what = format!("{begin}, {how}, {used}");
+                sessions.push((what, wire, gone, used_by));
+            }
+        }
+        shop.proxy.flip(away).await;
+        for (_, wire, gone, _) in &mut sessions {
+            ask(wire, gone).await;
+        }
+        shop.proxy.flip(begin).await;
+        for (number, (what, wire, _, used_by)) in sessions.iter_mut().enumerate() {
+            ask(wire, &q("BEGIN")).await;
+            ask(wire, &q(&insert(190 + u32::try_from(number).unwrap()))).await;
+            let frames = ask(wire, used_by).await;
+            let error = frames.iter().find(|frame| frame.tag == b'E');
+            let code = error
+                .unwrap_or_else(|| panic!("{what}: {frames:?}"))
+                .field(b'C');
+            assert_eq!(code.as_deref(), Some("26000"), "{what}: {frames:?}");
+        }
+    }
+    shop.proxy.drained().await;
+    shop.stores.assert_equal(&["notes"]).await;
+    let left = "SELECT count(*) FROM notes WHERE id >= 190";
+    assert_eq!(shop.stores.old.value(left).await, "0");
+}
+
+/// Prepared before anything was captured, by SQL or by Parse: the server has the text itself, by that name.
+#[tokio::test]
+async fn trap_34_what_was_prepared_before_the_dual_phases_is_not_run_past_the_capture() {
+    let mut shop = Shop::of("use-old", SCHEMA, TABLES, SEED).await;
+    let mut wires = Vec::new();
+    for (number, (sql, by_parse, by_bind)) in [
+        ("INSERT INTO notes VALUES (200, 1)", true, false),
+        ("INSERT INTO notes VALUES (201, 1)", false, true),
+        ("INSERT INTO notes VALUES (202, 1)", false, false),
+        ("INSERT INTO notes VALUES (203, 1)", true, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let prepare = match by_parse {
+            true => vec![parse("s", sql, &[]), sync()],
+            false => q(&format!("PREPARE s AS {sql}")),
+        };
+        ask(&mut wire, &prepare).await;
+        wires.push((number, wire, by_bind));
+    }
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    for (number, wire, by_bind) in &mut wires {
+        let run = match by_bind {
+            true => vec![bind("", "s", &[]), execute("", 0), sync()],
+            false => q("EXECUTE s"),
+        };
+        let frames = ask(wire, &run).await;
+        let error = frames.iter().find(|frame| frame.tag == b'E');
+        let code = error.and_then(|error| error.field(b'C'));
+        // The last one is known, and captured.
+        let expected = (*number < 3).then_some("0A000");
+        assert_eq!(code.as_deref(), expected, "{number}: {frames:?}");
+    }
+    shop.proxy.drained().await;
+    shop.stores.assert_equal(&["notes"]).await;
+    let written = "SELECT string_agg(id::text, ',') FROM notes WHERE id >= 200";
+    assert_eq!(shop.stores.new.value(written).await, "203");
+}
+
 /// As libpq sends it: the Sync goes before the data, and once more behind it.
 #[tokio::test]
 async fn trap_15_a_copy_in_a_batch_with_a_write() {

@@ -68,8 +68,8 @@ impl Statements {
             73..77 => vec![execute(portal, 0)],
             77..80 => vec![close_statement(name)],
             80..83 => vec![close_portal(portal)],
-            83..85 => vec![describe_portal(portal)],
-            85..87 => vec![describe_statement(name)],
+            83..85 => vec![bind(portal, name, &[]), describe_portal(portal)],
+            85..87 => vec![parse(name, &self.sound(), &[]), describe_statement(name)],
             87..91 => vec![flush()],
             91..97 => vec![sync()],
             _ => self.copy_by_execute(),
@@ -143,11 +143,11 @@ fn batches(step: &Step) -> Vec<Step> {
 }
 
 /// Whether a ReadyForQuery answers it, outside of a COPY.
-pub(super) fn is_end(message: &Bytes) -> bool {
+fn is_end(message: &Bytes) -> bool {
     b"QSF".contains(&message[0])
 }
 
 /// Whether it belongs to a COPY's data: a server that takes data does not answer a Sync.
-pub(super) fn is_data(message: &Bytes) -> bool {
+fn is_data(message: &Bytes) -> bool {
     b"dcf".contains(&message[0])
 }

@@ -32,7 +32,7 @@ const SCHEMA: &str = "
 const TABLES: &str =
     "[toggle.shop.table.notes]\n[toggle.shop.table.marks]\n[toggle.shop.table.firm]\n";
 const MAPPED: [&str; 3] = ["notes", "marks", "firm"];
-/// Sessions of a test, unless `CROSSFADE_TEST_SESSIONS` says how many.
+/// Sessions of a test, unless `CROSSFADE_SESSIONS` says how many.
 const SESSIONS: u64 = 80;
 
 /// Messages that are sent at once.
@@ -323,18 +323,18 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// `CROSSFADE_TEST_SESSIONS` of them, from the one of `CROSSFADE_TEST_SEED` on.
+/// `CROSSFADE_SESSIONS` of them, from the one of `CROSSFADE_SESSIONS_SEED` on.
 async fn sessions(phases: &[&'static str], seed: u64) {
     let mut pair = Pair::between(phases).await;
     let seed = seed + if journal_in_primary() { 10_000 } else { 0 };
-    let first = number("CROSSFADE_TEST_SEED").unwrap_or(seed);
+    let first = number("CROSSFADE_SESSIONS_SEED").unwrap_or(seed);
     // A step takes its time.
     let usual = if phases.len() > 1 {
         SESSIONS / 4
     } else {
         SESSIONS
     };
-    let count = number("CROSSFADE_TEST_SESSIONS").unwrap_or(usual);
+    let count = number("CROSSFADE_SESSIONS").unwrap_or(usual);
     let mut refused = 0;
     for seed in first..first + count {
         let mut statements = Statements {

@@ -213,8 +213,9 @@ impl Managed {
             // One unnamed statement a server, whatever its variant.
             self.forget_texts(plan.side, Bytes::is_empty)?;
         }
-        let backend = self.backend(plan.side)?;
-        if backend.stale.remove(&there) {
+        if self.backend(plan.side)?.stale.remove(&there) {
+            self.changes(plan.side, Before::Stale(plan.side, there.clone()))?;
+            let backend = self.backend(plan.side)?;
             frontend::target(&mut backend.out, b'C', Target::Statement, &there);
             backend.expect.push_back(Expect::Close { show: false });
         }
@@ -345,8 +346,7 @@ impl Managed {
                     return Ok(());
                 }
                 self.prepare_on(&name, &plan, false)?;
-                let backend = self.backend(plan.side)?;
-                backend.push_functions(&plan.functions);
+                self.backend(plan.side)?.push_functions(&plan.functions);
                 let there = self
                     .backend(plan.side)?
                     .prepared

@@ -279,7 +279,7 @@ impl Managed {
         let known = Bytes::copy_from_slice(name.as_bytes());
         let writes = if self.prepared.statements.contains_key(&known) {
             let plan = self.plan_of(&known)?;
-            plan.effect.is_some() || !plan.is_plain(self.home)
+            plan.effect.is_some() || plan.capture.is_some() || plan.bulk.is_some()
         } else if self.is_stale(&known) {
             let told = format!("prepared statement \"{name}\" does not exist");
             return Err(ClientError::new("26000", told));

@@ -104,6 +104,11 @@ impl Managed {
                     portal.ran = false;
                 }
             }
+            Before::Stale(side, there) => {
+                if let Some(backend) = self.backends.get_mut(side) {
+                    backend.stale.insert(there);
+                }
+            }
             Before::Text(side, key, there) => {
                 if let Some(backend) = self.backends.get_mut(side) {
                     match there {

@@ -89,6 +89,8 @@ pub(crate) enum Before {
     Fresh(Bytes),
     /// What the server of a store has of a statement's variant.
     Text(Side, (Bytes, Variant), Option<Bytes>),
+    /// What the server of a store still has of a statement that is gone for the client.
+    Stale(Side, Bytes),
 }
 
 impl Before {

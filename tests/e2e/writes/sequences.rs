@@ -518,28 +518,41 @@ async fn trap_34_what_was_closed_elsewhere_commits_nothing() {
         ("DEALLOCATE ALL", q("DEALLOCATE ALL")),
         ("DISCARD ALL", q("DISCARD ALL")),
     ];
-    let uses: [(&str, Step); 2] = [
-        ("Bind", vec![bind("", "s", &[]), execute("", 0), sync()]),
-        ("EXECUTE", q("EXECUTE s")),
+    let execute_s = || vec![bind("", "s", &[]), execute("", 0), sync()];
+    // Made anew where the server skips it.
+    let skipped = all(&[
+        named("SELECT 1/0"),
+        vec![
+            parse("s", "SELECT 1", &[]),
+            sync(),
+            close_statement("e"),
+            sync(),
+        ],
+    ]);
+    let uses: [(&str, Step, Step); 3] = [
+        ("Bind", q(""), execute_s()),
+        ("Bind behind a Parse", skipped, execute_s()),
+        ("EXECUTE", q(""), q("EXECUTE s")),
     ];
     let mut shop = Shop::of("dual-read", SCHEMA, TABLES, SEED).await;
     for (begin, away) in [("dual-read", "new-primary"), ("new-primary", "dual-read")] {
         shop.proxy.flip(begin).await;
         let mut sessions = Vec::new();
         for (how, gone) in &gone {
-            for (used, used_by) in &uses {
+            for (used, before, used_by) in &uses {
                 let mut wire = shop.proxy.wire(&shop.stores.old).await;
                 ask(&mut wire, &vec![parse("s", "COMMIT", &[]), sync()]).await;
                 let what = format!("{begin}, {how}, {used}");
-                sessions.push((what, wire, gone, used_by));
+                sessions.push((what, wire, gone, before, used_by));
             }
         }
         shop.proxy.flip(away).await;
-        for (_, wire, gone, _) in &mut sessions {
+        for (_, wire, gone, ..) in &mut sessions {
             ask(wire, gone).await;
         }
         shop.proxy.flip(begin).await;
-        for (number, (what, wire, _, used_by)) in sessions.iter_mut().enumerate() {
+        for (number, (what, wire, _, before, used_by)) in sessions.iter_mut().enumerate() {
+            ask(wire, before).await;
             ask(wire, &q("BEGIN")).await;
             ask(wire, &q(&insert(190 + u32::try_from(number).unwrap()))).await;
             let frames = ask(wire, used_by).await;

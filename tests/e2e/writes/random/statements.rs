@@ -110,16 +110,16 @@ impl Statements {
     }
 
     fn error(&mut self, among_others: bool) -> String {
-        // From 5 on the proxy refuses it before the others run.
-        if !among_others && self.chance(10) {
-            return "UPDATE notes SET nothing = 1".to_owned();
+        if !among_others && self.chance(20) {
+            // From 5 on the proxy refuses them before the others run.
+            let refused = ["UPDATE notes SET nothing = 1", "SELECT * FROM nowhere"];
+            return self.pick(&refused).to_owned();
         }
         let template = self.pick(&[
             "SELECT 1/0",
             "SELECT nothing",
             "INSERT INTO notes (id) VALUES (NULL)",
             "INSERT INTO notes VALUES (100, 1), (NULL, 2)",
-            "SELECT * FROM nowhere",
             "INSERT INTO notes VALUES ('x', 1)",
             "INSERT INTO notes VALUES (100, 1/0)",
         ]);

@@ -387,20 +387,9 @@ impl Managed {
             return self.push(side, &frame.whole, Expect::Execute(shown()));
         };
         let (side, plan, compare) = (portal.side, portal.plan.clone(), portal.compare.take());
-        if portal.ran && !portal.portioned {
-            let told = format!(
-                "portal \"{}\" cannot be run",
-                String::from_utf8_lossy(&name)
-            );
-            return self.refuse_in_batch(&ClientError::new("55000", told));
-        }
-        if portal.portioned {
-            // The write ran to its end at the first Execute; all that is left is to hand out its rows, once they have come.
-            self.settle_batch(side).await?;
-            if !self.skips() {
-                self.hand_out(&name, rows, None);
-            }
-            return Ok(());
+        if portal.ran || portal.portioned {
+            let ran = portal.ran;
+            return self.execute_again(side, &name, rows, ran).await;
         }
         if !self.activate(side).await? {
             return Ok(());
@@ -448,6 +437,40 @@ impl Managed {
             capture,
             ..Execute::default()
         }));
+        Ok(())
+    }
+
+    /// A write ran to its end at the first Execute. All that is left is to hand out its rows, once they have come: if it returns any, and if the server still has the
+    /// portal, which goes with its transaction and on the way back to a savepoint.
+    async fn execute_again(
+        &mut self,
+        side: Side,
+        name: &Bytes,
+        rows: usize,
+        ran: bool,
+    ) -> Result<(), End> {
+        if !self.activate(side).await? {
+            return Ok(());
+        }
+        let backend = self.backend(side)?;
+        backend.batch = true;
+        if backend.status == Status::Failed {
+            // Nothing runs there.
+            frontend::execute(&mut backend.out, name, 0);
+            backend.expect.push_back(Expect::Execute(shown()));
+            return Ok(());
+        }
+        frontend::target(&mut backend.out, b'D', Target::Portal, name);
+        backend.expect.push_back(Expect::Types);
+        self.settle_batch(side).await?;
+        if self.skips() {
+            return Ok(());
+        }
+        if ran {
+            let told = format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
+            return self.refuse_in_batch(&ClientError::new("55000", told));
+        }
+        self.hand_out(name, rows, None);
         Ok(())
     }
 

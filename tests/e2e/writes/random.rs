@@ -288,10 +288,12 @@ fn told(frames: &[Frame]) -> Vec<String> {
     told
 }
 
-/// What the proxy refuses before anything of a Query runs: what it cannot do, and from 5 on columns that a mapped table does not have.
+/// What the proxy refuses before anything of a Query runs: what it cannot do, and from 5 on columns that a mapped table does not have. A transaction that turns read-only
+/// behind a write cannot take its intent along.
 fn is_refusal(frame: &Frame) -> bool {
     let code = frame.field(b'C');
-    frame.tag == b'E' && matches!(code.as_deref(), Some("0A000" | "42703"))
+    let code = code.as_deref().filter(|_| frame.tag == b'E');
+    matches!(code, Some("0A000" | "42703")) || code == Some("25006") && journal_in_primary()
 }
 
 /// What clients look at.

@@ -86,8 +86,27 @@ impl Statements {
         let ordered = ["SELECT", "VALUES"]
             .iter()
             .any(|verb| sql.starts_with(verb));
-        let limit = u32::try_from(self.random.below(3)).unwrap();
-        messages.push(execute("", if ordered { limit } else { 0 }));
+        let single =
+            sql.contains(" RETURNING ") && (sql.contains(" VALUES ") || sql.contains(" id = "));
+        if !ordered && !single {
+            messages.push(execute("", 0));
+            return messages;
+        }
+        messages.push(execute("", u32::try_from(self.random.below(3)).unwrap()));
+        while self.chance(40) {
+            if self.chance(20) {
+                messages.push(sync());
+            }
+            if self.chance(10) {
+                messages.extend([
+                    parse("v", "ROLLBACK TO a", &[]),
+                    bind("r", "v", &[]),
+                    execute("r", 0),
+                    close_statement("v"),
+                ]);
+            }
+            messages.push(execute("", u32::try_from(self.random.below(3)).unwrap()));
+        }
         messages
     }
 

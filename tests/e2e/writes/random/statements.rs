@@ -31,7 +31,7 @@ impl Statements {
             0..45 => self.write(),
             45..57 => self.read(),
             57..65 => self.error(among_others),
-            65..69 => self.setting(),
+            65..69 => self.setting(among_others),
             69..81 => self.block(),
             81..91 => self.savepoint(),
             91..95 if !among_others => self.cursor(),
@@ -126,7 +126,16 @@ impl Statements {
         self.filled(template)
     }
 
-    fn setting(&mut self) -> String {
+    fn setting(&mut self, among_others: bool) -> String {
+        // Names that may mean something else behind it are refused before the others run.
+        if !among_others && self.chance(30) {
+            let paths = [
+                "SET search_path = public",
+                "SET LOCAL search_path = public, pg_catalog",
+                "RESET search_path",
+            ];
+            return self.pick(&paths).to_owned();
+        }
         self.pick(&[
             "SET work_mem = '5MB'",
             "SET LOCAL work_mem = '6MB'",
@@ -136,9 +145,6 @@ impl Statements {
             "SHOW transaction_isolation",
             "SET CONSTRAINTS ALL DEFERRED",
             "SET CONSTRAINTS ALL IMMEDIATE",
-            "SET search_path = public",
-            "SET LOCAL search_path = public, pg_catalog",
-            "RESET search_path",
             "SELECT set_config('work_mem', '5MB', false)",
         ])
         .to_owned()

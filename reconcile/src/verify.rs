@@ -5,9 +5,9 @@ mod narrow;
 mod settle;
 mod version;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crossfade_phase::Side;
@@ -90,10 +90,11 @@ struct Run {
 /// What was found so far.
 #[derive(Default)]
 struct Found {
-    repaired: AtomicU64,
+    /// Differences that a repair has not mended, by key: one that is repaired twice, as it waited for another row, counts once.
+    left: Mutex<HashSet<Key>>,
     listed: Mutex<Vec<Difference>>,
     pending: Mutex<Vec<Key>>,
-    /// Not repaired yet: rows of the table that these refer to, or that refer to these, come first.
+    /// To be repaired again: rows of the table that these refer to, or that refer to these, come first.
     waiting: Mutex<Vec<Key>>,
 }
 
@@ -215,10 +216,7 @@ impl Run {
                 .iter()
                 .map(|difference| difference.key.clone())
                 .collect();
-            let left = self.repair(keys.clone()).await?;
-            self.found
-                .repaired
-                .fetch_add((keys.len() - left) as u64, Ordering::Relaxed);
+            self.repair(keys).await?;
         }
         let mut listed = lock(&self.found.listed);
         let room = self.options.list.saturating_sub(listed.len());
@@ -235,10 +233,7 @@ impl Run {
                 return Ok(());
             }
             before = keys.len();
-            let left = self.repair(self.in_order(keys).await?).await?;
-            self.found
-                .repaired
-                .fetch_add((before - left) as u64, Ordering::Relaxed);
+            self.repair(self.in_order(keys).await?).await?;
         }
     }
 
@@ -255,10 +250,10 @@ impl Run {
         })
     }
 
-    /// Repairs what differs; says how many differ still.
-    async fn repair(&self, keys: Vec<Key>) -> Result<usize, Error> {
+    /// Repairs what differs, and notes what differs still.
+    async fn repair(&self, keys: Vec<Key>) -> Result<(), Error> {
         if keys.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         {
             let _pin = self.job.pin().await?;
@@ -275,9 +270,15 @@ impl Run {
         }
         let settled = self
             .engine
-            .settle(self.map(), self.scope, keys, false)
+            .settle(self.map(), self.scope, keys.clone(), false)
             .await?;
-        Ok(settled.differences.len() + settled.pending.len())
+        let mut left = lock(&self.found.left);
+        for key in &keys {
+            left.remove(key);
+        }
+        left.extend(settled.pending);
+        left.extend(settled.differences.into_iter().map(|found| found.key));
+        Ok(())
     }
 
     /// Forward in phases 5 to 7: only what the new store does not have at all may come in.
@@ -313,10 +314,16 @@ impl Run {
     }
 
     fn report(&self, pending: u64) -> VerifyReport {
+        let differences = self.meter.changed();
+        let left = if self.options.repair {
+            lock(&self.found.left).len() as u64
+        } else {
+            differences
+        };
         VerifyReport {
             rows: self.meter.seen(),
-            differences: self.meter.changed(),
-            repaired: self.found.repaired.load(Ordering::Relaxed),
+            differences,
+            repaired: differences - left,
             pending,
             listed: std::mem::take(&mut *lock(&self.found.listed)),
             complete: false,

@@ -38,7 +38,8 @@ struct Rows {
     rows: BTreeMap<Key, Row>,
     tombstones: HashSet<Key>,
     locks: HashMap<Key, Arc<KeyLock<()>>>,
-    refuses: HashSet<Vec<u8>>,
+    /// By the value of the second column, with the SQLSTATE.
+    refuses: HashMap<Vec<u8>, &'static str>,
     /// What a crash leaves of rows whose commit was acknowledged and not flushed.
     unflushed: BTreeMap<Key, Option<Row>>,
     /// Numbers of transactions that are under way.
@@ -128,7 +129,22 @@ impl MemStore {
 
     /// From now on rows with this in their second column are refused.
     pub(crate) fn refuse(&self, value: &[u8]) {
-        self.inner.lock().unwrap().refuses.insert(value.to_vec());
+        self.refuse_as(value, "22021");
+    }
+
+    /// The same, as for a row whose parent is not there yet.
+    pub(crate) fn refuse_orphan(&self, value: &[u8]) {
+        self.refuse_as(value, "23503");
+    }
+
+    fn refuse_as(&self, value: &[u8], sqlstate: &'static str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.refuses.insert(value.to_vec(), sqlstate);
+    }
+
+    /// Its parent has come.
+    pub(crate) fn accept(&self, value: &[u8]) {
+        self.inner.lock().unwrap().refuses.remove(value);
     }
 
     pub(crate) fn accept_all(&self) {
@@ -279,14 +295,15 @@ impl MemStore {
     }
 
     fn check(&self, inner: &Rows, row: &Row) -> StoreResult<()> {
-        match &row.0[1] {
-            Some(value) if inner.refuses.contains(value.as_ref()) => Err(StoreError::Rejected {
+        let value = row.0[1].as_deref().unwrap_or_default();
+        match inner.refuses.get(value) {
+            Some(sqlstate) => Err(StoreError::Rejected {
                 store: self.side.to_string(),
-                sqlstate: "22021".into(),
-                message: "invalid byte sequence".into(),
+                sqlstate: (*sqlstate).into(),
+                message: "this row is refused".into(),
                 constraint: None,
             }),
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         }
     }
 

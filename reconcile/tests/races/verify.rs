@@ -5,7 +5,7 @@ use crossfade_reconcile::{Comparison, Direction, Ledger, VerifyOptions};
 
 use crate::{
     fake::Op,
-    world::{T, World, key, row},
+    world::{T, World, key, row, settings},
 };
 
 #[tokio::test(start_paused = true)]
@@ -62,6 +62,43 @@ async fn repair_fixes_what_it_finds_and_the_table_is_complete() {
     );
     world.assert_equal();
     assert_eq!(world.journal().dirty_count("shop"), 0);
+}
+
+/// The repairs of rows 3 and 4 wait for their parents, and row 3 comes with its own while verify looks again whether the repair has helped.
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_parent_comes_while_verify_looks_again_counts_once() {
+    for refused in [false, true] {
+        let world = World::new(Phase::DualWrite);
+        world.fill(Side::Old, 0..10);
+        world.backfill(Direction::Forward).await.unwrap();
+        for n in [3, 4] {
+            world.old.put(row(n, "orphan", 1));
+            world.new.remove(&key(n));
+        }
+        world.new.refuse_orphan(b"orphan");
+        if refused {
+            world.old.put(row(7, "nul", 1));
+            world.new.refuse(b"nul");
+        }
+        let new = world.new.clone();
+        world.new.before(Op::Apply, move || async move {
+            tokio::spawn(async move {
+                tokio::time::sleep(settings().settle_pause).await;
+                new.accept(b"orphan");
+                new.put(row(3, "orphan", 1));
+            });
+        });
+        let report = world.verify_and_repair(Direction::Forward).await.unwrap();
+        let counts = (report.differences, report.repaired, report.left());
+        match refused {
+            false => assert_eq!((counts, report.complete), ((2, 2, 0), true)),
+            true => assert_eq!((counts, report.complete), ((3, 2, 1), false)),
+        }
+        let standing = world.engine().standing(T, Direction::Forward);
+        assert_eq!(standing.differences, Some(u64::from(refused)));
+        assert_eq!(world.is_dirty(7), refused);
+        assert!(!world.is_dirty(3) && !world.is_dirty(4));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Reconciler jobs: asked for over the admin port, by a command, or by phase 7 itself.
 
 mod complete;
+mod ending;
 mod order;
 mod run;
 mod view;
@@ -14,11 +15,12 @@ use std::{
 };
 
 use crossfade_reconcile::{Direction, Engine};
-use crossfade_store::TableId;
+use crossfade_store::{TableId, TableMap};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub(crate) use complete::complete_toggle;
+use ending::Ending;
 pub(crate) use view::{BatchView, PartView, Stage};
 
 use crate::{
@@ -98,6 +100,15 @@ struct Part {
     view: Mutex<PartView>,
 }
 
+impl Part {
+    fn waiting(table: &TableMap, kind: Kind) -> Part {
+        Part {
+            table: table.id,
+            view: Mutex::new(PartView::waiting(table, kind)),
+        }
+    }
+}
+
 /// All batches that run and the last ones that ended.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
@@ -120,12 +131,11 @@ impl Jobs {
     }
 
     /// Takes a request in, or gives the batch that already does what it asks for.
-    fn add(&self, engine: &Engine, request: &Request) -> Result<(Arc<Batch>, bool), Failure> {
-        let parts = parts(engine, request)?;
+    fn begin(&self, request: &Request, parts: Vec<Part>) -> (Arc<Batch>, bool) {
         let mut batches = lock(&self.batches);
         let same = |batch: &&Arc<Batch>| batch.request == *request && !batch.has_ended();
         if let Some(running) = batches.iter().find(same) {
-            return Ok((running.clone(), false));
+            return (running.clone(), false);
         }
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let batch = Arc::new(Batch {
@@ -138,7 +148,7 @@ impl Jobs {
         while batches.len() > KEPT && batches.front().is_some_and(|batch| batch.has_ended()) {
             batches.pop_front();
         }
-        Ok((batch, true))
+        (batch, true)
     }
 }
 
@@ -176,10 +186,7 @@ fn parts(engine: &Engine, request: &Request) -> Result<Vec<Part>, Failure> {
             "there is no mapped table to work on; `crossfade check` shows what is missing",
         ));
     }
-    let part = |table: TableId| Part {
-        table,
-        view: Mutex::new(PartView::waiting(&mapping.tables[table.0], request.kind)),
-    };
+    let part = |table: TableId| Part::waiting(&mapping.tables[table.0], request.kind);
     Ok(tables.into_iter().map(part).collect())
 }
 
@@ -189,10 +196,10 @@ fn parts(engine: &Engine, request: &Request) -> Result<Vec<Part>, Failure> {
 /// When there is no such table.
 pub(crate) fn start(app: &Arc<App>, request: &Request) -> Result<Arc<Batch>, Failure> {
     let engine = app.engine.load_full();
-    let (batch, is_new) = app.jobs.add(&engine, request)?;
+    let (batch, is_new) = app.jobs.begin(request, parts(&engine, request)?);
     if is_new {
-        let (app, batch) = (app.clone(), batch.clone());
-        tokio::spawn(async move { run::run(&app, &engine, &batch).await });
+        let (app, ending) = (app.clone(), Ending::of(batch.clone()));
+        tokio::spawn(async move { run::run(&app, &engine, ending.batch()).await });
     }
     Ok(batch)
 }

@@ -28,7 +28,6 @@ pub(super) async fn run(app: &Arc<App>, engine: &Engine, batch: &Arc<Batch>) {
             }
         }
     }
-    batch.ended.notify_waiters();
     for facts in app.facts.values() {
         // A guard may agree now.
         facts.look.notify_one();
@@ -91,7 +90,8 @@ fn begins(batch: &Batch, index: usize) {
     tracing::info!(job = batch.id, toggle, table, "{} begins", kind.name());
 }
 
-fn ended(batch: &Batch, index: usize, began: Instant) {
+/// Logs what came of a part.
+pub(super) fn ended(batch: &Batch, index: usize, began: Instant) {
     let view = lock(&batch.parts[index].view).clone();
     let (kind, toggle, table) = (view.kind, view.toggle, view.table);
     let took_ms = began.elapsed().as_millis();

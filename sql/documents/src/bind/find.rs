@@ -14,7 +14,8 @@ impl Binder<'_> {
         name: &str,
         at: usize,
     ) -> Result<Typed> {
-        let mut seen = false;
+        // The level of the nearest relation of this name: it hides those further out, also where it has no such column.
+        let mut seen = None;
         let mut dropped = false;
         for (level, frame) in self.scopes.iter().rev().enumerate() {
             if frame.hidden && level > 0 {
@@ -29,7 +30,7 @@ impl Binder<'_> {
                     }
                     return Ok(typed);
                 }
-                Found::Relation => seen = true,
+                Found::Relation => seen = relation.and(Some(level)),
                 Found::Nothing => {}
             }
             dropped |= frame
@@ -37,6 +38,9 @@ impl Binder<'_> {
                 .iter()
                 .filter_map(|relation| relation.table)
                 .any(|table| self.catalog.tables[table].has_dropped(name));
+            if seen.is_some() {
+                break;
+            }
         }
         if dropped {
             return Err(Error::new(
@@ -74,14 +78,27 @@ impl Binder<'_> {
             let what = format!("the column \"{name}\" of a catalog");
             return Err(Error::unsupported(what).at(at));
         }
-        Err(match relation {
-            Some(relation) if seen => {
-                Error::new("42703", format!("column {relation}.{name} does not exist"))
-            }
-            Some(relation) => self.missing(relation),
-            None => Error::new("42703", format!("column \"{name}\" does not exist")),
+        Err(match (relation, seen) {
+            (Some(relation), Some(level)) => self.hidden(relation, name, level),
+            (Some(relation), None) => self.missing(relation),
+            (None, _) => Error::new("42703", format!("column \"{name}\" does not exist")),
         }
         .at(at))
+    }
+
+    /// A column that the relation of this name, `level` queries further out, has not (`errorMissingColumn`).
+    fn hidden(&self, relation: &str, name: &str, level: usize) -> Error {
+        let error = Error::new("42703", format!("column {relation}.{name} does not exist"));
+        let mut further = self.scopes.iter().rev().skip(level + 1);
+        let has = |known: &Relation| {
+            !known.unnamed
+                && known.name == relation
+                && known.columns.iter().any(|column| column.name == name)
+        };
+        if !further.any(|frame| frame.relations.iter().any(has)) {
+            return error;
+        }
+        error.hint(format!("There is a column named \"{name}\" in table \"{relation}\", but it cannot be referenced from this part of the query."))
     }
 
     /// A name that no relation has here (`errorMissingRTE`).

@@ -33,3 +33,4 @@ DELETE FROM counters;
 DELETE FROM people WHERE id IN (1, 2, 4) RETURNING id;
 SELECT count(*) FROM people;
 SELECT count(*) FROM accounts;
+DELETE FROM people z WHERE EXISTS (SELECT 1 FROM accounts z WHERE z.owner = z.age);

@@ -63,3 +63,14 @@ SELECT a.id FROM accounts a WHERE (SELECT count(*) FROM movements m WHERE m.acco
 SELECT id FROM people WHERE name = (SELECT title FROM products WHERE sku = 'A-1');
 SELECT owner FROM accounts GROUP BY owner HAVING sum(balance) > (SELECT avg(balance) FROM accounts) ORDER BY owner;
 SELECT currency, (SELECT count(*) FROM people) AS n FROM accounts GROUP BY currency ORDER BY currency;
+SELECT id FROM people z WHERE NOT EXISTS (SELECT 1 FROM accounts z WHERE z.owner = z.age);
+SELECT (SELECT z.age FROM accounts z LIMIT 1) FROM people z;
+SELECT (SELECT (SELECT z.age FROM movements) FROM accounts z LIMIT 1) FROM people z;
+SELECT z.id FROM people z WHERE EXISTS (SELECT 1 FROM (SELECT owner AS x FROM accounts) z WHERE z.x = z.id);
+SELECT people.id FROM people WHERE EXISTS (SELECT 1 FROM accounts people WHERE people.age > 1);
+SELECT public.people.id FROM public.people WHERE EXISTS (SELECT 1 FROM accounts people WHERE public.people.age = 36 AND people.owner = 1);
+SELECT z.id FROM people z WHERE EXISTS (SELECT 1 FROM accounts z WHERE age > 40 AND z.owner = 2) ORDER BY 1;
+SELECT z.id FROM people z WHERE z.id IN (SELECT y.id FROM accounts y WHERE z.age > 40) ORDER BY 1;
+SELECT z.id FROM people z, LATERAL (SELECT z.age FROM accounts z WHERE z.id = 1) x;
+SELECT z.id FROM people z WHERE EXISTS (SELECT 1 FROM (SELECT z.age FROM accounts z) x);
+SELECT z.id FROM people z WHERE EXISTS (SELECT 1 FROM people z WHERE EXISTS (SELECT 1 FROM accounts z WHERE z.age > 1));

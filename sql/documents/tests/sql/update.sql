@@ -97,3 +97,4 @@ UPDATE counters SET n = n + 1 WHERE id BETWEEN 2 AND 4 RETURNING *;
 UPDATE counters SET n = counters.n + o.n FROM counters o WHERE o.id = counters.id + 1;
 -- as a set
 SELECT * FROM counters;
+UPDATE people z SET age = (SELECT z.age FROM accounts z LIMIT 1);

@@ -39,7 +39,11 @@ async fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let running = Running::find(config).await?;
     for name in config.toggles.keys() {
         let found = preflight(config, &stores, name).await;
-        say!("{}", report::toggle(name, &config.toggles[name], &found));
+        let at = running.phase(name);
+        say!(
+            "{}",
+            report::toggle(name, &config.toggles[name], &found, at)
+        );
         let outcome = match found.blocking() {
             None => Some(Status::Broken),
             Some(0) => running.next_step(name).await?,
@@ -119,6 +123,12 @@ impl Running {
         Ok(Running { client, status })
     }
 
+    /// Where a toggle is.
+    fn phase(&self, toggle: &str) -> Option<Phase> {
+        let toggle = self.status.as_ref()?.toggles.get(toggle)?;
+        toggle.published.parse().ok()
+    }
+
     /// What live traffic says of the phases ahead.
     fn traffic(&self, config: &Config) -> String {
         match &self.status {
@@ -132,12 +142,9 @@ impl Running {
 
     /// Says what the running proxy's guard thinks of the next step. A step that waits is no finding.
     async fn next_step(&self, toggle: &str) -> Result<Option<Status>, Failure> {
-        let at = self
-            .status
-            .as_ref()
-            .and_then(|status| status.toggles.get(toggle))
-            .and_then(|toggle| toggle.published.parse::<Phase>().ok());
-        let next = at.and_then(|at| Phase::from_number(at.number() + 1));
+        let next = self
+            .phase(toggle)
+            .and_then(|at| Phase::from_number(at.number() + 1));
         let (Some(client), Some(next)) = (&self.client, next) else {
             return Ok(None);
         };

@@ -153,7 +153,8 @@ fn is_effective(gate: &Gate) -> bool {
     gate.is_effective()
 }
 
-/// Sequences that cannot be moved, by the catalog as it is: what the mapping remembers of it may have been mended since.
+/// Sequences that cannot be moved, by the catalog as it is: what the mapping remembers of it may have been mended since. Documents count as the mapping says that the
+/// old store's sequences do, so for them the catalog is asked in any case.
 async fn immovable(
     app: &App,
     toggle: &Toggle,
@@ -161,16 +162,17 @@ async fn immovable(
     coming: Side,
 ) -> (Option<Vec<String>>, Vec<String>) {
     let remembered = sequences::immovable(app, tables, coming).await;
-    if remembered.0.as_ref().is_none_or(Vec::is_empty) {
+    let counted = tables.iter().any(|table| table.on(coming).shapeless);
+    if !counted && remembered.0.as_ref().is_none_or(Vec::is_empty) {
         return remembered;
     }
     let Ok(mapping) = app.resolve(&Need::of(app.toggles.values())).await else {
         return remembered;
     };
     let of_toggle = |table: &&TableMap| table.toggle == toggle.name();
-    let tables: Vec<TableMap> = mapping.tables.iter().filter(of_toggle).cloned().collect();
-    let found = sequences::immovable(app, &tables, coming).await;
-    if found != remembered {
+    let now: Vec<TableMap> = mapping.tables.iter().filter(of_toggle).cloned().collect();
+    let found = sequences::immovable(app, &now, coming).await;
+    if found != remembered || !sequences::count_alike(tables, &now) {
         app.put_mapping(mapping);
     }
     found

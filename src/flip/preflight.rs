@@ -1,6 +1,7 @@
 //! The preflight of phase 3: what both stores say of the mapped tables of a toggle.
 
 use crossfade_config::{Config, QualifiedName};
+use crossfade_phase::Phase;
 use crossfade_reconcile::Stores;
 use crossfade_store::{Finding, Mapping, ResolveError, StoreError, resolve};
 
@@ -24,7 +25,7 @@ pub(crate) struct Weighed {
 impl Weighed {
     /// Whether it stands in the way of phase 3.
     pub(crate) fn blocks(&self) -> bool {
-        self.finding.blocks && !self.acknowledged
+        self.finding.blocks == Some(Phase::DualWrite) && !self.acknowledged
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
-use crossfade_store::{StoreError, StoreResult, TableMap};
+use crossfade_store::{SequenceFacts, StoreError, StoreResult, TableMap};
 use futures::future::try_join_all;
 
 use crate::app::App;
@@ -14,6 +15,11 @@ pub(super) async fn immovable(
     tables: &[TableMap],
     coming: Side,
 ) -> (Option<Vec<String>>, Vec<String>) {
+    let beyond = beyond_counters(tables, coming);
+    if !beyond.is_empty() {
+        let (names, reasons) = beyond.into_iter().unzip();
+        return (Some(names), reasons);
+    }
     match advance(app, tables, coming).await {
         Ok(names) => (Some(names), Vec::new()),
         // No right to move it: the store says which.
@@ -22,6 +28,30 @@ pub(super) async fn immovable(
         }) if sqlstate == "42501" => (Some(vec![message.clone()]), Vec::new()),
         Err(error) => (None, vec![error.to_string()]),
     }
+}
+
+/// Sequences of the old store that the counters of a store without any cannot stand for, by name, and why.
+fn beyond_counters(tables: &[TableMap], coming: Side) -> BTreeMap<String, String> {
+    let counted = tables.iter().filter(|table| table.on(coming).shapeless);
+    let columns = counted.flat_map(|table| &table.columns);
+    let beyond = columns.filter_map(|column| {
+        let name = column.old.sequence.as_ref()?.to_string();
+        let (why, end) = column.old.sequence_facts?.beyond_counters()?;
+        let reason = format!("\"{name}\" {why}: `ALTER SEQUENCE {name} {end}` in the old store");
+        Some((name, reason))
+    });
+    beyond.collect()
+}
+
+/// Whether sequences count as they did.
+pub(super) fn count_alike(before: &[TableMap], now: &[TableMap]) -> bool {
+    fn counts(
+        tables: &[TableMap],
+    ) -> impl Iterator<Item = (Option<&QualifiedName>, Option<SequenceFacts>)> {
+        let columns = tables.iter().flat_map(|table| &table.columns);
+        columns.map(|column| (column.old.sequence.as_ref(), column.old.sequence_facts))
+    }
+    counts(before).eq(counts(now))
 }
 
 /// Moves every sequence of the coming primary that feeds a mapped column past what the other store has handed out or holds. Names those that could
@@ -92,7 +122,6 @@ fn left_behind(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossfade_config::QualifiedName;
     use crossfade_store::{Column, ColumnMap, Relation, TableId};
 
     fn name(name: &str) -> QualifiedName {

@@ -167,6 +167,23 @@ pub struct SequenceFacts {
     pub cycle: bool,
 }
 
+impl SequenceFacts {
+    /// What keeps the counter of a store without sequences from counting as it does, with the clause of ALTER SEQUENCE that ends it.
+    #[must_use]
+    pub fn beyond_counters(&self) -> Option<(&'static str, &'static str)> {
+        if self.increment < 0 {
+            Some(("counts down, and counters count up", "INCREMENT 1"))
+        } else if self.cycle {
+            Some((
+                "begins again at its end (CYCLE), and counters do not",
+                "NO CYCLE",
+            ))
+        } else {
+            None
+        }
+    }
+}
+
 /// A sequence that belongs to a column: dropped with it, and set back by TRUNCATE … RESTART IDENTITY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedSequence {

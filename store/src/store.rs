@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crossfade_config::QualifiedName;
-use crossfade_phase::Side;
+use crossfade_phase::{Phase, Side};
 use futures::future::BoxFuture;
 
 use crate::{
@@ -351,8 +351,8 @@ pub struct Finding {
     pub table: QualifiedName,
     /// Name by which the operator can acknowledge it; `None` where it cannot be.
     pub name: Option<String>,
-    /// Whether it stands in the way of phase 3.
-    pub blocks: bool,
+    /// The phase that it stands in the way of.
+    pub blocks: Option<Phase>,
     /// What is so, and what it would do.
     pub what: String,
     /// What to do about it.

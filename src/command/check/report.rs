@@ -9,13 +9,18 @@ use crossfade_store::{ResolveError, TableMap};
 use crate::{admin::asks::GuardAnswer, flip::Preflight};
 
 /// What was found about a toggle.
-pub(super) fn toggle(name: &str, typed: &ToggleConfig, found: &Preflight) -> String {
+pub(super) fn toggle(
+    name: &str,
+    typed: &ToggleConfig,
+    found: &Preflight,
+    at: Option<Phase>,
+) -> String {
     let mut text = format!("\ntoggle {name} (the file wants {})\n", typed.phase);
     match &found.mapping {
         Ok(mapping) => {
             for table in &mapping.tables {
                 let _ = writeln!(text, "  {}", describe(table));
-                findings(&mut text, table, found);
+                findings(&mut text, table, found, at);
             }
             if mapping.tables.is_empty() {
                 let _ = writeln!(text, "  it maps no table; add [toggle.{name}.table.NAME]");
@@ -47,16 +52,20 @@ pub(super) fn toggle(name: &str, typed: &ToggleConfig, found: &Preflight) -> Str
     text
 }
 
-fn findings(text: &mut String, table: &TableMap, found: &Preflight) {
+fn findings(text: &mut String, table: &TableMap, found: &Preflight, at: Option<Phase>) {
     for weighed in found
         .findings
         .iter()
         .filter(|weighed| weighed.finding.table == table.old.name)
     {
         let label = match (weighed.acknowledged, weighed.finding.blocks) {
-            (true, _) => "acknowledged",
-            (false, true) => "blocks dual-write",
-            (false, false) => "note",
+            (true, _) => "acknowledged".to_owned(),
+            // A later phase than the first that a finding may hold up: nothing is held up once it is behind.
+            (false, Some(phase)) if phase > Phase::DualWrite && at >= Some(phase) => {
+                "note".to_owned()
+            }
+            (false, Some(phase)) => format!("blocks {phase}"),
+            (false, None) => "note".to_owned(),
         };
         let _ = writeln!(text, "    {label}: {}", weighed.finding.what);
         if !weighed.acknowledged && weighed.finding.remedy != "nothing" {
@@ -100,6 +109,9 @@ pub(super) fn next(toggle: &str, next: Phase, answer: &GuardAnswer) -> String {
             "  {next} waits: {}\n    → {}",
             unmet.what, unmet.command
         );
+    }
+    for detail in &answer.details {
+        let _ = writeln!(text, "    {detail}");
     }
     text
 }

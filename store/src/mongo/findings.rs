@@ -1,5 +1,6 @@
 //! What the preflight has to weigh of one table.
 
+use crossfade_phase::Phase;
 use mongodb::bson::doc;
 
 use crate::{Finding, StoreResult, TableMap};
@@ -15,14 +16,10 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
     let deployment = store.conn.deployment().await?;
     let missing = rights::missing(store, table).await?;
     let mut findings = Vec::new();
-    let mut found = |blocks, what: String, remedy: &str| {
-        findings.push(Finding {
-            table: table.old.name.clone(),
-            name: None,
-            blocks,
-            what,
-            remedy: remedy.to_owned(),
-        });
+    findings.extend(sequences(table));
+    let mut found = |blocks: bool, what: String, remedy: &str| {
+        let phase = blocks.then_some(Phase::DualWrite);
+        findings.push(finding(table, phase, what, remedy.to_owned()));
     };
     if deployment == Deployment::Standalone {
         found(
@@ -155,6 +152,31 @@ pub(super) async fn findings(store: &MongoStore, table: &TableMap) -> StoreResul
         }
     }
     Ok(findings)
+}
+
+fn finding(table: &TableMap, blocks: Option<Phase>, what: String, remedy: String) -> Finding {
+    Finding {
+        table: table.old.name.clone(),
+        name: None,
+        blocks,
+        what,
+        remedy,
+    }
+}
+
+/// Sequences that the counters of phase 5 cannot stand for.
+fn sequences(table: &TableMap) -> impl Iterator<Item = Finding> {
+    table.columns.iter().filter_map(|column| {
+        let sequence = column.old.sequence.as_ref()?;
+        let (why, end) = column.old.sequence_facts?.beyond_counters()?;
+        let name = &column.old.name;
+        Some(finding(
+            table,
+            Some(Phase::NewPrimary),
+            format!("the sequence \"{sequence}\" of the column \"{name}\" {why}"),
+            format!("`ALTER SEQUENCE {sequence} {end}` in the old store, or have the application give the values"),
+        ))
+    })
 }
 
 /// What the collection is that keeps it from holding a table's rows.

@@ -12,7 +12,7 @@ mod triggers;
 mod types;
 mod unique;
 
-use crossfade_phase::Side;
+use crossfade_phase::{Phase, Side};
 
 use super::PostgresStore;
 use crate::{Finding, Mapping, StoreResult, TableMap};
@@ -28,7 +28,7 @@ impl Report<'_> {
         self.found.push(Finding {
             table: self.table.old.name.clone(),
             name: name.map(str::to_owned),
-            blocks,
+            blocks: blocks.then_some(Phase::DualWrite),
             what,
             remedy: remedy.into(),
         });

@@ -19,13 +19,13 @@ fn the<'a>(found: &'a Found, what: &str) -> &'a (Side, Finding) {
 
 fn blocks(found: &Found, what: &str, name: Option<&str>) {
     let (_, finding) = the(found, what);
-    assert!(finding.blocks, "{finding:?}");
+    assert!(finding.blocks.is_some(), "{finding:?}");
     assert_eq!(finding.name.as_deref(), name);
 }
 
 fn notes(found: &Found, what: &str) {
     let (_, finding) = the(found, what);
-    assert!(!finding.blocks, "{finding:?}");
+    assert!(finding.blocks.is_none(), "{finding:?}");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn what_the_new_store_cannot_take_blocks() {
     assert!(
         found
             .iter()
-            .any(|(_, finding)| finding.blocks && finding.what.contains("\"g\" has type"))
+            .any(|(_, finding)| finding.blocks.is_some() && finding.what.contains("\"g\" has type"))
     );
 }
 
@@ -306,7 +306,7 @@ async fn keys_that_two_spellings_would_tell_apart_block() {
             .any(|(_, finding)| finding.what.contains("unique index over exactly the key"))
     );
     assert!(
-        !found.iter().any(|(_, finding)| finding.blocks
+        !found.iter().any(|(_, finding)| finding.blocks.is_some()
             && (finding.what.contains("\"b\"") || finding.what.contains("\"e\""))),
         "{found:#?}"
     );

@@ -64,6 +64,61 @@ async fn trap_33_ids_go_on_where_the_old_sequence_was() {
 }
 
 #[tokio::test]
+async fn trap_33_sequences_that_no_counter_follows_are_named_long_before() {
+    let mut documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE SEQUENCE down START 5 MINVALUE -3; CREATE SEQUENCE round;
+         CREATE TABLE visits (id bigint PRIMARY KEY DEFAULT nextval('down'), turn bigint DEFAULT nextval('round'), who text)",
+        "[toggle.shop.table.visits]\n",
+    )
+    .await;
+    documents.complete();
+    let said = |documents: &Documents| documents.proxy.cli(&["check"]).expect(0).stdout;
+    let before = said(&documents);
+    assert!(!before.contains("blocks new-primary"), "{before}");
+    // Behind the proxy's back: it has learned the table when they counted up.
+    let old = documents
+        .old()
+        .run("ALTER SEQUENCE down INCREMENT -1; ALTER SEQUENCE round CYCLE");
+    old.await;
+    let named = [
+        "\"public.down\" of the column \"id\" counts down",
+        "\"public.round\" of the column \"turn\" begins again",
+    ];
+    let check = said(&documents);
+    for name in named {
+        let line = format!("blocks new-primary: the sequence {name}");
+        assert!(check.contains(&line), "{check}");
+    }
+    documents
+        .run("INSERT INTO visits (who) VALUES ('old')")
+        .await;
+    documents.walk(&["dual-read"]).await;
+    let why = documents.proxy.flip_refused("new-primary").await;
+    let check = said(&documents);
+    for reason in [
+        "\"public.down\" counts down",
+        "\"public.round\" begins again",
+        "ALTER SEQUENCE public.down INCREMENT 1",
+    ] {
+        assert!(why.contains(reason), "{why}");
+        assert!(check.contains(reason), "{check}");
+    }
+    let mended = "ALTER SEQUENCE down INCREMENT 3; ALTER SEQUENCE round INCREMENT 10 NO CYCLE";
+    documents.old().run(mended).await;
+    eventually("it moves by itself", Duration::from_secs(20), async || {
+        documents.proxy.toggle("shop").await["effective"] == "new-primary"
+    })
+    .await;
+    let client = documents.client().await;
+    let insert = "INSERT INTO visits (who) VALUES ('new') RETURNING id, turn";
+    let row = client.query_one(insert, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (8, 11));
+    documents.proxy.drained().await;
+    documents.verify();
+}
+
+#[tokio::test]
 async fn trap_33_a_sequence_that_nobody_has_used_begins_at_its_beginning() {
     let mut documents = Documents::of(
         crossfade_tests::Mongod::start().await,

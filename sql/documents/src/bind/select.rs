@@ -9,7 +9,8 @@ use pg_query::{
 };
 
 use super::{
-    Binder, Output, boxed, figure, inner, locking, names, offer, place, shared, sort::Target,
+    Binder, Output, boxed, figure, inner, locking, names, offer, place, shared,
+    sort::{self, Target},
 };
 use crate::{
     expr::{Expr, Typed},
@@ -202,10 +203,11 @@ impl Binder<'_> {
             {
                 let relation = names(&column.fields).last().copied();
                 let all = self.star(relation, place(column.location))?;
-                targets.extend(
-                    all.into_iter()
-                        .map(|(typed, output)| Target { typed, output }),
-                );
+                targets.extend(all.into_iter().map(|(typed, output)| Target {
+                    typed,
+                    output,
+                    collation: None,
+                }));
                 continue;
             }
             let mut typed = self.expr(value)?;
@@ -251,7 +253,11 @@ impl Binder<'_> {
                 ..Output::plain(name, typed.ty, typed.by_bytes, typed.at)
             },
         };
-        Ok(Target { typed, output })
+        Ok(Target {
+            typed,
+            output,
+            collation: sort::collation(value),
+        })
     }
 
     /// The table's column that a slot holds.
@@ -285,15 +291,20 @@ impl Binder<'_> {
                         on.push(target);
                         continue;
                     }
+                    let collation = sort::collation(node);
                     let typed = self.expr(node)?;
                     let typed = self.settle(typed)?;
-                    let same = targets
-                        .iter()
-                        .position(|target| target.typed.expr.is_same(&typed.expr));
+                    let same = targets.iter().position(|target| {
+                        target.collation == collation && target.typed.expr.is_same(&typed.expr)
+                    });
                     on.push(same.unwrap_or(targets.len()));
                     if same.is_none() {
                         let output = Output::plain("", typed.ty, typed.by_bytes, typed.at);
-                        targets.push(Target { typed, output });
+                        targets.push(Target {
+                            typed,
+                            output,
+                            collation,
+                        });
                     }
                 }
                 Ok(Distinct::On(on))
@@ -389,6 +400,10 @@ fn place_of(node: &NodeEnum) -> usize {
     match node {
         NodeEnum::ColumnRef(column) => place(column.location),
         NodeEnum::AConst(constant) => place(constant.location),
+        NodeEnum::CollateClause(collate) => {
+            let arg = collate.arg.as_ref().and_then(|arg| arg.node.as_ref());
+            arg.map_or(0, place_of)
+        }
         _ => 0,
     }
 }

@@ -17,6 +17,18 @@ use crate::{
 pub(super) struct Target {
     pub(super) typed: Typed,
     pub(super) output: Output,
+    /// The collation that is written behind it: with another one it is another expression.
+    pub(super) collation: Option<String>,
+}
+
+/// The collation that is written behind an expression.
+pub(super) fn collation(node: &NodeEnum) -> Option<String> {
+    match node {
+        NodeEnum::CollateClause(collate) => {
+            names(&collate.collname).last().map(ToString::to_string)
+        }
+        _ => None,
+    }
 }
 
 impl Binder<'_> {
@@ -40,7 +52,7 @@ impl Binder<'_> {
                     self.frame().clause = "ORDER BY";
                     let typed = self.expr(node)?;
                     let typed = self.settle(typed)?;
-                    self.target_of(typed, targets, visible, distinct)?
+                    self.target_of((typed, collation(node)), targets, visible, distinct)?
                 }
             };
             all.push(self.ordered(sort, target, &targets[target].typed.clone())?);
@@ -50,12 +62,14 @@ impl Binder<'_> {
 
     fn target_of(
         &mut self,
-        typed: Typed,
+        (typed, collation): (Typed, Option<String>),
         targets: &mut Vec<Target>,
         visible: usize,
         distinct: bool,
     ) -> Result<usize> {
-        let same = |target: &Target| target.typed.expr.is_same(&typed.expr);
+        let same = |target: &Target| {
+            target.collation == collation && target.typed.expr.is_same(&typed.expr)
+        };
         if let Some(known) = targets
             .iter()
             .position(same)
@@ -71,7 +85,11 @@ impl Binder<'_> {
             .at(typed.at));
         }
         let output = Output::plain("", typed.ty, typed.by_bytes, typed.at);
-        targets.push(Target { typed, output });
+        targets.push(Target {
+            typed,
+            output,
+            collation,
+        });
         Ok(targets.len() - 1)
     }
 
@@ -162,6 +180,7 @@ impl Binder<'_> {
                     at: 0,
                 },
                 output: output.clone(),
+                collation: None,
             })
             .collect();
         let mut all = Vec::new();

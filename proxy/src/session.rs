@@ -2,6 +2,7 @@
 
 mod across;
 mod again;
+mod ask;
 mod backend;
 mod bulk;
 mod capture;
@@ -20,6 +21,7 @@ mod own;
 mod plan;
 mod pump;
 mod reworded;
+mod settings;
 mod simple;
 mod skipped;
 mod statements;

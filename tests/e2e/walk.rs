@@ -5,5 +5,6 @@ pub(crate) mod barrier;
 mod flips;
 mod guards;
 mod restart;
+mod settings;
 mod stragglers;
 pub(crate) mod whole;

@@ -136,6 +136,8 @@ pub(crate) struct Backend {
     pub(crate) intent_refused: bool,
     /// The role that works on a connection which our own account has opened.
     pub(crate) acts_as: Option<String>,
+    /// What the server has reported of its settings while the session was not at home in it.
+    pub(crate) reported: Vec<(String, String)>,
     piece_left: usize,
 }
 
@@ -157,8 +159,15 @@ impl Backend {
             stale: HashSet::new(),
             intent_refused: false,
             acts_as: None,
+            reported: Vec::new(),
             piece_left: 0,
         }
+    }
+
+    /// Takes note of a `ParameterStatus`.
+    pub(crate) fn note_parameter(&mut self, name: &str, value: &str) {
+        self.reported.retain(|(known, _)| known != name);
+        self.reported.push((name.to_owned(), value.to_owned()));
     }
 
     /// Whether the server owes nothing.

@@ -53,7 +53,8 @@ impl Managed {
     }
 
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
-    /// their order. `false` when nothing more is to be done: the batch has failed there, or has written there, and could not be atomic.
+    /// their order. `false` when nothing more is to be done: the batch has failed there, or has written there, and could not be atomic; or the
+    /// session's settings cannot be carried.
     async fn activate(&mut self, side: Side) -> Result<bool, End> {
         let before = self.active;
         if before == side {
@@ -76,6 +77,9 @@ impl Managed {
             backend.batch = false;
             backend.expect.push_back(Expect::Sync { show: false });
             self.settle(before).await?;
+        }
+        if !self.carry_settings(side).await? {
+            return Ok(false);
         }
         self.active = side;
         Ok(true)

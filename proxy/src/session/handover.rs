@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crossfade_phase::{Phase, Side};
-use crossfade_store::postgres::sql::quote_literal;
 
 use super::{
     End,
+    ask::{Refused, Values},
     backend::{Backend, Expect},
     managed::Managed,
     statements::{Prepared, Statement},
@@ -19,9 +19,6 @@ use crate::{
     wire::{backend, frontend, take_i32, take_u16},
 };
 
-/// A row's values, as the server sent them.
-pub(super) type Values = Vec<Option<Bytes>>;
-
 /// Settings that a client's startup packet may hold and that are not session settings of a server.
 const NOT_SETTINGS: &[&str] = &["user", "database", "replication"];
 
@@ -32,16 +29,15 @@ const STATEMENTS: &str = "SELECT name, statement, (parameter_types::oid[])::text
 const SQL_STATEMENTS: &str =
     "SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 
-/// What a session has set, as calls that set it again. `role` is in no list of settings.
-const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
-     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
-     UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
-
 /// What lives in one server's session and cannot be carried to another (trap 32).
 const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() \
      UNION SELECT 'temporary tables' FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v') \
      UNION SELECT 'cursors WITH HOLD' FROM pg_catalog.pg_cursors WHERE is_holdable \
      UNION SELECT 'statements of SQL-level PREPARE' FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+
+/// What it listens to.
+const CHANNELS: &str =
+    "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c";
 
 impl Managed {
     /// Waits at closed barriers, takes note of the phases, and makes the session fit for them.
@@ -92,6 +88,7 @@ impl Managed {
     async fn learn_statements(&mut self, side: Side) -> Result<(), End> {
         self.prepared = Prepared::default();
         let rows = self.ask(side, STATEMENTS).await?;
+        let rows = rows.map_err(|refused| not_carried(side, refused))?;
         let backend = self.backends.get_mut(side).ok_or(End::ServerGone(side))?;
         backend.prepared.clear();
         for row in rows {
@@ -112,6 +109,7 @@ impl Managed {
         }
         self.learn_unnamed(side)?;
         let rows = self.ask(side, SQL_STATEMENTS).await?;
+        let rows = rows.map_err(|refused| not_carried(side, refused))?;
         self.sql_writes = rows
             .into_iter()
             .filter_map(|row| match &row[..] {
@@ -190,9 +188,14 @@ impl Managed {
         let from = self.home;
         self.need(to).await?;
         if self.backends.get_mut(from).is_some() {
-            self.copy_settings(from, to).await?;
+            // Unless they were made there just now.
+            if self.settings_at != Some(to) {
+                let copied = self.copy_settings(from, to).await?;
+                copied.map_err(|refused| not_carried(to, refused))?;
+            }
             self.copy_channels(from, to).await?;
             let bound = self.ask(from, BOUND).await?;
+            let bound = bound.map_err(|refused| not_carried(to, refused))?;
             if !bound.is_empty() {
                 let what: Vec<String> = bound
                     .iter()
@@ -207,7 +210,11 @@ impl Managed {
                 self.tell_left_behind(&what.join(", "), to);
             }
         }
+        self.settings_at = None;
         self.home = to;
+        for (name, value) in self.backend(to)?.reported.clone() {
+            self.tell_parameter(&name, &value);
+        }
         self.shared.metrics.handovers.inc();
         Ok(())
     }
@@ -271,12 +278,12 @@ impl Managed {
         if let Some(cancel) = &self.cancel {
             cancel.set(side, Some(key.freeze()));
         }
-        for (name, value) in &login.parameters {
-            self.tell_parameter(name, value);
-        }
         let mut backend = Backend::new(login.stream);
         backend.acts_as = acts_as;
+        backend.reported = login.parameters;
         *self.backends.slot(side) = Some(backend);
+        // It has what the client's startup packet said, and nothing of what was set since.
+        self.settings_at = Some(side.other());
         Ok(())
     }
 
@@ -298,54 +305,9 @@ impl Managed {
         backend::parameter_status(&mut self.client.out, name, value);
     }
 
-    /// After statements that may have changed settings: the other connection is told as well.
-    pub(super) async fn spread_settings(&mut self) -> Result<(), End> {
-        let (from, to) = (self.home, self.home.other());
-        if self.backends.get_mut(to).is_some() {
-            self.copy_settings(from, to).await
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn copy_settings(&mut self, from: Side, to: Side) -> Result<(), End> {
-        let mut question = SETTINGS.to_owned();
-        for name in &self.custom_settings {
-            let name = quote_literal(name);
-            question.push_str(&format!(
-                " UNION ALL SELECT {name}, pg_catalog.current_setting({name}, true)"
-            ));
-        }
-        let rows = self.ask(from, &question).await?;
-        let mut sql = String::from("RESET ALL");
-        let acts_as = self
-            .backends
-            .get_mut(to)
-            .and_then(|backend| backend.acts_as.clone());
-        for row in &rows {
-            if let [Some(name), Some(value)] = &row[..] {
-                // To the client it is "no other role than my own".
-                let value: &[u8] = match &acts_as {
-                    Some(role) if name == "role" && value == "none" => role.as_bytes(),
-                    Some(_) | None => value,
-                };
-                sql.push_str(&format!(
-                    "; SELECT pg_catalog.set_config({}, {}, false)",
-                    quote_literal(&text(name)),
-                    quote_literal(&text(value))
-                ));
-            }
-        }
-        self.ask(to, &sql).await.map(drop)
-    }
-
     async fn copy_channels(&mut self, from: Side, to: Side) -> Result<(), End> {
-        let rows = self
-            .ask(
-                from,
-                "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c",
-            )
-            .await?;
+        let rows = self.ask(from, CHANNELS).await?;
+        let rows = rows.map_err(|refused| not_carried(to, refused))?;
         let listen: String = rows
             .into_iter()
             .flatten()
@@ -355,66 +317,29 @@ impl Managed {
         if listen.is_empty() {
             Ok(())
         } else {
-            self.ask(to, &listen).await.map(drop)
+            let listens = self.ask(to, &listen).await?;
+            listens
+                .map(drop)
+                .map_err(|refused| not_carried(to, refused))
         }
-    }
-
-    /// A question of the session's own, between two transactions. The client sees nothing of it.
-    pub(crate) async fn ask(&mut self, side: Side, sql: &str) -> Result<Vec<Values>, End> {
-        let backend = self.backend(side)?;
-        frontend::query(&mut backend.out, sql.as_bytes());
-        // A Query takes the server's unnamed statement away.
-        backend.prepared.retain(|(name, _), _| !name.is_empty());
-        let mut rows = Vec::new();
-        let mut refused = None;
-        loop {
-            while let Some(received) = self.backend(side)?.next()? {
-                let super::backend::Received::Message(frame) = received else {
-                    return Err(End::ServerGone(side));
-                };
-                match frame.kind {
-                    b'D' => rows.push(
-                        values(&frame.body())
-                            .ok_or(crate::wire::ProtocolError::Body { kind: b'D' })?,
-                    ),
-                    b'E' => {
-                        refused =
-                            Some(backend::error_field(&frame.body(), b'M').unwrap_or_default())
-                    }
-                    b'Z' => return self.asked(side, sql, rows, refused),
-                    b'A' => self.client.out.extend_from_slice(&frame.whole),
-                    _ => {}
-                }
-            }
-            if !self.backend(side)?.exchange(true).await.unwrap_or(false) {
-                return Err(End::ServerGone(side));
-            }
-        }
-    }
-
-    fn asked(
-        &mut self,
-        side: Side,
-        sql: &str,
-        rows: Vec<Values>,
-        refused: Option<String>,
-    ) -> Result<Vec<Values>, End> {
-        let Some(error) = refused else {
-            return Ok(rows);
-        };
-        tracing::warn!(%side, sql, error, "a question about the session was refused");
-        Err(End::Fatal(
-            ClientError::new(
-                "58000",
-                format!("this session cannot be carried to the {side} store"),
-            )
-            .detail(error)
-            .hint("connect again"),
-        ))
     }
 }
 
-fn values(mut body: &[u8]) -> Option<Values> {
+/// The session ends where it is: the server of `side` has refused what it was asked, or told.
+fn not_carried(side: Side, refused: Refused) -> End {
+    let Refused { sqlstate, message } = refused;
+    tracing::warn!(%side, sqlstate, error = message, "a question about the session was refused");
+    End::Fatal(
+        ClientError::new(
+            "58000",
+            format!("this session cannot be carried to the {side} store"),
+        )
+        .detail(message)
+        .hint("connect again"),
+    )
+}
+
+pub(super) fn values(mut body: &[u8]) -> Option<Values> {
     let count = take_u16(&mut body)?;
     (0..count)
         .map(|_| {
@@ -430,7 +355,7 @@ fn values(mut body: &[u8]) -> Option<Values> {
 }
 
 /// Names and settings: what is not in UTF-8 there serves messages only.
-fn text(value: &[u8]) -> String {
+pub(super) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 

@@ -13,6 +13,7 @@ use crossfade_store::{Mapping, OwnCount, TableId, postgres::conn::Stream};
 
 use super::{
     End,
+    ask::Values,
     backend::{Backend, Execute, Expect},
     client::{Client, Frame},
     commit,
@@ -123,8 +124,8 @@ pub(crate) struct Managed {
     pub(super) told: bool,
     /// Notices are kept from the client: they are about what the session does by itself.
     pub(super) quiet: bool,
-    /// A statement may have changed session settings: other connections have to be told.
-    pub(super) settings_moved: bool,
+    /// The only store whose server has the session's settings as they are, should it be one alone.
+    pub(super) settings_at: Option<Side>,
     /// Lookups of the present transaction, compared once it is over.
     pub(super) compares: Vec<Lookup>,
     /// No message of the client has been handled yet.
@@ -137,8 +138,10 @@ pub(crate) struct Managed {
     pub(super) sql_writes: std::collections::HashSet<String>,
     /// Custom settings that the client has set since statements are looked at.
     pub(super) custom_settings: std::collections::BTreeSet<String>,
-    /// The last value that a server answered to the session itself.
+    /// The last value that a captured write answered to the session itself.
     pub(super) own_answer: Option<Bytes>,
+    /// The rows that a server answered to the session itself.
+    pub(super) told_rows: Vec<Values>,
     /// The parameter types that a server has told the session itself.
     pub(super) told_types: Option<Arc<[u32]>>,
     /// Names for variants of the client's statements.
@@ -193,10 +196,11 @@ impl Managed {
             held_completion: BytesMut::new(),
             told: false,
             quiet: false,
-            settings_moved: false,
+            settings_at: None,
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
+            told_rows: Vec::new(),
             told_types: None,
             custom_settings: std::collections::BTreeSet::new(),
             sql_writes: std::collections::HashSet::new(),
@@ -256,9 +260,6 @@ impl Managed {
         self.prepared.changes.clear();
         for lookup in self.compares.drain(..) {
             self.shared.compare(lookup);
-        }
-        if std::mem::take(&mut self.settings_moved) {
-            self.spread_settings().await?;
         }
         Ok(())
     }
@@ -326,6 +327,9 @@ impl Managed {
     pub(super) fn drop_backend(&mut self, side: Side) {
         *self.backends.slot(side) = None;
         self.prepared.changes.retain(|change| change.side != side);
+        if self.settings_at == Some(side) {
+            self.settings_at = None;
+        }
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);
         }
@@ -342,6 +346,9 @@ impl Managed {
         if !copies && frame.kind != b'X' && self.copying.is_none() {
             // What was asked of the other server before is answered before.
             self.settle_or_copy(self.active.other()).await?;
+            if self.settings_at == Some(self.home.other()) {
+                self.bring_settings_home().await?;
+            }
         }
         if let Some(side) = self.copying
             && !copies

@@ -108,6 +108,11 @@ impl Managed {
             return Ok(None);
         }
         self.need(Side::Old).await?;
+        if !self.carry_settings(Side::Old).await? {
+            self.settle_batch(self.active).await?;
+            self.failed = true;
+            return Ok(None);
+        }
         self.failed = false;
         let backend = self.backend(Side::Old)?;
         // The unnamed statement and portal there are ours while we are at home in the new store.

@@ -6,6 +6,7 @@ use crossfade_store::{TableId, postgres::sql::quote_literal};
 
 use super::{
     End,
+    ask::Values,
     backend::{Execute, Expect},
     managed::Managed,
 };
@@ -47,6 +48,19 @@ impl Managed {
 
     /// Asks the server for one value, in the client's transaction as it is. Empty when the transaction has failed: then the client has the error.
     pub(super) async fn inquire(&mut self, side: Side, question: &str) -> Result<Bytes, End> {
+        let last = self.inquire_rows(side, question).await?.pop();
+        Ok(last
+            .and_then(|mut row| row.pop())
+            .flatten()
+            .unwrap_or_default())
+    }
+
+    /// As [`Managed::inquire`], for several.
+    pub(super) async fn inquire_rows(
+        &mut self,
+        side: Side,
+        question: &str,
+    ) -> Result<Vec<Values>, End> {
         let backend = self.backend(side)?;
         let in_batch = backend.batch;
         let execute = Execute {
@@ -59,9 +73,9 @@ impl Managed {
             backend.batch = false;
             backend.expect.push_back(Expect::Sync { show: false });
         }
-        self.own_answer = None;
+        self.told_rows.clear();
         self.settle_batch(side).await?;
-        Ok(self.own_answer.take().unwrap_or_default())
+        Ok(std::mem::take(&mut self.told_rows))
     }
 
     fn question(&self) -> String {

@@ -53,7 +53,9 @@ impl Managed {
 
     /// What is to be remembered of a statement that is about to run.
     pub(super) fn note_statement(&mut self, plan: &Plan) -> Result<(), End> {
-        self.settings_moved |= plan.session_state;
+        if plan.session_state {
+            self.settings_at = Some(plan.side);
+        }
         self.custom_settings.extend(plan.custom_setting.clone());
         if plan.moves_names || (plan.undoes() && self.names_moved) {
             self.names_moved = true;

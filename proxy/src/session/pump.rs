@@ -9,6 +9,7 @@ use super::{
     backend::{Execute, Expect, Received},
     client::Frame,
     commit::intent_refused,
+    handover::values,
     managed::{Managed, out_of_step},
     merge::Found,
     transaction::{Effect, Transaction},
@@ -152,7 +153,7 @@ impl Managed {
             b'N' if side != self.home && self.backend(side)?.is_idle() => {}
             b'E' if self.backend(side)?.is_idle() => self.backend(side)?.farewell = Some(frame),
             b'N' | b'A' => self.show(&frame),
-            b'S' => self.parameter_status(side, &frame),
+            b'S' => self.parameter_status(side, &frame)?,
             b'E' => self.error(side, &frame)?,
             b'Z' => self.ready(side, &frame)?,
             _ => self.owed(side, frame)?,
@@ -164,10 +165,7 @@ impl Managed {
         self.client.out.extend_from_slice(&frame.whole);
     }
 
-    fn parameter_status(&mut self, side: Side, frame: &Frame) {
-        if side != self.home {
-            return;
-        }
+    pub(super) fn parameter_status(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
         let body = frame.body();
         let mut rest = &body[..];
         if let (Some(name), Some(value)) = (take_cstr(&mut rest), take_cstr(&mut rest)) {
@@ -175,10 +173,15 @@ impl Managed {
                 String::from_utf8_lossy(name),
                 String::from_utf8_lossy(value),
             );
+            if side != self.home {
+                self.backend(side)?.note_parameter(&name, &value);
+                return Ok(());
+            }
             self.status.retain(|(known, _)| *known != name);
             self.status.push((name.into_owned(), value.into_owned()));
         }
         self.show(frame);
+        Ok(())
     }
 
     fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
@@ -412,10 +415,8 @@ impl Managed {
         }
         let own = execute.own;
         if own && execute.capture.is_none() {
-            self.own_answer = backend::split_row(frame.body(), 1)?
-                .appended
-                .pop()
-                .flatten();
+            let row = values(&frame.body()).ok_or(ProtocolError::Body { kind: b'D' })?;
+            self.told_rows.push(row);
             return Ok(());
         }
         let Some(capture) = execute.capture.clone() else {

@@ -142,7 +142,8 @@ impl Managed {
     async fn pass_one(&mut self, frame: &Frame, only: &Piece) -> Result<(), End> {
         let plan = &only.plan;
         if !self.activate_for(plan).await? {
-            return Ok(());
+            // A Query is its own Sync.
+            return self.push_sync(self.active);
         }
         if plan.effect.is_none() && self.ends_pending().await? {
             return self.refuse_query(&ends_batch()).await;

@@ -213,7 +213,8 @@ mod tests {
             let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
             lines.join("\n").replace("\\\n", "")
         };
-        let handover = joined(include_str!("../../../proxy/src/session/handover.rs"));
+        let handover = joined(include_str!("../../../proxy/src/session/handover.rs"))
+            + &joined(include_str!("../../../proxy/src/session/settings.rs"));
         for text in [STATEMENTS, SQL_STATEMENTS, SETTINGS, BOUND, CHANNELS] {
             assert!(handover.contains(&text.replace('\\', "\\\\")), "{text}");
         }

@@ -1,0 +1,144 @@
+//! The session's settings: before anything runs in a store, its server has them.
+//!
+//! They are made in one store, as a rule the one where statements go that name no table, and are carried to the other one when that is about to be used: behind
+//! the SET, behind a SET that came in the same pipeline, and to a connection that was made (again) since (trap 32).
+
+use crossfade_phase::Side;
+use crossfade_store::postgres::sql::quote_literal;
+
+use super::{
+    End,
+    ask::{Refused, Values},
+    backend::Backend,
+    handover::text,
+    managed::Managed,
+};
+use crate::errors::ClientError;
+
+/// What a session has set, as calls that set it again. `role` is in no list of settings.
+const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
+     UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
+
+impl Managed {
+    /// Carries the settings to the store of `to`, if only the other one has them as they are. Nothing goes on over the connection to `to`. `false` when that was refused: the client has the error
+    /// in place of an answer, and nothing runs up to the next Sync.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn carry_settings(&mut self, to: Side) -> Result<bool, End> {
+        let from = to.other();
+        if self.settings_at != Some(from) {
+            return Ok(true);
+        }
+        let question = self.settings_question();
+        let resting = self.backends.get(from).is_none_or(Backend::is_idle);
+        let rows = if resting {
+            self.ask(from, &question).await?
+        } else {
+            // In the middle of the client's transaction.
+            let rows = self.inquire_rows(from, &question).await?;
+            if rows.is_empty() {
+                self.refused = true;
+                return Ok(false);
+            }
+            Ok(rows)
+        };
+        let set = match rows {
+            Ok(rows) => self.set_settings(to, &rows).await?,
+            Err(refused) => Err(refused),
+        };
+        if let Err(refused) = set {
+            self.refuse(&not_carried(to, refused))?;
+            return Ok(false);
+        }
+        if resting {
+            // Otherwise they may yet be rolled back.
+            self.settings_at = None;
+        }
+        Ok(true)
+    }
+
+    /// What the store has that is not home was set there by the statement just before: whatever comes next, at home, is to see it.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn bring_settings_home(&mut self) -> Result<(), End> {
+        let home = self.home;
+        let rest = [home, home.other()];
+        let rest = rest.map(|side| self.backends.get(side).is_some_and(Backend::is_idle));
+        if rest != [true; 2] {
+            return Ok(());
+        }
+        let copied = self.copy_settings(home.other(), home).await?;
+        copied.map_err(|refused| End::Fatal(not_carried(home, refused)))?;
+        self.settings_at = None;
+        Ok(())
+    }
+
+    /// Gives the server of `to` the settings of the other. Nothing goes on over either connection.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn copy_settings(
+        &mut self,
+        from: Side,
+        to: Side,
+    ) -> Result<Result<(), Refused>, End> {
+        let question = self.settings_question();
+        match self.ask(from, &question).await? {
+            Ok(rows) => self.set_settings(to, &rows).await,
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    fn settings_question(&self) -> String {
+        let mut question = SETTINGS.to_owned();
+        for name in &self.custom_settings {
+            let name = quote_literal(name);
+            question.push_str(&format!(
+                " UNION ALL SELECT {name}, pg_catalog.current_setting({name}, true)"
+            ));
+        }
+        question
+    }
+
+    async fn set_settings(
+        &mut self,
+        to: Side,
+        rows: &[Values],
+    ) -> Result<Result<(), Refused>, End> {
+        let acts_as = self.backend(to)?.acts_as.clone();
+        let mut sql = String::from("RESET ALL");
+        for row in rows {
+            if let [Some(name), Some(value)] = &row[..] {
+                // To the client it is "no other role than my own".
+                let value: &[u8] = match &acts_as {
+                    Some(role) if name == "role" && value == "none" => role.as_bytes(),
+                    Some(_) | None => value,
+                };
+                sql.push_str(&format!(
+                    "; SELECT pg_catalog.set_config({}, {}, false)",
+                    quote_literal(&text(name)),
+                    quote_literal(&text(value))
+                ));
+            }
+        }
+        Ok(self.ask(to, &sql).await?.map(drop))
+    }
+}
+
+/// What the client is told of a statement that would have run without its settings.
+fn not_carried(to: Side, refused: Refused) -> ClientError {
+    // A cancel, or a timeout, is one of the client's statement.
+    if refused.sqlstate == "57014" {
+        return ClientError::new("57014", refused.message);
+    }
+    tracing::warn!(side = %to, error = refused.message, "a session's settings cannot be carried");
+    ClientError::new(
+        "58000",
+        format!("the settings of this session cannot be carried to the {to} store"),
+    )
+    .detail(refused.message)
+    .hint("RESET what that store does not know, or connect again")
+}

@@ -1,0 +1,203 @@
+//! What a client has set in its session holds in whichever store its statements run.
+
+use bytes::Bytes;
+use crossfade_tests::{
+    Wire,
+    wire::{
+        Frame,
+        messages::{bind, execute, parse, sync},
+        transcript,
+    },
+};
+
+use crate::shop::Shop;
+
+/// In 5, with a role that may not touch the table that is in the old store alone, and a tenant's table of the same name.
+async fn shop() -> (Shop, String) {
+    let shop = Shop::in_phase("new-primary").await;
+    let role = format!("limited_{}", shop.stores.old.name());
+    for store in [&shop.stores.old, &shop.stores.new] {
+        store.run(&format!("DO $$ BEGIN CREATE ROLE \"{role}\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT \"{role}\" TO app")).await;
+    }
+    let tenant =
+        "CREATE SCHEMA tenant; CREATE TABLE tenant.unmapped (id int PRIMARY KEY, note text)";
+    shop.stores.old.run(tenant).await;
+    (shop, role)
+}
+
+/// Ends the connections that sessions keep to the old store.
+async fn end_old(shop: &Shop) {
+    let sessions = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'app'";
+    let end = format!("SELECT pg_terminate_backend(pid) {sessions}");
+    assert!(!shop.stores.old.rows(&end).await.is_empty());
+    let left = format!("SELECT count(*) {sessions}");
+    shop.stores.old.becomes(&left, "0").await;
+}
+
+async fn done(wire: &mut Wire, sql: &str) {
+    let frames = wire.query(sql).await;
+    assert!(
+        frames.iter().all(|frame| frame.tag != b'E'),
+        "{sql}: {frames:?}"
+    );
+}
+
+fn sqlstates(frames: &[Frame]) -> Vec<String> {
+    let errors = frames.iter().filter(|frame| frame.tag == b'E');
+    errors.filter_map(|frame| frame.field(b'C')).collect()
+}
+
+fn one(sql: &str) -> Vec<Bytes> {
+    vec![
+        parse("", sql, &[]),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ]
+}
+
+/// The texts of the rows.
+fn rows(frames: &[Frame]) -> Vec<String> {
+    let rows = frames.iter().filter(|frame| frame.tag == b'D');
+    rows.map(|row| String::from_utf8_lossy(&row.body).into_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn trap_32_settings_are_in_a_connection_that_was_made_again() {
+    let (shop, role) = shop().await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    for sql in [
+        "SET search_path = tenant, public",
+        "SET TimeZone = 'Asia/Tokyo'",
+        "SET my.tenant = 'seven'",
+        "SET standard_conforming_strings = off",
+    ] {
+        done(&mut wire, sql).await;
+    }
+    done(&mut wire, "INSERT INTO unmapped VALUES (2, 'first')").await;
+    end_old(&shop).await;
+    done(&mut wire, "INSERT INTO unmapped VALUES (3, 'again')").await;
+    let told = "SELECT current_setting('TimeZone') || ' ' || current_setting('my.tenant') || ' ' || current_setting('standard_conforming_strings') FROM unmapped";
+    let frames = wire.query(told).await;
+    assert!(
+        rows(&frames)
+            .iter()
+            .all(|row| row.contains("Asia/Tokyo seven off")),
+        "{frames:?}"
+    );
+    // The client knows of no other values than it has set.
+    end_old(&shop).await;
+    let frames = wire.query(told).await;
+    assert_eq!(transcript(&frames), "TDDCZ", "{frames:?}");
+    let tenant = "SELECT count(*) FROM tenant.unmapped";
+    assert_eq!(shop.stores.old.value(tenant).await, "2");
+
+    done(&mut wire, "SET search_path = public").await;
+    done(&mut wire, &format!("SET ROLE \"{role}\"")).await;
+    let insert = "INSERT INTO unmapped VALUES (4, 'not allowed')";
+    assert_eq!(sqlstates(&wire.query(insert).await), ["42501"]);
+    end_old(&shop).await;
+    assert_eq!(sqlstates(&wire.query(insert).await), ["42501"]);
+    done(&mut wire, "RESET ROLE").await;
+    done(&mut wire, insert).await;
+    assert_eq!(
+        shop.stores.old.value("SELECT count(*) FROM unmapped").await,
+        "2"
+    );
+}
+
+#[tokio::test]
+async fn trap_32_settings_and_what_depends_on_them_in_one_pipeline() {
+    let (shop, role) = shop().await;
+    // Whether there is a connection already or not.
+    for (number, connected) in [(10, false), (20, true)] {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        if connected {
+            done(&mut wire, "SELECT FROM unmapped").await;
+        }
+        let insert = |id| format!("INSERT INTO unmapped VALUES ({id}, 'x')");
+        let pipeline = [
+            one("SET search_path = tenant, public"),
+            one(&insert(number)),
+            one("SET search_path = public"),
+            one(&insert(number + 1)),
+            one("BEGIN"),
+            one("SET search_path = tenant"),
+            one("ROLLBACK"),
+            one(&insert(number + 2)),
+            one(&format!("SET ROLE \"{role}\"")),
+            one(&insert(number + 3)),
+            one("RESET ROLE"),
+            one(&insert(number + 4)),
+        ];
+        wire.send(&pipeline.concat()).await;
+        let mut told = Vec::new();
+        for _ in &pipeline {
+            told.extend(wire.ready().await);
+        }
+        assert_eq!(sqlstates(&told), ["42501"], "{told:?}");
+        let ids = |schema| {
+            format!(
+                "SELECT string_agg(id::text, ',' ORDER BY id) FROM {schema}.unmapped WHERE id BETWEEN {number} AND {number} + 9"
+            )
+        };
+        let old = &shop.stores.old;
+        assert_eq!(old.value(&ids("tenant")).await, number.to_string());
+        let public = [1, 2, 4].map(|more| (number + more).to_string());
+        assert_eq!(old.value(&ids("public")).await, public.join(","));
+    }
+}
+
+/// Set by a statement that runs in the store that is not home.
+#[tokio::test]
+async fn trap_32_settings_that_are_made_beside_home_hold_at_home() {
+    let (shop, _) = shop().await;
+    let set = "SELECT set_config('TimeZone', 'Asia/Tokyo', false) FROM unmapped";
+    let ask = "SELECT current_setting('TimeZone')";
+    for at_once in [false, true] {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let told = if at_once {
+            wire.send(&[one(set), one(ask)].concat()).await;
+            wire.ready().await;
+            wire.ready().await
+        } else {
+            done(&mut wire, set).await;
+            wire.query(ask).await
+        };
+        assert!(rows(&told)[0].contains("Asia/Tokyo"), "{told:?}");
+        let there = wire
+            .query("SELECT current_setting('TimeZone') FROM unmapped")
+            .await;
+        assert!(rows(&there)[0].contains("Asia/Tokyo"), "{there:?}");
+    }
+}
+
+/// Nothing runs without them.
+#[tokio::test]
+async fn trap_32_settings_that_the_other_store_does_not_know_are_an_error_there() {
+    let (shop, _) = shop().await;
+    let only = "CREATE TEXT SEARCH CONFIGURATION only_here (COPY = simple)";
+    shop.stores.new.run(only).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    done(
+        &mut wire,
+        "SET default_text_search_config = 'public.only_here'",
+    )
+    .await;
+    let insert = "INSERT INTO unmapped VALUES (30, 'x')";
+    for _ in 0..2 {
+        let frames = wire.query(insert).await;
+        assert_eq!(
+            (transcript(&frames), sqlstates(&frames)),
+            ("EZ".into(), vec!["58000".into()])
+        );
+        let frames = wire.ask(&one(insert)).await;
+        assert_eq!(
+            (transcript(&frames), sqlstates(&frames)),
+            ("EZ".into(), vec!["58000".into()])
+        );
+    }
+    done(&mut wire, "RESET default_text_search_config").await;
+    done(&mut wire, insert).await;
+}

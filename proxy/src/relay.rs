@@ -170,6 +170,8 @@ impl RelayState {
             copy_in,
             status,
             by_execute,
+            unnamed,
+            batch_open,
             ..
         } = self;
         back.walk(bytes, |step| {
@@ -177,7 +179,10 @@ impl RelayState {
                 Step::Head(b'G', _) => *copy_in = true,
                 // An error ends a copy. A Sync that was sent during the copy of an Execute was ignored, so it is owed no answer;
                 // the client sends another one.
-                Step::Head(b'E', _) if *copy_in && !*by_execute => *copy_in = false,
+                Step::Head(b'E', _) => {
+                    *copy_in &= *by_execute;
+                    unnamed.fails();
+                }
                 Step::Body {
                     kind: b'Z', bytes, ..
                 } => {
@@ -188,6 +193,9 @@ impl RelayState {
                         .ok_or(ProtocolError::Body { kind: b'Z' })?;
                     *awaited = awaited.saturating_sub(1);
                     *copy_in = false;
+                    if *awaited == 0 && !*batch_open {
+                        unnamed.is_over();
+                    }
                 }
                 Step::Head(..) | Step::Body { .. } => {}
             }

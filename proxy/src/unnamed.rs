@@ -18,6 +18,10 @@ pub(crate) struct Unnamed {
     coming: usize,
     taking: bool,
     known: bool,
+    /// Its Parse was sent in a batch that is not over: the server may skip it.
+    unsure: bool,
+    /// An error came, and what is sent up to the next Sync is skipped.
+    failing: bool,
 }
 
 impl Unnamed {
@@ -37,8 +41,25 @@ impl Unnamed {
         self.coming = 0;
         if self.taking {
             self.body.extend_from_slice(bytes);
-            self.known = last;
+            // Behind an error the server keeps the one that it had, whose text is not known here any more.
+            self.known = last && !self.failing;
+            self.unsure = true;
         }
+    }
+
+    /// The server raises an error: a Parse of the batches under way may have come behind it, and to nothing. Rather no statement than another one.
+    pub(crate) fn fails(&mut self) {
+        self.failing = true;
+        if self.unsure {
+            self.forget();
+            self.taking = false;
+        }
+    }
+
+    /// Nothing is under way any more.
+    pub(crate) fn is_over(&mut self) {
+        self.unsure = false;
+        self.failing = false;
     }
 
     /// A Query destroys the unnamed statement.
@@ -53,6 +74,7 @@ impl Unnamed {
         frontend::parse(&mut message, b"", sql, types);
         self.begin(message.len() - HEADER);
         self.push(&message[HEADER..], true);
+        self.is_over();
     }
 
     /// The Parse, when the whole of it is known.
@@ -87,6 +109,21 @@ mod tests {
         assert_eq!(unnamed.parse().unwrap().sql, b"SELECT 1");
         unnamed.forget();
         assert!(unnamed.parse().is_none());
+    }
+
+    #[test]
+    fn trap_34_a_parse_that_an_error_may_have_come_before_is_not_known() {
+        let mut unnamed = Unnamed::default();
+        push(&mut unnamed, b"\0SELECT 1\0\0\0");
+        unnamed.is_over();
+        unnamed.fails();
+        assert!(unnamed.parse().is_some(), "an error behind it");
+        push(&mut unnamed, b"\0SELECT 2\0\0\0");
+        unnamed.is_over();
+        assert!(unnamed.parse().is_none(), "skipped");
+        push(&mut unnamed, b"\0SELECT 3\0\0\0");
+        unnamed.fails();
+        assert!(unnamed.parse().is_none(), "in one batch with the error");
     }
 
     #[test]

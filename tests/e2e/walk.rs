@@ -4,6 +4,7 @@ pub(crate) mod back;
 pub(crate) mod barrier;
 mod flips;
 mod guards;
+mod handover;
 mod restart;
 mod settings;
 mod stragglers;

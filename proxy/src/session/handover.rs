@@ -107,7 +107,7 @@ impl Managed {
             };
             self.prepared.statements.insert(name, statement);
         }
-        self.learn_unnamed(side)?;
+        self.learn_unnamed();
         let rows = self.ask(side, SQL_STATEMENTS).await?;
         let rows = rows.map_err(|refused| not_carried(side, refused))?;
         self.sql_writes = rows
@@ -120,12 +120,9 @@ impl Managed {
         Ok(())
     }
 
-    fn learn_unnamed(&mut self, side: Side) -> Result<(), End> {
-        let backend = self.backends.get_mut(side).ok_or(End::ServerGone(side))?;
+    /// What the server has had of it is gone with the question about the others: it is prepared again where it is needed.
+    fn learn_unnamed(&mut self) {
         if let Some(parse) = self.relay.unnamed.parse() {
-            backend
-                .prepared
-                .insert((Bytes::new(), Variant::Original), Bytes::new());
             let statement = Statement {
                 sql: Bytes::copy_from_slice(parse.sql),
                 types: parse.types.into(),
@@ -134,7 +131,6 @@ impl Managed {
             };
             self.prepared.statements.insert(Bytes::new(), statement);
         }
-        Ok(())
     }
 
     /// What was closed while the session was busy in the other store.

@@ -5,10 +5,16 @@ use crossfade_phase::Side;
 use super::{End, backend::Received, handover::values, managed::Managed};
 use crate::wire::{ProtocolError, backend, frontend};
 
+/// Settings of the client's that are none of a question's business.
+pub(super) const LIMITS: [&str; 2] = ["statement_timeout", "lock_timeout"];
+
+/// A question that a cancel hits, or a limit before it is lifted, is asked again. So many in a row are no accident.
+const MOST_TRIES: usize = 100;
+
 /// A row's values, as the server sent them.
 pub(super) type Values = Vec<Option<bytes::Bytes>>;
 
-/// Why there is no answer to a question, though the connection stands.
+/// What the server says in place of an answer.
 #[derive(Debug)]
 pub(super) struct Refused {
     /// The server's SQLSTATE.
@@ -18,11 +24,46 @@ pub(super) struct Refused {
 }
 
 impl Managed {
-    /// Asks the server of `side`, over whose connection nothing goes on, by a Query. The client sees nothing of it.
+    /// Asks the server of `side`, over whose connection nothing goes on, by a Query. The client sees nothing of it; its timeouts do not count, and what its cancel hits is asked again: it
+    /// may come late, and was meant for something else.
     ///
     /// # Errors
     /// When the session is over.
     pub(super) async fn ask(
+        &mut self,
+        side: Side,
+        sql: &str,
+    ) -> Result<Result<Vec<Values>, Refused>, End> {
+        self.ask_beyond(&LIMITS, side, sql).await
+    }
+
+    /// As [`Managed::ask`], beyond these limits alone.
+    pub(super) async fn ask_beyond(
+        &mut self,
+        limits: &[&str],
+        side: Side,
+        sql: &str,
+    ) -> Result<Result<Vec<Values>, Refused>, End> {
+        let lift = |name: &&str| format!("SELECT pg_catalog.set_config('{name}', '0', true); ");
+        let whole: String = limits.iter().map(lift).collect();
+        let whole = whole + sql;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.ask_once(side, &whole).await? {
+                Ok(mut rows) => {
+                    rows.drain(..limits.len().min(rows.len()));
+                    return Ok(Ok(rows));
+                }
+                Err(refused) if refused.sqlstate == "57014" && tries < MOST_TRIES => {
+                    tracing::debug!(%side, "a question about the session was cancelled, and is asked again");
+                }
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
+    }
+
+    async fn ask_once(
         &mut self,
         side: Side,
         sql: &str,
@@ -55,7 +96,8 @@ impl Managed {
                     _ => {}
                 }
             }
-            if !self.backend(side)?.exchange(true).await.unwrap_or(false) {
+            let exchanged = self.backend(side)?.exchange(true).await;
+            if !exchanged.unwrap_or(false) {
                 return Err(End::ServerGone(side));
             }
         }

@@ -8,7 +8,7 @@ use crossfade_store::postgres::sql::quote_literal;
 
 use super::{
     End,
-    ask::{Refused, Values},
+    ask::{LIMITS, Refused, Values},
     backend::Backend,
     handover::text,
     managed::Managed,
@@ -31,12 +31,12 @@ impl Managed {
         if self.settings_at != Some(from) {
             return Ok(true);
         }
-        let question = self.settings_question();
         let resting = self.backends.get(from).is_none_or(Backend::is_idle);
         let rows = if resting {
-            self.ask(from, &question).await?
+            self.settings_of(from).await?
         } else {
             // In the middle of the client's transaction.
+            let question = self.settings_question();
             let rows = self.inquire_rows(from, &question).await?;
             if rows.is_empty() {
                 self.refused = true;
@@ -85,11 +85,43 @@ impl Managed {
         from: Side,
         to: Side,
     ) -> Result<Result<(), Refused>, End> {
-        let question = self.settings_question();
-        match self.ask(from, &question).await? {
+        match self.settings_of(from).await? {
             Ok(rows) => self.set_settings(to, &rows).await,
             Err(refused) => Ok(Err(refused)),
         }
+    }
+
+    /// The settings that the session has made in the store of `from`, over whose connection nothing goes on.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn settings_of(
+        &mut self,
+        from: Side,
+    ) -> Result<Result<Vec<Values>, Refused>, End> {
+        let shows = LIMITS.map(|name| format!("SELECT pg_catalog.current_setting('{name}', true)"));
+        let limits = match self.ask_beyond(&[], from, &shows.join("; ")).await? {
+            Ok(limits) => limits.into_iter().flatten(),
+            Err(refused) => return Ok(Err(refused)),
+        };
+        // One that is not there need not be lifted, and is told of as it is.
+        let limits = std::iter::zip(LIMITS, limits)
+            .filter(|(_, value)| value.as_deref().is_some_and(|value| value != b"0"));
+        let limits: Vec<_> = limits.collect();
+        let lifted: Vec<&str> = limits.iter().map(|(name, _)| *name).collect();
+        let question = self.settings_question();
+        let rows = self.ask_beyond(&lifted, from, &question).await?;
+        Ok(rows.map(|mut rows| {
+            for row in &mut rows {
+                let limit = limits
+                    .iter()
+                    .find(|(name, _)| row[0].as_deref() == Some(name.as_bytes()));
+                if let Some((_, value)) = limit {
+                    row[1].clone_from(value);
+                }
+            }
+            rows
+        }))
     }
 
     fn settings_question(&self) -> String {
@@ -103,14 +135,24 @@ impl Managed {
         question
     }
 
-    async fn set_settings(
+    /// Sets them in the store of `to`, over whose connection nothing goes on.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn set_settings(
         &mut self,
         to: Side,
         rows: &[Values],
     ) -> Result<Result<(), Refused>, End> {
         let acts_as = self.backend(to)?.acts_as.clone();
         let mut sql = String::from("RESET ALL");
-        for row in rows {
+        // Limits come last: they would hold for what is behind them.
+        let is_limit = |row: &&Values| {
+            let mut limits = LIMITS.iter();
+            limits.any(|name| row[0].as_deref() == Some(name.as_bytes()))
+        };
+        let (limits, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_limit);
+        for row in others.into_iter().chain(limits) {
             if let [Some(name), Some(value)] = &row[..] {
                 // To the client it is "no other role than my own".
                 let value: &[u8] = match &acts_as {

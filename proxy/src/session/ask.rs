@@ -28,7 +28,7 @@ impl Managed {
     /// may come late, and was meant for something else.
     ///
     /// # Errors
-    /// When the session is over.
+    /// When the session is over, for the client's leaving too.
     pub(super) async fn ask(
         &mut self,
         side: Side,
@@ -96,7 +96,15 @@ impl Managed {
                     _ => {}
                 }
             }
-            let exchanged = self.backend(side)?.exchange(true).await;
+            let Managed {
+                client, backends, ..
+            } = self;
+            let backend = backends.get_mut(side).ok_or(End::ServerGone(side))?;
+            let exchanged = tokio::select! {
+                biased;
+                exchanged = backend.exchange(true) => exchanged,
+                () = client.gone() => return Err(End::ClientGone),
+            };
             if !exchanged.unwrap_or(false) {
                 return Err(End::ServerGone(side));
             }

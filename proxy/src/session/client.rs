@@ -22,6 +22,9 @@ const FLUSH_AT: usize = 32 * 1024;
 /// Data of a copy that is passed on before the whole of its message has come.
 const COPY_PIECE: usize = 64 * 1024;
 
+/// What is read of a client at most while its session is at something else.
+const AHEAD: usize = 64 * 1024;
+
 /// Sync.
 const SYNC: &[u8] = b"S\0\0\0\x04";
 
@@ -152,6 +155,19 @@ impl Client {
             self.inbound = BytesMut::with_capacity(8192);
         }
         Ok(self.stream.read_buf(&mut self.inbound).await? > 0)
+    }
+
+    /// Waits until the client has left and everything that it has asked for is done. Cancel-safe.
+    pub(crate) async fn gone(&mut self) {
+        while self.inbound.len() < AHEAD {
+            match self.fill().await {
+                Ok(true) => {}
+                // Terminate is all that it has said, if anything.
+                _ if self.inbound.first().is_none_or(|kind| *kind == b'X') => return,
+                _ => break,
+            }
+        }
+        std::future::pending().await
     }
 
     /// Sends what is kept back. Not cancel-safe.

@@ -39,6 +39,16 @@ const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE lock
 const CHANNELS: &str =
     "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c";
 
+/// What a session has in a store.
+#[derive(Debug)]
+struct Belongings {
+    /// `None` when the other store has them as they are.
+    settings: Option<Vec<Values>>,
+    channels: Vec<Values>,
+    /// Of what kinds it is what cannot be carried.
+    bound: Vec<Values>,
+}
+
 impl Managed {
     /// Waits at closed barriers, takes note of the phases, and makes the session fit for them.
     ///
@@ -184,26 +194,9 @@ impl Managed {
         let from = self.home;
         self.need(to).await?;
         if self.backends.get_mut(from).is_some() {
-            // Unless they were made there just now.
-            if self.settings_at != Some(to) {
-                let copied = self.copy_settings(from, to).await?;
-                copied.map_err(|refused| not_carried(to, refused))?;
-            }
-            self.copy_channels(from, to).await?;
-            let bound = self.ask(from, BOUND).await?;
-            let bound = bound.map_err(|refused| not_carried(to, refused))?;
-            if !bound.is_empty() {
-                let what: Vec<String> = bound
-                    .iter()
-                    .flatten()
-                    .flatten()
-                    .map(|what| text(what))
-                    .collect();
-                tracing::warn!(
-                    what = what.join(", "), %from, %to,
-                    "a session moves to the other store and leaves behind what cannot be carried; it ends with its connection"
-                );
-                self.tell_left_behind(&what.join(", "), to);
+            match self.leave(from, to).await? {
+                Some(belongings) => self.take_along(to, belongings).await?,
+                None => self.tell_left_behind("what it may have held there", to),
             }
         }
         self.settings_at = None;
@@ -212,6 +205,75 @@ impl Managed {
             self.tell_parameter(&name, &value);
         }
         self.shared.metrics.handovers.inc();
+        Ok(())
+    }
+
+    /// What the session has in the store of `from`. It may be left for not answering: its client waits for no longer than `secondary_timeout` then, should the server of `to`
+    /// have the session's settings already, and `None` is the answer.
+    ///
+    /// # Errors
+    /// When the session is over: nothing must run without its settings. They are waited for as long as a flip waits for a transaction.
+    async fn leave(&mut self, from: Side, to: Side) -> Result<Option<Belongings>, End> {
+        let config = self.shared.config.load();
+        let (soon, late) = (config.writes.secondary_timeout, config.flips.drain_timeout);
+        drop(config);
+        let known = self.settings_at != Some(from);
+        let within = if known { soon } else { soon.max(late) };
+        if let Ok(told) = tokio::time::timeout(within, self.belongings(from, to)).await {
+            return told.map(Some);
+        }
+        self.drop_backend(from);
+        tracing::warn!(%from, %to, within_ms = within.as_millis(), settings_known = known, "a session leaves a store that does not answer");
+        if known {
+            return Ok(None);
+        }
+        Err(End::Fatal(
+            ClientError::new("08006", format!("the connection to the {from} store was given up: it does not answer"))
+                .detail(format!("it alone has the settings of this session, which cannot be carried to the {to} store"))
+                .hint("connect again"),
+        ))
+    }
+
+    async fn belongings(&mut self, from: Side, to: Side) -> Result<Belongings, End> {
+        let refused = |refused| not_carried(to, refused);
+        // Unless they were made there just now.
+        let settings = match self.settings_at {
+            Some(at) if at == to => None,
+            _ => Some(self.settings_of(from).await?.map_err(refused)?),
+        };
+        Ok(Belongings {
+            settings,
+            channels: self.ask(from, CHANNELS).await?.map_err(refused)?,
+            bound: self.ask(from, BOUND).await?.map_err(refused)?,
+        })
+    }
+
+    async fn take_along(&mut self, to: Side, belongings: Belongings) -> Result<(), End> {
+        if let Some(settings) = &belongings.settings {
+            let set = self.set_settings(to, settings).await?;
+            set.map_err(|refused| not_carried(to, refused))?;
+        }
+        let texts = |rows: Vec<Values>| -> Vec<String> {
+            let values = rows.into_iter().flatten().flatten();
+            values.map(|value| text(&value)).collect()
+        };
+        let channels = texts(belongings.channels);
+        if !channels.is_empty() {
+            let listen: String = channels
+                .iter()
+                .map(|name| format!("LISTEN {name};"))
+                .collect();
+            let listens = self.ask(to, &listen).await?;
+            listens.map_err(|refused| not_carried(to, refused))?;
+        }
+        let bound = texts(belongings.bound).join(", ");
+        if !bound.is_empty() {
+            tracing::warn!(
+                what = bound, %to,
+                "a session moves to the other store and leaves behind what cannot be carried; it ends with its connection"
+            );
+            self.tell_left_behind(&bound, to);
+        }
         Ok(())
     }
 
@@ -299,25 +361,6 @@ impl Managed {
         self.status.retain(|(known, _)| known != name);
         self.status.push((name.to_owned(), value.to_owned()));
         backend::parameter_status(&mut self.client.out, name, value);
-    }
-
-    async fn copy_channels(&mut self, from: Side, to: Side) -> Result<(), End> {
-        let rows = self.ask(from, CHANNELS).await?;
-        let rows = rows.map_err(|refused| not_carried(to, refused))?;
-        let listen: String = rows
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|channel| format!("LISTEN {};", text(&channel)))
-            .collect();
-        if listen.is_empty() {
-            Ok(())
-        } else {
-            let listens = self.ask(to, &listen).await?;
-            listens
-                .map(drop)
-                .map_err(|refused| not_carried(to, refused))
-        }
     }
 }
 

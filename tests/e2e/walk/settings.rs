@@ -201,3 +201,35 @@ async fn trap_32_settings_that_the_other_store_does_not_know_are_an_error_there(
     done(&mut wire, "RESET default_text_search_config").await;
     done(&mut wire, insert).await;
 }
+
+/// A lookup in both stores, in the middle of the transaction that has set something.
+#[tokio::test]
+async fn trap_32_settings_in_a_lookup_in_both_stores() {
+    // Never backfilled.
+    let mut shop = Shop::in_phase("use-old").await;
+    shop.proxy.flip("dual-write").await;
+    for phase in ["dual-read", "new-primary"] {
+        shop.proxy.force(phase, "a test of incomplete tables").await;
+    }
+    let role = format!("looks_up_{}", shop.stores.old.name());
+    let make = format!("CREATE ROLE \"{role}\"; GRANT \"{role}\" TO app");
+    shop.stores.old.run(&make).await;
+    let new = &shop.stores.new;
+    new.run(&format!("DO $$ BEGIN CREATE ROLE \"{role}\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT \"{role}\" TO app; GRANT SELECT ON orders TO \"{role}\"")).await;
+    let set = format!("SET ROLE \"{role}\"");
+    let look = "SELECT total FROM orders WHERE id = 7";
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    for _ in 0..2 {
+        done(&mut wire, "BEGIN").await;
+        done(&mut wire, &set).await;
+        assert_eq!(sqlstates(&wire.query(look).await), ["42501"]);
+        done(&mut wire, "ROLLBACK").await;
+        let frames = wire.query(look).await;
+        assert_eq!(transcript(&frames), "TDCZ", "{frames:?}");
+        // One implicit transaction.
+        let batch = [&one(&set)[..3], &one(look)].concat();
+        assert_eq!(sqlstates(&wire.ask(&batch).await), ["42501"]);
+        let frames = wire.query(look).await;
+        assert_eq!(transcript(&frames), "TDCZ", "{frames:?}");
+    }
+}

@@ -27,7 +27,7 @@ impl Statements {
             steps.push(vec![query("COMMIT")]);
         }
         match self.chance(30) {
-            true => steps.iter().flat_map(|step| batches(step)).collect(),
+            true => steps.iter().flat_map(batches).collect(),
             false => steps,
         }
     }

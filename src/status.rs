@@ -141,6 +141,12 @@ pub(crate) struct TableStatus {
     pub(crate) old_bypassed: Option<String>,
     /// Keys whose row in the secondary may differ.
     pub(crate) dirty_keys: usize,
+    /// How many of them are stale in the primary and only there: they are repaired by themselves once the other store is the primary again.
+    #[serde(default)]
+    pub(crate) stale_in_primary: u64,
+    /// How many of them are stale in both stores: only an operator can decide which row counts.
+    #[serde(default)]
+    pub(crate) stale_in_both: u64,
     /// When the oldest of them became dirty, in UTC.
     #[serde(default)]
     pub(crate) oldest_dirty: Option<String>,
@@ -216,6 +222,8 @@ pub(crate) mod tests {
             bypassed: Some("phase use-old does not write the new store".into()),
             old_bypassed: None,
             dirty_keys: 3,
+            stale_in_primary: 1,
+            stale_in_both: 2,
             oldest_dirty: Some("2026-11-01T11:31:00Z".into()),
             mismatches: 1,
             compared: 40,
@@ -391,6 +399,10 @@ pub(crate) mod tests {
                 &table["mismatches"]
             ),
             (&false.into(), &true.into(), &3.into(), &1.into())
+        );
+        assert_eq!(
+            (&table["stale_in_primary"], &table["stale_in_both"]),
+            (&1.into(), &2.into())
         );
         assert_eq!(
             (

@@ -11,6 +11,8 @@
 //! 4. still under the pin, the keys are looked up again in the source; what vanished or changed is marked dirty and repaired (trap 8);
 //! 5. the checkpoint moves over the chunk when all before it are done.
 //!
+//! A row that the journal knows to be stale in the source is left out: after a forced move of the primary the target may be right where it lacks it.
+//!
 //! Forward in phases 5 to 7 the target is the primary: dirty keys are left out (there the new store is right and the old stale), the store itself looks
 //! for tombstones as it inserts (trap 27), and step 4 falls away.
 
@@ -54,7 +56,7 @@ pub struct BackfillReport {
     pub rows_copied: u64,
     /// Keys that changed while they were copied and were repaired.
     pub repaired: u64,
-    /// Keys that the target refused. They are dirty in the journal and reported by `crossfade status`.
+    /// Keys that the target refused, or that are stale in the source. They are dirty in the journal and reported by `crossfade status`.
     pub left_dirty: u64,
 }
 
@@ -120,9 +122,7 @@ impl Engine {
                 ..BackfillReport::default()
             });
         }
-        if role == Role::IntoPrimary {
-            self.ledger.knows_all_stale(map)?;
-        }
+        self.ledger.knows_all_stale(map, direction.from())?;
         self.nothing_given_up(map).await?;
         let found = self.ledger.checkpoint(map, direction);
         let resumed = found.is_some();

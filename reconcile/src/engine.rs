@@ -227,4 +227,14 @@ impl Engine {
             |(doubt, mark): (bool, Option<Dirty>)| doubt && mark.is_none_or(|mark| mark.stale_old);
         std::iter::zip(doubts, marks).map(hidden).collect()
     }
+
+    /// For each key whether the journal suspects its row in the store of `side`. Nothing is copied or repaired from such a row on the journal's own
+    /// account: after a forced move of the primary the other store's may be the newer one. The caller holds a pin, as within a phase a row of the
+    /// primary does not become stale.
+    pub(crate) fn stale_in(&self, side: Side, table: &TableMap, keys: &[Key]) -> Vec<bool> {
+        let marks = self.ledger.marks(table, keys).into_iter();
+        marks
+            .map(|mark| mark.is_some_and(|mark| mark.is_stale(side)))
+            .collect()
+    }
 }

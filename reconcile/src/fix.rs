@@ -25,7 +25,8 @@ pub struct Fixed {
 const BATCH: usize = 500;
 
 impl Engine {
-    /// Marks the keys, repairs them from the store of `primary` and cleans those that are alike. The caller holds a pin.
+    /// Marks the keys, repairs them from the store of `primary` and cleans those that are alike. Those that are stale there stay as they are. The caller
+    /// holds a pin.
     pub(crate) async fn fix(
         &self,
         table: &TableMap,
@@ -35,11 +36,22 @@ impl Engine {
     ) -> Result<Fixed, Error> {
         let mut fixed = Fixed::default();
         for keys in keys.chunks(BATCH) {
+            let stale = self.stale_in(primary, table, keys);
+            let (left, keys): (Vec<_>, Vec<_>) =
+                std::iter::zip(keys.iter().cloned(), stale).partition(|(_, stale)| *stale);
+            let stays = || format!("the row in the {primary} store is stale itself");
+            fixed
+                .failed
+                .extend(left.into_iter().map(|(key, _)| (key, stays())));
+            let keys: Vec<Key> = keys.into_iter().map(|(key, _)| key).collect();
+            if keys.is_empty() {
+                continue;
+            }
             // First: after a crash half way the repairer finds them.
-            self.ledger.mark(table, keys, primary.other(), why).await?;
+            self.ledger.mark(table, &keys, primary.other(), why).await?;
             crash::at(Point::KeysMarked);
-            let marks = self.ledger.marks(table, keys);
-            let outcomes = self.repair_marked(table, primary, keys, &marks).await;
+            let marks = self.ledger.marks(table, &keys);
+            let outcomes = self.repair_marked(table, primary, &keys, &marks).await;
             for (key, outcome) in std::iter::zip(keys, outcomes) {
                 match outcome {
                     Ok(_) => fixed.repaired += 1,

@@ -172,9 +172,9 @@ impl Standing {
 /// The memory of the reconciler: the journal of dirty keys, and a record for each table. Another form of journal (in the primary itself,
 /// say) is another implementation.
 pub trait Ledger: Send + Sync + 'static {
-    /// Up to `limit` dirty keys of a toggle that wait for nothing; each is kept from other takers until it is cleaned, failed, or a lease
-    /// runs out.
-    fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty>;
+    /// Up to `limit` dirty keys of a toggle that wait for nothing and are not stale in the store of `primary`; each is kept from other takers until it
+    /// is cleaned, failed, or a lease runs out.
+    fn take(&self, toggle: &str, limit: usize, primary: Side) -> Vec<Dirty>;
 
     /// Every dirty key of a table behind `after`, at most `limit`, in an order of the journal's own.
     fn page(&self, table: &TableMap, after: Option<&Key>, limit: usize) -> Vec<Dirty>;
@@ -286,12 +286,11 @@ pub trait Ledger: Send + Sync + 'static {
         Box::pin(async { Ok(Box::new(()) as Box<dyn Any + Send + Sync>) })
     }
 
-    /// Whether every key of a table that the old store may be stale for is known here. Asked for before rows come over from it into the new store as the
-    /// primary.
+    /// Whether every key of a table that the store of `from` may be stale for is known here. Asked for before rows come over from it.
     ///
     /// # Errors
     /// When another process that shares this memory may know of more.
-    fn knows_all_stale(&self, _table: &TableMap) -> LedgerResult {
+    fn knows_all_stale(&self, _table: &TableMap, _from: Side) -> LedgerResult {
         Ok(())
     }
 }

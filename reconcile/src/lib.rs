@@ -38,5 +38,5 @@ pub use ledger::{
 };
 pub use progress::{OnProgress, Progress};
 pub use repair::{Repair, Repaired};
-pub use repairer::{FailedKey, RepairReport};
+pub use repairer::{FailedKey, LeftStale, RepairReport};
 pub use verify::{Difference, Values, VerifyOptions, VerifyReport};

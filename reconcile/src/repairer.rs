@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::{Direction, Engine, Error, error::During as _, ledger::Dirty, lineage};
 use drain::{Drained, Unit};
-pub use report::{FailedKey, RepairReport};
+pub use report::{FailedKey, LeftStale, RepairReport};
 
 /// Pause when nothing is dirty, and before the first retry of a store that does not answer.
 const IDLE: Duration = Duration::from_millis(200);
@@ -63,7 +63,8 @@ impl Engine {
 
     /// Repairs the dirty keys of a table, or of all, now and without regard to their back-off: from the primary to the secondary, or, with
     /// `reverse`, from the new store to the old in the phases in which the old is not written. May be dropped at any point: what is not
-    /// repaired stays dirty.
+    /// repaired stays dirty. A key that is stale only in the store that counts is left; one that is stale in both is repaired, as who asks for it has
+    /// decided.
     ///
     /// # Errors
     /// [`Error::NoSecondary`] in a phase without a secondary, unless `reverse` says where to; [`Error::EpochChanged`].
@@ -138,7 +139,7 @@ impl Engine {
             if linked {
                 page = self.in_order(map, reverse, page).await?;
             }
-            for dirty in page.chunks(drain::UNIT) {
+            for page in page.chunks(drain::UNIT) {
                 let pin = self
                     .gates
                     .pin(&map.toggle)
@@ -149,14 +150,19 @@ impl Engine {
                     toggle: map.toggle.clone(),
                     phase,
                 })?;
-                let done = self
-                    .repair_unit(Unit {
-                        table: map,
-                        dirty: dirty.to_vec(),
-                        secondary,
-                    })
-                    .await;
-                report.add(map, done);
+                // Trap 28: as the marks are in this phase. What somebody else has repaired meanwhile has none any more.
+                let keys: Vec<Key> = page.iter().map(|dirty| dirty.key.clone()).collect();
+                let marks = self.ledger.marks(map, &keys).into_iter().flatten();
+                // The primary's row is the older one: it would destroy the newer.
+                let (stale, dirty): (Vec<Dirty>, Vec<Dirty>) =
+                    marks.partition(|mark| !mark.is_stale(secondary));
+                report.leave(map, phase, &stale);
+                let unit = Unit {
+                    table: map,
+                    dirty,
+                    secondary,
+                };
+                report.add(map, self.repair_unit(unit).await);
             }
         }
     }

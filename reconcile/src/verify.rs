@@ -15,9 +15,10 @@ use crossfade_store::{Form, Key, KeyRange, Row, Store, TableId, TableMap};
 use tokio::task::JoinSet;
 
 use crate::{
-    Direction, Engine, Error, Role, Verified, Why,
+    Direction, Engine, Error, Verified, Why,
     error::During as _,
     job::Job,
+    ledger::Dirty,
     lineage,
     progress::{Meter, OnProgress},
     turns::Turn,
@@ -60,6 +61,8 @@ pub struct VerifyReport {
     pub repaired: u64,
     /// Rows that differ and that the journal knows: the repairer is at them, or reports why it cannot.
     pub pending: u64,
+    /// Rows that differ and whose newer one is where the rows are to arrive: what they would be repaired from is stale.
+    pub stale: u64,
     /// Differences, as far as asked for.
     pub listed: Vec<Difference>,
     /// What is on record now: whether the table is complete.
@@ -126,10 +129,8 @@ impl Engine {
         let standing = self.ledger.standing(map, Direction::Forward);
         let scope = Scope::of(direction, published.phase, standing)?;
         if options.repair {
-            let role = direction.role(published.phase)?;
-            if role == Role::IntoPrimary {
-                self.ledger.knows_all_stale(map)?;
-            }
+            direction.role(published.phase)?;
+            self.ledger.knows_all_stale(map, direction.from())?;
         }
         let stands = move |phase| Scope::of(direction, phase, standing) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
@@ -156,9 +157,9 @@ impl Engine {
         });
         compare_all(&run).await?;
         run.repair_waiting().await?;
-        let pending = run.again().await?;
+        let (pending, stale) = run.again().await?;
         let pin = run.job.pin().await?;
-        let report = run.report(pending);
+        let report = run.report(pending, stale);
         if scope.is_recorded() {
             let counted = if scope.counts_pending() { pending } else { 0 };
             let found = Verified {
@@ -303,17 +304,23 @@ impl Run {
         Ok(())
     }
 
-    /// Looks once more at what the journal had under way; says how much of it still differs.
-    async fn again(&self) -> Result<u64, Error> {
+    /// Looks once more at what the journal had under way; says how much of it still differs, and how much of that because the store that is right is stale
+    /// for it, and only that one: nothing is missing where it should be.
+    async fn again(&self) -> Result<(u64, u64), Error> {
         let keys = std::mem::take(&mut *lock(&self.found.pending));
         if keys.is_empty() {
-            return Ok(0);
+            return Ok((0, 0));
         }
         self.suspect(keys).await?;
-        Ok(lock(&self.found.pending).len() as u64)
+        let keys = std::mem::take(&mut *lock(&self.found.pending));
+        let right = self.scope.truth();
+        let marks = self.engine.ledger.marks(self.map(), &keys);
+        let behind = |mark: &&Dirty| mark.is_stale(right) && !mark.is_stale(right.other());
+        let stale = marks.iter().flatten().filter(behind).count() as u64;
+        Ok((keys.len() as u64 - stale, stale))
     }
 
-    fn report(&self, pending: u64) -> VerifyReport {
+    fn report(&self, pending: u64, stale: u64) -> VerifyReport {
         let differences = self.meter.changed();
         let left = if self.options.repair {
             lock(&self.found.left).len() as u64
@@ -325,6 +332,7 @@ impl Run {
             differences,
             repaired: differences - left,
             pending,
+            stale,
             listed: std::mem::take(&mut *lock(&self.found.listed)),
             complete: false,
         }

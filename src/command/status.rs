@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
 
 use crossfade_config::{Config, Mistakes};
+use crossfade_phase::{Phase, Side};
 
 use super::{Client, Peer, runtime, traffic::traffic_text};
 use crate::{
@@ -185,6 +186,7 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
     }
     for (table, known) in &toggle.tables {
         let _ = writeln!(text, "  {table} → {}: {}", known.target, table_text(known));
+        text.push_str(&stale_text(name, table, &toggle.published, known));
         text.push_str(&around_text(table, &toggle.published, known));
     }
     for job in &toggle.jobs {
@@ -194,6 +196,34 @@ pub(super) fn toggle_text(name: &str, toggle: &ToggleStatus) -> String {
             job.kind.name(),
             job.table,
             job_text(job)
+        );
+    }
+    text
+}
+
+/// Dirty keys that nothing repairs as the phase is.
+fn stale_text(toggle: &str, table: &str, phase: &str, known: &TableStatus) -> String {
+    let mut text = String::new();
+    let Ok(phase) = phase.parse::<Phase>() else {
+        return text;
+    };
+    if known.stale_in_primary > 0 {
+        let _ = writeln!(
+            text,
+            "    {} of them stale in the primary, repaired by themselves once the other store is the primary again: `crossfade phase {toggle} {}`",
+            count(known.stale_in_primary),
+            phase.towards(phase.primary().other())
+        );
+    }
+    if known.stale_in_both > 0 {
+        let reverse = match phase.primary() {
+            Side::New => " --reverse",
+            Side::Old => "",
+        };
+        let _ = writeln!(
+            text,
+            "    {} of them stale in both stores, for you to decide: `crossfade repair{reverse} --table {table}` takes the primary's row",
+            count(known.stale_in_both)
         );
     }
     text
@@ -349,6 +379,8 @@ mod tests {
             "cannot be repaired: public.orders (42): too long\n  and 1,200 more",
             "public.orders → public.orders: backfilled, 1,200 verified, 0 differences at 2026-11-01T12:00:00Z, not trusted: phase use-old does not write",
             "3 dirty keys (the oldest since 2026-11-01T11:31:00Z), 40 reads compared, 1 mismatch",
+            "    1 of them stale in the primary, repaired by themselves once the other store is the primary again: `crossfade phase shop dual-read`\n",
+            "    2 of them stale in both stores, for you to decide: `crossfade repair --table public.orders` takes the primary's row\n",
             "at least 1,003 row changes of the old store, the last noticed at 2026-11-01T11:45:00Z; find the writer, then `crossfade verify --table public.orders --repair`",
             "not noticed in the new store: track_counts is off",
             "backfill of public.orders: 500 of about 1,000 rows, 250 rows/s, 2s left",

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use super::{
     record::Record,
+    row::Row,
     seat::{LEASE, MARGIN, Seat, Trouble},
 };
 use crate::app::Others;
@@ -121,8 +122,8 @@ impl Drop for Held {
 }
 
 impl Ledger for SharedLedger {
-    fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
-        Ledger::take(&*self.journal, toggle, limit)
+    fn take(&self, toggle: &str, limit: usize, primary: Side) -> Vec<Dirty> {
+        Ledger::take(&*self.journal, toggle, limit, primary)
     }
 
     fn page(&self, table: &TableMap, after: Option<&Key>, limit: usize) -> Vec<Dirty> {
@@ -271,8 +272,8 @@ impl Ledger for SharedLedger {
         self.journal.standing(table, direction)
     }
 
-    fn knows_all_stale(&self, table: &TableMap) -> LedgerResult {
-        others_hide_nothing(self.seat(table)?)
+    fn knows_all_stale(&self, table: &TableMap, from: Side) -> LedgerResult {
+        others_hide_nothing(self.seat(table)?, from)
     }
 
     fn turn<'a>(
@@ -318,19 +319,19 @@ impl Ledger for SharedLedger {
     }
 }
 
-/// From phase 6 on a dirty key says that the old store's row is not the one that counts. Only the proxy that has the key in its journal knows.
-fn others_hide_nothing(seat: &Seat) -> LedgerResult {
-    if seat.record().state.phase < Phase::NewWrites {
-        return Ok(());
-    }
+/// A dirty key says in which store the row is not the one that counts. Only the proxy that has the key in its journal knows.
+fn others_hide_nothing(seat: &Seat, from: Side) -> LedgerResult {
+    // From phase 6 on such keys are nothing unusual, and one that was not heard of may have some.
+    let unheard = from == Side::Old && seat.record().state.phase >= Phase::NewWrites;
+    let hides = |row: &Row| row.stale().stale(from) > 0;
     let hiding = seat
         .others()
         .into_iter()
-        .find(|other| other.row().is_none_or(|row| row.dirty > 0));
+        .find(|other| other.row().map_or(unheard, hides));
     match hiding {
         None => Ok(()),
         Some(other) => Err(LedgerError(format!(
-            "proxy \"{}\" may have keys in its journal that the old store is stale for: run the job through that proxy",
+            "proxy \"{}\" may have keys in its journal that the {from} store is stale for: wait until it has repaired them, or run the job through that proxy",
             other.name
         ))),
     }

@@ -102,12 +102,10 @@ pub(super) async fn leave(app: &App, seat: &Seat) {
         );
         let row = Row {
             ended: true,
-            dirty: backlog.dirty as u64,
-            open: (backlog.open + backlog.unconfirmed) as u64,
             life: seat.me.life,
             ..Row::default()
         };
-        seat.say(&row).await
+        seat.say(&row.with(&backlog)).await
     };
     if let Err(error) = outcome {
         tracing::warn!(toggle = seat.toggle, %error, "this proxy could not take leave of the others: they wait for it until it is back");
@@ -174,8 +172,6 @@ impl Member {
             oldest_phase: oldest.phase.number(),
             heard: self.heard,
             drained: self.drained,
-            dirty: backlog.dirty as u64,
-            open: (backlog.open + backlog.unconfirmed) as u64,
             unsettled: !self.app.journal.is_settled(self.toggle.name()),
             compared: compared.map(|compared| Compared {
                 mismatches: compared.mismatches,
@@ -184,7 +180,9 @@ impl Member {
             changes: around::own_changes(&self.app, self.toggle.name()),
             ended: false,
             trouble: self.trouble.clone(),
+            ..Row::default()
         }
+        .with(&backlog)
     }
 
     async fn read(&mut self, began: Instant, view: &View) -> Duration {

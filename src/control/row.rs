@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossfade_phase::{Phase, Side};
+use crossfade_journal::Backlog;
+use crossfade_phase::{DirtyKeys, Phase, Side};
 use crossfade_store::OwnTotal;
 use crossfade_toggle::{Epoch, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub(crate) struct Row {
     pub(crate) drained: Option<i64>,
     /// Dirty keys of the toggle in its journal.
     pub(crate) dirty: u64,
+    /// As many, by the stores that they are stale in: the old one only, the new one only, both.
+    #[serde(default)]
+    pub(crate) stale: Option<[u64; 3]>,
     /// Intents there that are open, or not confirmed.
     pub(crate) open: u64,
     /// It does not know yet what a process that is gone may have in the primary.
@@ -75,6 +79,23 @@ impl Heard {
 }
 
 impl Row {
+    /// Says what a journal holds of the toggle.
+    pub(super) fn with(self, backlog: &Backlog) -> Row {
+        let DirtyKeys { old, new, both } = backlog.stale;
+        Row {
+            dirty: backlog.dirty as u64,
+            stale: Some([old, new, both]),
+            open: (backlog.open + backlog.unconfirmed) as u64,
+            ..self
+        }
+    }
+
+    /// Its dirty keys, by the stores that they are stale in. One that does not say may mean either.
+    pub(crate) fn stale(&self) -> DirtyKeys {
+        let [old, new, both] = self.stale.unwrap_or([self.dirty, self.dirty, 0]);
+        DirtyKeys { old, new, both }
+    }
+
     /// What it has changed in a table of a store.
     pub(crate) fn changes(&self, table: &str, side: Side) -> OwnTotal {
         let [old, new] = self.changes.get(table).copied().unwrap_or_default();

@@ -55,9 +55,8 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     }
     // The journal marks the keys of a transaction whose session is gone by itself: no intent stays open without somebody to close it. But what nobody has read
     // yet, nobody has marked.
-    let dirty_keys = app.journal.dirty_count(toggle.name()) as u64;
     evidence.journal = Some(JournalFacts {
-        dirty_keys,
+        dirty_keys: app.journal.stale_count(toggle.name()),
         unresolved_intents: u64::from(!app.journal.is_settled(toggle.name())),
     });
     evidence.comparison = comparison(app, toggle);
@@ -87,7 +86,7 @@ pub(super) fn inside_barrier(app: &App, toggle: &Toggle, before: Evidence) -> Ev
     Evidence {
         effective: is_effective(toggle.gate()),
         journal: Some(JournalFacts {
-            dirty_keys: backlog.dirty as u64,
+            dirty_keys: backlog.stale,
             unresolved_intents: (backlog.open + backlog.unconfirmed) as u64,
         }),
         ..before
@@ -100,7 +99,7 @@ fn with_others(evidence: &mut Evidence, others: &[Other]) {
     evidence.silent_proxies = silent.map(|other| other.name.clone()).collect();
     for row in others.iter().filter_map(Other::row) {
         if let Some(journal) = &mut evidence.journal {
-            journal.dirty_keys += row.dirty;
+            journal.dirty_keys += row.stale();
             journal.unresolved_intents += u64::from(row.unsettled);
         }
         // One that has ended compares nothing, and one that compares nothing yet may begin at any moment.
@@ -126,7 +125,7 @@ pub(super) fn inside_all(app: &App, toggle: &Toggle, seat: &Seat, before: Eviden
     now.silent_proxies.clear();
     if let Some(journal) = &mut now.journal {
         for row in seat.others().iter().filter_map(Other::row) {
-            journal.dirty_keys += row.dirty;
+            journal.dirty_keys += row.stale();
             journal.unresolved_intents += row.open;
         }
     }

@@ -169,7 +169,7 @@ fn backfilled(batch: &Batch, index: usize, outcome: Result<BackfillReport, Error
             }
             if report.left_dirty > 0 {
                 text.push_str(&format!(
-                    ", {} refused by the target and left to repair (`crossfade status`)",
+                    ", {} refused by the target, or stale in the source, and left dirty (`crossfade status`)",
                     report.left_dirty
                 ));
             }
@@ -203,8 +203,10 @@ fn repaired(batch: &Batch, index: usize, outcome: Result<RepairReport, Error>) {
                 failed,
                 left_dirty,
                 waiting: _,
+                stale,
             } = &report;
             view.listed = failed.iter().map(ToString::to_string).collect();
+            view.listed.extend(stale.iter().map(ToString::to_string));
             (view.rows, view.changed) = (
                 upserted + deleted + already_equal + left_dirty,
                 upserted + deleted,

@@ -137,6 +137,7 @@ impl PartView {
             differences,
             repaired,
             pending,
+            stale,
             listed,
             complete,
         } = report;
@@ -149,10 +150,15 @@ impl PartView {
         if *pending > 0 {
             outcome.push_str(&format!(", {pending} wait for repair (`crossfade status`)"));
         }
+        if *stale > 0 {
+            outcome.push_str(&format!(
+                ", {stale} stale where they would be repaired from and left (`crossfade status`)"
+            ));
+        }
         if *complete {
             outcome.push_str("; the table is complete");
         }
-        let clean = report.left() == 0 && *pending == 0;
+        let clean = report.left() == 0 && *pending == 0 && *stale == 0;
         if report.left() > 0 {
             outcome.push_str("; `crossfade verify --repair` repairs them");
         }
@@ -205,6 +211,7 @@ mod tests {
             differences: 3,
             repaired: 2,
             pending: 0,
+            stale: 0,
             listed: Vec::new(),
             complete: false,
         };

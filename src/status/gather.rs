@@ -159,10 +159,11 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
     let name = table.old.name.to_string();
     let forward = table_record(&app.journal, table);
     let reverse = reverse_record(&app.journal, table);
-    let both = app
+    let phase = app
         .toggles
         .get(&table.toggle)
-        .is_some_and(|toggle| toggle.gate().current().phase == Phase::NewPrimary);
+        .map(|toggle| toggle.gate().current().phase);
+    let both = phase == Some(Phase::NewPrimary);
     let labels = [table.toggle.as_str(), name.as_str()];
     let verified = |verified: crossfade_journal::Verified| VerifiedStatus {
         rows: verified.rows,
@@ -174,6 +175,7 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         .dirty_by_table()
         .into_iter()
         .find(|dirty| *dirty.table == *name);
+    let stale = dirty.as_ref().map(|dirty| dirty.stale).unwrap_or_default();
     TableStatus {
         target: table.new.name.to_string(),
         complete: forward.is_complete(),
@@ -183,6 +185,8 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         bypassed: forward.bypassed,
         old_bypassed: reverse.bypassed.filter(|_| both),
         dirty_keys: dirty.as_ref().map_or(0, |dirty| dirty.keys),
+        stale_in_primary: phase.map_or(0, |phase| stale.only(phase.primary())),
+        stale_in_both: stale.both,
         oldest_dirty: dirty.and_then(|dirty| dirty.oldest).map(utc_of),
         mismatches: app.metrics.read_mismatches.with_label_values(&labels).get(),
         compared: app.metrics.reads_compared.with_label_values(&labels).get(),

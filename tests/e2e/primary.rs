@@ -42,6 +42,11 @@ again! {
     back from crate::walk::back {
         trap_38_five_to_four_with_a_dirty_key_in_the_old_is_refused,
     }
+    forced from crate::walk::forced {
+        trap_38_what_the_new_primary_lacks_comes_on_the_way_back_to_4,
+        trap_38_what_the_old_primary_lacks_comes_on_the_way_forward_to_5,
+        a_key_that_is_stale_in_both_stores_is_an_operators_to_decide,
+    }
     whole from crate::walk::whole {
         one_to_eight_under_load_and_the_old_server_switched_off,
     }

@@ -3,6 +3,7 @@
 pub(crate) mod back;
 pub(crate) mod barrier;
 mod flips;
+pub(crate) mod forced;
 mod guards;
 mod handover;
 mod restart;

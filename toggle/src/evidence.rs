@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crossfade_phase::DirtyKeys;
+
 use crate::Snapshot;
 
 /// What is known of a toggle at one moment.
@@ -82,8 +84,8 @@ pub enum StoreAnswer {
 /// What the journal holds for one toggle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JournalFacts {
-    /// Keys whose row in the secondary is known or suspected to differ.
-    pub dirty_keys: u64,
+    /// Keys whose rows are known or suspected to differ, by the store that is behind.
+    pub dirty_keys: DirtyKeys,
     /// Open intents that no running transaction will close: outside the barrier those whose session is gone, inside it
     /// every open one.
     pub unresolved_intents: u64,

@@ -4,7 +4,7 @@ mod unmet;
 
 pub use unmet::Unmet;
 
-use crossfade_phase::Phase;
+use crossfade_phase::{Phase, Side};
 
 use crate::{Evidence, Move, Proof, Refusal, StoreAnswer, TableFacts};
 
@@ -91,9 +91,9 @@ fn silence(answer: &StoreAnswer) -> Option<Option<String>> {
     }
 }
 
-/// The new store has every write: nothing dirty, nothing that went round it (trap 38).
+/// The new store has every write: nothing dirty there, nothing that went round it (trap 38).
 fn new_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
-    journal_empty(evidence, unmet);
+    nothing_stale_in(Side::New, evidence, unmet);
     tables(evidence, unmet, |table, unmet| {
         if table.new_bypassed {
             unmet.push(Unmet::NewBypassed(table.name.clone()));
@@ -104,7 +104,7 @@ fn new_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
 /// The old store has every write (trap 38). A reverse reconcile empties the journal and clears the bypass, so that 'the journal
 /// proves it or a reverse reconcile does' is one condition here.
 fn old_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
-    journal_empty(evidence, unmet);
+    nothing_stale_in(Side::Old, evidence, unmet);
     tables(evidence, unmet, |table, unmet| {
         if table.old_bypassed {
             unmet.push(Unmet::OldBypassed(table.name.clone()));
@@ -112,7 +112,8 @@ fn old_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     });
 }
 
-fn journal_empty(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
+/// A key that only the other store is stale for is no obstacle: that store is repaired while, or as soon as, this one is the primary.
+fn nothing_stale_in(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     // What another proxy's journal held when it was last heard of says nothing of now.
     let silent = evidence.silent_proxies.iter().cloned();
     unmet.extend(silent.map(Unmet::SilentProxy));
@@ -120,8 +121,12 @@ fn journal_empty(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
         unmet.push(Unmet::JournalUnread);
         return;
     };
-    if journal.dirty_keys > 0 {
-        unmet.push(Unmet::DirtyKeys(journal.dirty_keys));
+    let dirty = journal.dirty_keys;
+    if dirty.only(side) > 0 {
+        unmet.push(Unmet::DirtyKeys(dirty.only(side)));
+    }
+    if dirty.both > 0 {
+        unmet.push(Unmet::StaleInBoth(dirty.both));
     }
     if journal.unresolved_intents > 0 {
         unmet.push(Unmet::UnresolvedIntents(journal.unresolved_intents));

@@ -4,9 +4,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use crossfade_phase::DirtyKeys;
 use crossfade_toggle::{
     Basis, Comparison, EmptyReason, Epoch, Evidence, JournalFacts, Move, Phase, Proof, Reason,
-    Snapshot, StoreAnswer, TableFacts, Unmet, guard,
+    Side, Snapshot, StoreAnswer, TableFacts, Unmet, guard,
 };
 use proptest::prelude::*;
 
@@ -156,22 +157,48 @@ fn a_journal_that_nobody_has_heard_of_is_not_empty() {
     }
 }
 
+/// What a journal holds: keys that are stale in the old store only, in the new one only, in both.
+fn dirty(old: u64, new: u64, both: u64) -> JournalFacts {
+    JournalFacts {
+        dirty_keys: DirtyKeys { old, new, both },
+        unresolved_intents: 0,
+    }
+}
+
 #[test]
 fn dual_reads_need_an_empty_journal() {
     let dirty = JournalFacts {
-        dirty_keys: 2,
         unresolved_intents: 1,
+        ..dirty(2, 2, 1)
     };
     for step in [step(3, 4), step(4, 5), step(4, 6), step(5, 4)] {
         assert_eq!(
             refused(step, |e| e.journal = Some(dirty)),
-            [Unmet::DirtyKeys(2), Unmet::UnresolvedIntents(1)]
+            [
+                Unmet::DirtyKeys(2),
+                Unmet::StaleInBoth(1),
+                Unmet::UnresolvedIntents(1)
+            ]
         );
         assert_eq!(refused(step, |e| e.journal = None), [Unmet::JournalUnread]);
     }
     let mut evidence = good(Phase::NewPrimary);
     evidence.journal = Some(dirty);
     assert!(guard(step(5, 6), &evidence).is_ok(), "dirty keys go on");
+}
+
+#[test]
+fn trap_38_keys_that_only_the_coming_secondary_is_stale_for_are_no_obstacle() {
+    for (step, stale) in [
+        (step(5, 4), dirty(0, 3, 0)),
+        (step(3, 4), dirty(3, 0, 0)),
+        (step(4, 5), dirty(3, 0, 0)),
+        (step(4, 6), dirty(3, 0, 0)),
+    ] {
+        let mut evidence = good(step.from());
+        evidence.journal = Some(stale);
+        assert!(guard(step, &evidence).is_ok(), "{step}");
+    }
 }
 
 #[test]
@@ -191,12 +218,8 @@ fn trap_38_from_5_back_to_4_only_with_nothing_dirty_in_the_old_store() {
         unmet[0].command(),
         "crossfade verify --reverse --repair --table orders"
     );
-    let dirty = JournalFacts {
-        dirty_keys: 1,
-        unresolved_intents: 0,
-    };
     assert_eq!(
-        refused(step(5, 4), |e| e.journal = Some(dirty)),
+        refused(step(5, 4), |e| e.journal = Some(dirty(1, 0, 0))),
         [Unmet::DirtyKeys(1)]
     );
 }
@@ -316,10 +339,7 @@ fn the_old_store_can_go_only_when_every_table_is_complete() {
 #[test]
 fn a_refusal_lists_everything_with_the_command_that_fixes_it() {
     let mut evidence = good(Phase::DualWrite);
-    evidence.journal = Some(JournalFacts {
-        dirty_keys: 1,
-        unresolved_intents: 0,
-    });
+    evidence.journal = Some(dirty(0, 1, 0));
     evidence.tables[0].new_bypassed = true;
     let refusal = guard(step(3, 4), &evidence).unwrap_err();
     assert_eq!(
@@ -361,10 +381,7 @@ fn a_key_that_became_dirty_on_the_way_into_the_barrier_is_seen_inside() {
     let proof = guard(step(5, 4), &good(Phase::NewPrimary)).unwrap();
     assert_eq!(proof.still_holds(&good(Phase::NewPrimary)), Ok(()));
     let mut inside = good(Phase::NewPrimary);
-    inside.journal = Some(JournalFacts {
-        dirty_keys: 1,
-        unresolved_intents: 0,
-    });
+    inside.journal = Some(dirty(1, 0, 0));
     assert_eq!(
         proof.still_holds(&inside).unwrap_err().unmet(),
         [Unmet::DirtyKeys(1)]
@@ -373,11 +390,14 @@ fn a_key_that_became_dirty_on_the_way_into_the_barrier_is_seen_inside() {
 
 /// What must be true to be in `to` having been in `from`: DESIGN 2's table and trap 38, as one expression each.
 fn design_allows(step: Move, e: &Evidence) -> bool {
-    let journal_empty = e.journal == Some(JournalFacts::default()) && e.silent_proxies.is_empty();
+    let fresh = |side| {
+        let known = e.journal.filter(|_| e.silent_proxies.is_empty());
+        known.is_some_and(|j| j.unresolved_intents == 0 && j.dirty_keys.stale(side) == 0)
+    };
     let has_tables = !e.tables.is_empty();
     let every = |fact: fn(&TableFacts) -> bool| has_tables && e.tables.iter().all(fact);
-    let new_trusted = journal_empty && every(|t| !t.new_bypassed);
-    let old_trusted = journal_empty && every(|t| !t.old_bypassed);
+    let new_trusted = fresh(Side::New) && every(|t| !t.new_bypassed);
+    let old_trusted = fresh(Side::Old) && every(|t| !t.old_bypassed);
     let no_mismatch = e
         .comparison
         .is_some_and(|c| c.mismatches == 0 && c.watched >= c.window);
@@ -439,7 +459,7 @@ prop_compose! {
         journal in prop_oneof![
             8 => Just(Some(JournalFacts::default())),
             1 => Just(None),
-            2 => (0u64..2, 0u64..2).prop_map(|(dirty_keys, unresolved_intents)| Some(JournalFacts { dirty_keys, unresolved_intents })),
+            2 => (0u64..2, 0u64..2, 0u64..2, 0u64..2).prop_map(|(old, new, both, unresolved_intents)| Some(JournalFacts { unresolved_intents, ..dirty(old, new, both) })),
         ],
         comparison in prop::option::weighted(0.9, (prop_oneof![6 => Just(0u64), 1 => 1u64..4], 0u64..4, 2u64..8)),
         lists in (names(), names(), prop_oneof![8 => Just(Vec::new()), 1 => Just(vec!["b".to_owned()])]),

@@ -12,6 +12,8 @@ use std::{
 
 use std::sync::Arc;
 
+use crossfade_phase::{DirtyKeys, Side};
+
 use crate::{
     Reason, Stale,
     sync::{read, write},
@@ -54,6 +56,8 @@ pub(crate) struct Table {
     /// Number of the toggle it belongs to.
     pub(crate) toggle: AtomicU32,
     count: AtomicUsize,
+    /// How many of them are stale in the old store only, in the new one only, in both.
+    stale: [AtomicUsize; 3],
     inner: RwLock<Inner>,
 }
 
@@ -76,12 +80,33 @@ impl Table {
             name,
             toggle: AtomicU32::new(toggle),
             count: AtomicUsize::new(0),
+            stale: Default::default(),
             inner: RwLock::default(),
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
+    }
+
+    /// As many, by the stores that they are stale in.
+    pub(crate) fn counts(&self) -> DirtyKeys {
+        let [old, new, both] = &self.stale;
+        let count = |count: &AtomicUsize| count.load(Ordering::Acquire) as u64;
+        DirtyKeys {
+            old: count(old),
+            new: count(new),
+            both: count(both),
+        }
+    }
+
+    fn counter(&self, stale: Stale) -> &AtomicUsize {
+        let [old, new, both] = &self.stale;
+        match (stale.contains(Side::Old), stale.contains(Side::New)) {
+            (true, true) => both,
+            (_, true) => new,
+            (_, false) => old,
+        }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Entry> {
@@ -96,6 +121,7 @@ impl Table {
     pub(crate) fn mark(&self, key: &[u8], mut entry: Entry) -> bool {
         let mut inner = write(&self.inner);
         if let Some(known) = inner.keys.get_mut(key) {
+            let before = known.stale;
             entry.since_s = known.since_s;
             entry.attempts = known.attempts;
             entry.stale = known.stale.or(entry.stale);
@@ -104,12 +130,16 @@ impl Table {
                     (known.reason, entry.reason) = (reason, reason);
                 }
             }
+            known.stale = entry.stale;
             if entry.generation >= known.generation {
                 *known = entry;
             }
+            self.counter(before).fetch_sub(1, Ordering::AcqRel);
+            self.counter(entry.stale).fetch_add(1, Ordering::AcqRel);
             return false;
         }
         inner.keys.insert(key.into(), entry);
+        self.counter(entry.stale).fetch_add(1, Ordering::AcqRel);
         *inner.ages.entry(entry.since_s).or_default() += 1;
         self.count.store(inner.keys.len(), Ordering::Release);
         true
@@ -132,6 +162,7 @@ impl Table {
             return false;
         }
         inner.keys.remove(key);
+        self.counter(entry.stale).fetch_sub(1, Ordering::AcqRel);
         if let Some(count) = inner.ages.get_mut(&entry.since_s) {
             *count -= 1;
             if *count == 0 {
@@ -173,10 +204,19 @@ impl Table {
         }
     }
 
-    /// Up to `limit` keys that wait for nothing, each leased for [`LEASE`]; looks at `scan` keys at most, from where the
-    /// last call ended.
-    pub(crate) fn take(&self, limit: usize, scan: usize, now: Instant) -> Vec<(Box<[u8]>, Entry)> {
-        if limit == 0 || self.count() == 0 {
+    /// Up to `limit` keys that wait for nothing and are not stale in the store of `primary`, each leased for [`LEASE`]; looks at `scan` keys at
+    /// most, from where the last call ended.
+    pub(crate) fn take(
+        &self,
+        limit: usize,
+        scan: usize,
+        primary: Option<Side>,
+        now: Instant,
+    ) -> Vec<(Box<[u8]>, Entry)> {
+        let is_repairable = |entry: &Entry| primary.is_none_or(|side| !entry.stale.contains(side));
+        let stale = primary.map_or(0, |side| self.counts().stale(side));
+        // The two counts are not of one moment; a key that is missed now is there in the next round.
+        if limit == 0 || self.count() as u64 <= stale {
             return Vec::new();
         }
         let mut guard = write(&self.inner);
@@ -191,7 +231,8 @@ impl Table {
         let mut taken = Vec::new();
         let mut rest = ahead.chain(around);
         for (key, entry) in rest.by_ref().take(scan) {
-            if inner.waits.get(key).is_none_or(|wait| wait.until <= now) {
+            let waits = inner.waits.get(key).is_some_and(|wait| wait.until > now);
+            if !waits && is_repairable(entry) {
                 taken.push((key.clone(), *entry));
             }
             if taken.len() == limit {

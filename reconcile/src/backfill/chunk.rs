@@ -93,7 +93,7 @@ async fn copy_rows(run: &Run, within: &KeyRange, rows: Vec<Row>) -> Result<Copie
         .collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     let copied = match run.role {
-        Role::FromPrimary => from_primary(run, within, &keys, &rows).await?,
+        Role::FromPrimary => from_primary(run, within, keys, rows).await?,
         Role::IntoPrimary => into_primary(run, keys, rows).await?,
     };
     feel(run, began.elapsed(), copied.seen).await;
@@ -104,11 +104,13 @@ async fn copy_rows(run: &Run, within: &KeyRange, rows: Vec<Row>) -> Result<Copie
 async fn from_primary(
     run: &Run,
     within: &KeyRange,
-    keys: &[Key],
-    rows: &[Row],
+    keys: Vec<Key>,
+    rows: Vec<Row>,
 ) -> Result<Copied, Error> {
+    let seen = rows.len() as u64;
     // Held over the second look as well: a row that came back must be gone before the other store may become the primary.
     let _pin = run.job.pin().await?;
+    let (keys, rows) = &leave_stale(run, keys, rows);
     let first = run
         .target()
         .nth_key(run.map(), within, 1)
@@ -143,10 +145,21 @@ async fn from_primary(
     );
     fix(run, &suspects).await?;
     Ok(Copied {
-        seen: rows.len() as u64,
+        seen,
         copied: done.copied,
         stuck: None,
     })
+}
+
+/// Without the rows that the journal suspects in the source: the target, which lacks them, may be right.
+fn leave_stale(run: &Run, keys: Vec<Key>, rows: Vec<Row>) -> (Vec<Key>, Vec<Row>) {
+    let stale = run.engine.stale_in(run.direction.from(), run.map(), &keys);
+    let left = stale.iter().filter(|stale| **stale).count() as u64;
+    run.left_dirty.fetch_add(left, Ordering::Relaxed);
+    std::iter::zip(std::iter::zip(keys, rows), stale)
+        .filter(|(_, stale)| !stale)
+        .map(|(kept, _)| kept)
+        .unzip()
 }
 
 /// The rows of `keys` as they are now in the source. They lie side by side, so one pass over their range is cheaper than a lookup for each.

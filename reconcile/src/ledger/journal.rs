@@ -16,8 +16,8 @@ use super::{
 use crate::Direction;
 
 impl Ledger for Journal {
-    fn take(&self, toggle: &str, limit: usize) -> Vec<Dirty> {
-        self.take_dirty(toggle, limit)
+    fn take(&self, toggle: &str, limit: usize, primary: Side) -> Vec<Dirty> {
+        self.take_repairable(toggle, limit, primary)
             .into_iter()
             .map(dirty)
             .collect()

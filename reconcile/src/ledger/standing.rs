@@ -57,6 +57,13 @@ pub fn verified(table: &mut TableState, found: Verified) {
     if found.differences == 0 {
         // Whatever went round the store is there now (trap 38), but for what happened meanwhile to rows that it had passed.
         table.bypassed.clone_from(&table.doubt);
+        // Every row of the old store was found in the new one, which has every write since: as good as copied, however the rows came there.
+        let both = matches!(found.snapshot.phase, Phase::DualWrite | Phase::DualRead);
+        if both && table.doubt.is_none() {
+            table
+                .backfilled_at_epoch
+                .get_or_insert(found.snapshot.epoch.number());
+        }
     }
     let alone = matches!(
         found.snapshot.phase,

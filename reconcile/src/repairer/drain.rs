@@ -55,14 +55,13 @@ impl Engine {
             return Drained::Nothing;
         };
         let mut by_table: BTreeMap<usize, Vec<Dirty>> = BTreeMap::new();
-        for dirty in self.ledger.take(toggle, self.settings.repair_batch) {
-            match self.table_of(&dirty) {
-                // A key that is stale in the primary only comes from a phase in which the other store was the primary: repairing it this
-                // way would undo the newer row. It waits for an operator (`crossfade status` shows it).
-                Some(table) if dirty.is_stale(secondary) => {
-                    by_table.entry(table.id.0).or_default().push(dirty)
-                }
-                Some(_) | None => {}
+        // Not those that are stale in the primary: they come from a phase in which the other store was the primary, and repairing them this way would undo
+        // the newer row, or, where a key is stale in both, one of two that each lacks something of the other. They wait until the other store is the primary
+        // again, or for an operator (`crossfade status` shows them).
+        let (batch, primary) = (self.settings.repair_batch, secondary.other());
+        for dirty in self.ledger.take(toggle, batch, primary) {
+            if let Some(table) = self.table_of(&dirty) {
+                by_table.entry(table.id.0).or_default().push(dirty);
             }
         }
         let mut units: Vec<BoxFuture<'_, Drained>> = Vec::new();

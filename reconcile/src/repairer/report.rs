@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crossfade_phase::Phase;
 use crossfade_store::TableMap;
 
 use super::drain::Outcome;
-use crate::{Repaired, display::show_key, repair::waits_for_another};
+use crate::{Repaired, display::show_key, ledger::Dirty, repair::waits_for_another};
 
 /// What became of the dirty keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct RepairReport {
     pub left_dirty: u64,
     /// How many of those a foreign key keeps out.
     pub waiting: u64,
+    /// How many of them are stale only in the store that they would be repaired from.
+    pub stale: Option<LeftStale>,
 }
 
 /// A key that could not be repaired.
@@ -33,6 +36,27 @@ pub struct FailedKey {
     pub key: String,
     /// What the store said.
     pub error: String,
+}
+
+/// Keys whose row is the newer one in the store that is repaired: they are left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftStale {
+    /// How many.
+    pub keys: u64,
+    /// Their toggle.
+    pub toggle: String,
+    /// The phase on the way to where they are repaired by themselves.
+    pub next: Phase,
+}
+
+impl fmt::Display for LeftStale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LeftStale { keys, toggle, next } = self;
+        write!(
+            f,
+            "{keys} stale in the primary, where a repair would take the newer row away: they are repaired by themselves once the other store is the primary again (`crossfade phase {toggle} {next}`)"
+        )
+    }
 }
 
 impl fmt::Display for FailedKey {
@@ -56,6 +80,19 @@ impl RepairReport {
             deleted: self.deleted + next.deleted,
             already_equal: self.already_equal + next.already_equal,
             ..next
+        }
+    }
+
+    /// Keys that are stale only in the primary of `phase`.
+    pub(super) fn leave(&mut self, table: &TableMap, phase: Phase, keys: &[Dirty]) {
+        let count = keys.len() as u64;
+        if count > 0 {
+            self.left_dirty += count;
+            self.stale = Some(LeftStale {
+                keys: count + self.stale.take().map_or(0, |stale| stale.keys),
+                toggle: table.toggle.clone(),
+                next: phase.towards(phase.primary().other()),
+            });
         }
     }
 

@@ -89,7 +89,7 @@ impl Member {
                     .to_owned(),
             );
         }
-        // Each proxy carries its own: who has not, has not answered. What a guard lets through is nothing; what an operator's word leaves dirty moves along.
+        // Each proxy carries its own: who has not, has not answered. What is dirty only in the coming secondary moves along, and what an operator's word leaves dirty.
         let carried = journal.live_in(self.toggle.name(), coming).await;
         carried.map_err(|error| error.to_string())
     }

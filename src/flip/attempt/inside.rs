@@ -57,10 +57,10 @@ async fn inside(app: &App, toggle: &Toggle, proof: &Proof, before: Evidence) -> 
     proof
         .still_holds(&evidence::inside_barrier(app, toggle, before))
         .map_err(|refusal| Inside::Refused(Box::new(refusal)))?;
-    // Traps 3 and 40: the journal is empty, but a crash could still bring back intents whose end is in memory only. Their keys would be stale in what is the
-    // primary by then, where nothing repairs them.
+    // Traps 3 and 40: nothing is dirty in the coming primary, but a crash could still bring back intents whose end is in memory only. Their keys would be stale in
+    // what is the primary by then, where nothing repairs them.
     app.journal.flushed().await.map_err(Inside::Journal)?;
-    // Kept in the primary, what an operator's word leaves dirty moves along.
+    // Kept in the primary, what is still dirty moves along: what only the coming secondary is stale for, and what an operator's word leaves.
     app.journal
         .live_in(toggle.name(), coming)
         .await

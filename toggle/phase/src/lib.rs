@@ -44,6 +44,56 @@ impl Side {
     }
 }
 
+/// Dirty keys, by the stores whose row is suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirtyKeys {
+    /// Stale in the old store only.
+    pub old: u64,
+    /// Stale in the new store only.
+    pub new: u64,
+    /// Stale in either: a move of the primary was forced, and the row was written, or may have been, before and after it.
+    pub both: u64,
+}
+
+impl DirtyKeys {
+    /// All of them.
+    #[must_use]
+    pub fn all(self) -> u64 {
+        self.old + self.new + self.both
+    }
+
+    /// Those that are stale in the store of `side` and not in the other.
+    #[must_use]
+    pub fn only(self, side: Side) -> u64 {
+        match side {
+            Side::Old => self.old,
+            Side::New => self.new,
+        }
+    }
+
+    /// Those that are stale in the store of `side`, and perhaps in the other.
+    #[must_use]
+    pub fn stale(self, side: Side) -> u64 {
+        self.only(side) + self.both
+    }
+}
+
+impl std::ops::AddAssign for DirtyKeys {
+    fn add_assign(&mut self, more: DirtyKeys) {
+        self.old += more.old;
+        self.new += more.new;
+        self.both += more.both;
+    }
+}
+
+impl std::iter::Sum for DirtyKeys {
+    fn sum<I: Iterator<Item = DirtyKeys>>(all: I) -> DirtyKeys {
+        let mut sum = DirtyKeys::default();
+        all.for_each(|more| sum += more);
+        sum
+    }
+}
+
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -101,6 +151,17 @@ impl Phase {
         } else {
             Side::New
         }
+    }
+
+    /// The phase next to this one on the way to where the store of `side` is the primary; the same phase where it is.
+    #[must_use]
+    pub fn towards(self, side: Side) -> Phase {
+        let number = match (side, self.primary()) {
+            (Side::Old, Side::New) => self.number() - 1,
+            (Side::New, Side::Old) => self.number() + 1,
+            (Side::Old, Side::Old) | (Side::New, Side::New) => self.number(),
+        };
+        Phase::from_number(number).unwrap_or(self)
     }
 
     /// The store that receives images of the primary's writes, if any does.

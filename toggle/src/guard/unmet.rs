@@ -25,6 +25,8 @@ pub enum Unmet {
     SilentProxy(String),
     /// Keys whose row in the secondary may differ; their number.
     DirtyKeys(u64),
+    /// Keys that are stale in either store: no repair is without loss; their number.
+    StaleInBoth(u64),
     /// Intents that no running transaction will close; their number.
     UnresolvedIntents(u64),
     /// Nothing is known of the toggle's tables.
@@ -104,7 +106,9 @@ impl Unmet {
             | Unmet::NoTables
             | Unmet::SequencesUnchecked
             | Unmet::ImmovableSequence(_) => "crossfade check".to_owned(),
-            Unmet::DirtyKeys(_) | Unmet::UnresolvedIntents(_) => "crossfade repair".to_owned(),
+            Unmet::DirtyKeys(_) | Unmet::StaleInBoth(_) | Unmet::UnresolvedIntents(_) => {
+                "crossfade repair".to_owned()
+            }
             Unmet::Mismatches { .. } => "crossfade verify --repair".to_owned(),
             Unmet::NewBypassed(table) | Unmet::NotVerified(table) => {
                 format!("crossfade verify --table {}", shell_word(table))
@@ -163,6 +167,11 @@ impl fmt::Display for Unmet {
                     plural(*count, "key", "keys")
                 )
             }
+            Unmet::StaleInBoth(count) => write!(
+                f,
+                "the journal holds {count} dirty {} stale in both stores, after a move that was forced: nothing repairs them but your word that the present primary's rows count",
+                plural(*count, "key that is", "keys that are")
+            ),
             Unmet::UnresolvedIntents(count) => write!(
                 f,
                 "the journal holds {count} open {} of transactions that are gone",

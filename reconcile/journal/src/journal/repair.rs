@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crossfade_phase::Side;
+
 use crate::{
     Journal, JournalKey, Reason, Stale,
     key::{pack, unpack},
@@ -36,6 +38,16 @@ impl Journal {
     /// again until it is cleaned, has failed and waited, was marked again and cleaned in vain, or a minute has passed.
     #[must_use]
     pub fn take_dirty(&self, toggle: &str, limit: usize) -> Vec<DirtyKey> {
+        self.take(toggle, limit, None)
+    }
+
+    /// The same without the keys whose row in the store of `primary` is suspected itself: they can be taken as soon as it is not the primary any more.
+    #[must_use]
+    pub fn take_repairable(&self, toggle: &str, limit: usize, primary: Side) -> Vec<DirtyKey> {
+        self.take(toggle, limit, Some(primary))
+    }
+
+    fn take(&self, toggle: &str, limit: usize, primary: Option<Side>) -> Vec<DirtyKey> {
         let tables = self.inner.shared.registry.tables_of(toggle);
         if tables.is_empty() {
             return Vec::new();
@@ -48,7 +60,7 @@ impl Journal {
             for at in 0..tables.len() {
                 let table = &tables[(turn + at) % tables.len()];
                 let share = share.min(limit - taken.len());
-                let keys = table.take(share, SCAN_KEYS, now);
+                let keys = table.take(share, SCAN_KEYS, primary, now);
                 taken.extend(
                     keys.into_iter()
                         .filter_map(|(k, e)| self.dirty_key(table, &k, e)),

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crossfade_phase::DirtyKeys;
+
 use super::DirtyKey;
 use crate::{Journal, JournalKey, key::pack, table::Table};
 
@@ -14,6 +16,8 @@ use crate::{Journal, JournalKey, key::pack, table::Table};
 pub struct Backlog {
     /// Dirty keys.
     pub dirty: usize,
+    /// As many, by the stores that they are stale in.
+    pub stale: DirtyKeys,
     /// Transactions between intent and verdict. Where the rows of the toggle's home have not been read, or a process that is gone may have
     /// transactions there that are not over, one more.
     pub open: usize,
@@ -38,6 +42,8 @@ pub struct DirtyTable {
     pub table: Arc<str>,
     /// How many.
     pub keys: usize,
+    /// As many, by the stores that they are stale in.
+    pub stale: DirtyKeys,
     /// When the oldest of them became dirty, to the second. For display (trap 44).
     pub oldest: Option<SystemTime>,
 }
@@ -86,6 +92,13 @@ impl Journal {
             .sum()
     }
 
+    /// As many, by the stores that they are stale in.
+    #[must_use]
+    pub fn stale_count(&self, toggle: &str) -> DirtyKeys {
+        let tables = self.inner.shared.registry.tables_of(toggle);
+        tables.iter().map(|table| table.counts()).sum()
+    }
+
     /// How deep and how old the dirty keys of every table are that the journal knows.
     #[must_use]
     pub fn dirty_by_table(&self) -> Vec<DirtyTable> {
@@ -94,6 +107,7 @@ impl Journal {
             toggle: registry.toggle_of(table),
             table: Arc::clone(&table.name),
             keys: table.count(),
+            stale: table.counts(),
             oldest: table.oldest_s().map(unix_time),
         };
         registry.tables().iter().map(depth).collect()
@@ -201,6 +215,7 @@ impl Journal {
         let unsettled = !core.is_settled(number);
         Backlog {
             dirty: self.dirty_count(toggle),
+            stale: self.stale_count(toggle),
             // Of transactions of a process that is gone nobody knows how many.
             open: open + usize::from(unsettled),
             unconfirmed,

@@ -153,7 +153,7 @@ pub struct Verified {
 /// What is on record of one table in one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether a backfill has gone over the whole table and nothing went round the target since.
+    /// Whether a backfill has gone over the whole table, or a verify found nothing for one to copy, and nothing went round the target since.
     pub backfilled: bool,
     /// Differences that the last verify since then left.
     pub differences: Option<u64>,

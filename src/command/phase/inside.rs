@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use crossfade_phase::{Phase, Side};
 use tokio::time::Instant;
 
 use super::{Wish, refusal};
@@ -39,6 +40,9 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
     if let Some(line) = traffic::warning(&status, wish.toggle, wish.to) {
         sayln!("{line}");
     }
+    if let Some(line) = incomplete(&status, wish.toggle, wish.to) {
+        sayln!("{line}");
+    }
     wish.write()?;
     // Where the file says it already, only this is news to the proxy.
     let parts = [("toggle", wish.toggle), ("to", wish.to.name())];
@@ -52,6 +56,25 @@ pub(super) async fn move_to(client: &Client, wish: &Wish<'_>) -> Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     wait(client, wish).await
+}
+
+/// A line for whoever moves a toggle to the new primary with tables that are not complete: no guard holds that up, and clients notice.
+fn incomplete(status: &Status, toggle: &str, to: Phase) -> Option<String> {
+    let known = status.toggles.get(toggle)?;
+    let published = known.published.parse::<Phase>().ok()?;
+    let comes = published.primary() == Side::Old && to.primary() == Side::New;
+    let tables: Vec<&str> = known
+        .tables
+        .iter()
+        .filter(|(_, table)| !table.complete)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    (comes && !tables.is_empty()).then(|| {
+        format!(
+            "{toggle}: not complete: {}; {to} refuses (0A000) what needs all of their rows, and fills in the others from the old store; `crossfade backfill` and `crossfade verify` complete them",
+            tables.join(", ")
+        )
+    })
 }
 
 /// The guard's answer. Who waits for the move waits for what passes by itself, too.

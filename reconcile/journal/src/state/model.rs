@@ -57,7 +57,7 @@ pub enum Why {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TableState {
-    /// Epoch in which a backfill ran to its end.
+    /// Epoch in which a backfill ran to its end, or a verify found that there is nothing for one to copy.
     pub backfilled_at_epoch: Option<u64>,
     /// The last verify that ran to its end.
     pub verified: Option<Verified>,

@@ -44,6 +44,7 @@ again! {
     }
     forced from crate::walk::forced {
         trap_38_what_the_new_primary_lacks_comes_on_the_way_back_to_4,
+        trap_38_what_the_new_primary_lacks_keeps_the_old_store_and_comes_on_the_way_back_from_7,
         trap_38_what_the_old_primary_lacks_comes_on_the_way_forward_to_5,
         a_key_that_is_stale_in_both_stores_is_an_operators_to_decide,
     }
@@ -55,6 +56,7 @@ again! {
         trap_37_four_to_five_and_back_drains_both,
         trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off,
         dirty_keys_in_the_other_proxys_journal_hold_up_the_flip,
+        trap_38_what_the_new_primary_lacks_comes_on_the_way_back_at_every_proxy,
         phase_7_completes_the_tables_through_one_proxy_at_a_time,
         documents_in_the_new_store,
     }

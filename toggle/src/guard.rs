@@ -45,7 +45,10 @@ pub(crate) fn unmet(step: Move, evidence: &Evidence) -> Vec<Unmet> {
             sequences_move(evidence, &mut unmet);
             jobs_ended(evidence, &mut unmet);
         }
-        (Phase::Backfill, Phase::NewOnly) => tables(evidence, &mut unmet, complete),
+        (Phase::Backfill, Phase::NewOnly) => {
+            tables(evidence, &mut unmet, complete);
+            nothing_newer_in_old(evidence, &mut unmet);
+        }
         (Phase::NewWrites, Phase::NewPrimary) | (Phase::Backfill, Phase::NewWrites) => {
             tables(evidence, &mut unmet, reverse_reconciled);
         }
@@ -130,6 +133,18 @@ fn nothing_stale_in(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     }
     if journal.unresolved_intents > 0 {
         unmet.push(Unmet::UnresolvedIntents(journal.unresolved_intents));
+    }
+}
+
+/// Rows that a forced move left behind in the old store: nobody can get at them any more from 8 on.
+fn nothing_newer_in_old(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
+    match evidence
+        .journal
+        .map(|journal| journal.dirty_keys.stale(Side::New))
+    {
+        None => unmet.push(Unmet::JournalUnread),
+        Some(0) => {}
+        Some(count) => unmet.push(Unmet::NewerInOld(count)),
     }
 }
 

@@ -334,6 +334,8 @@ fn the_old_store_can_go_only_when_every_table_is_complete() {
         "crossfade backfill --table 'order items'"
     );
     assert_eq!(refused(leave, |e| e.tables.clear()), [Unmet::NoTables]);
+    let newer = |e: &mut Evidence| e.journal = Some(dirty(9, 2, 1));
+    assert_eq!(refused(leave, newer), [Unmet::NewerInOld(3)]);
 }
 
 #[test]
@@ -415,7 +417,10 @@ fn design_allows(step: Move, e: &Evidence) -> bool {
         (4, 5 | 6) => e.effective && new_trusted && no_mismatch && sequences && no_jobs,
         (5, 4) => e.effective && old_trusted && sequences && no_jobs,
         (6, 5) | (7, 6) => e.effective && reversed,
-        (7, 8) => e.effective && every(TableFacts::is_complete),
+        (7, 8) => {
+            let newer_in_old = e.journal.is_none_or(|j| j.dirty_keys.stale(Side::New) > 0);
+            e.effective && every(TableFacts::is_complete) && !newer_in_old
+        }
         (8, 7) => {
             e.effective
                 && reversed

@@ -149,6 +149,42 @@ pub(crate) async fn dirty_keys_in_the_other_proxys_journal_hold_up_the_flip() {
 }
 
 #[tokio::test]
+pub(crate) async fn trap_38_what_the_new_primary_lacks_comes_on_the_way_back_at_every_proxy() {
+    let mut pair = Pair::in_phase("dual-read").await;
+    let (old, new) = (&pair.stores.old, &pair.stores.new);
+    new.run("ALTER TABLE orders ADD CONSTRAINT unlucky CHECK (total <> 13) NOT VALID")
+        .await;
+    for (proxy, id) in [(&pair.a, 1), (&pair.b, 2)] {
+        let update = format!("UPDATE orders SET total = 13 WHERE id = {id}");
+        write(proxy, &pair.stores, &update).await.unwrap();
+        proxy.dirty(1).await;
+    }
+    pair.a.force("new-primary", "nobody sleeps tonight").await;
+    pair.both_in("new-primary").await;
+    new.run("ALTER TABLE orders DROP CONSTRAINT unlucky").await;
+    for proxy in [&pair.a, &pair.b] {
+        let said = proxy.cli(&["repair"]);
+        assert!(
+            said.status == 1 && said.stdout.contains("1 stale in the primary"),
+            "{said:?}"
+        );
+        // What the other's journal has of such keys nobody knows here.
+        let said = proxy.cli(&["backfill", "--reverse"]);
+        assert!(
+            said.status != 0 && said.stdout.contains("that the new store is stale for"),
+            "{said:?}"
+        );
+    }
+    let kept = "SELECT count(*) FROM orders WHERE total = 13 AND id < 3";
+    assert_eq!(old.value(kept).await, "2");
+    pair.a.flip("dual-read").await;
+    pair.both_in("dual-read").await;
+    pair.drained().await;
+    pair.assert_equal().await;
+    assert_eq!(pair.stores.new.value(kept).await, "2");
+}
+
+#[tokio::test]
 pub(crate) async fn phase_7_completes_the_tables_through_one_proxy_at_a_time() {
     let mut pair = Pair::new().await;
     pair.a.flip("dual-write").await;

@@ -27,8 +27,6 @@ const UNWRITTEN: &str = "0 9.00 1";
 /// A shop that was forced out of `from` while the three keys were dirty in what is the primary now.
 async fn forced(from: &str, to: &str) -> Shop {
     let mut shop = Shop::in_phase(from).await;
-    // Nothing may hang on the row that goes.
-    shop.run("DELETE FROM items WHERE order_id = 10").await;
     let missed = on(&shop, to);
     missed.run(REFUSE).await;
     for write in WRITES {
@@ -100,6 +98,43 @@ pub(crate) async fn trap_38_what_the_new_primary_lacks_comes_on_the_way_back_to_
     nothing_undoes_it(&shop, "new-primary", "dual-read").await;
     back_without_loss(&mut shop, "dual-read").await;
     shop.proxy.flip("new-primary").await;
+}
+
+#[tokio::test]
+pub(crate) async fn trap_38_what_the_new_primary_lacks_keeps_the_old_store_and_comes_on_the_way_back_from_7()
+ {
+    let mut shop = forced("dual-read", "new-primary").await;
+    shop.proxy.walk(&["new-writes", "backfill"]).await;
+    let reason = shop.proxy.flip_refused("new-only").await;
+    assert!(
+        reason.contains("3 dirty keys that are stale in the new store"),
+        "{reason}"
+    );
+    shop.proxy.ask("shop", "backfill");
+    shop.run("UPDATE orders SET total = 2 WHERE id = 2").await;
+    for phase in ["new-writes", "new-primary", "dual-read"] {
+        let said = shop.proxy.cli(&["repair", "--reverse"]);
+        assert!(
+            said.status == 1
+                && said
+                    .stdout
+                    .contains(&format!("crossfade phase shop {phase}")),
+            "{said:?}"
+        );
+        let said = shop.proxy.cli(&["verify", "--reverse", "--repair"]);
+        assert!(
+            said.status == 1
+                && said
+                    .stdout
+                    .contains("3 stale where they would be repaired from"),
+            "{said:?}"
+        );
+        assert_eq!(shop.stores.old.value(SEEN).await, WRITTEN);
+        shop.proxy.flip(phase).await;
+    }
+    shop.proxy.drained().await;
+    shop.assert_equal().await;
+    assert_eq!(shop.stores.new.value(SEEN).await, WRITTEN);
 }
 
 #[tokio::test]

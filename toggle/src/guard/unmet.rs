@@ -27,6 +27,8 @@ pub enum Unmet {
     DirtyKeys(u64),
     /// Keys that are stale in either store: no repair is without loss; their number.
     StaleInBoth(u64),
+    /// Keys whose newer row may be in the old store, which is about to be left for good; their number.
+    NewerInOld(u64),
     /// Intents that no running transaction will close; their number.
     UnresolvedIntents(u64),
     /// Nothing is known of the toggle's tables.
@@ -89,7 +91,9 @@ impl Unmet {
     #[must_use]
     pub fn command(&self) -> String {
         match self {
-            Unmet::Elsewhere(_)
+            // Which phase brings them over, it says there.
+            Unmet::NewerInOld(_)
+            | Unmet::Elsewhere(_)
             | Unmet::NotEffective(_)
             | Unmet::JournalUnread
             | Unmet::NotCompared
@@ -170,6 +174,11 @@ impl fmt::Display for Unmet {
             Unmet::StaleInBoth(count) => write!(
                 f,
                 "the journal holds {count} dirty {} stale in both stores, after a move that was forced: nothing repairs them but your word that the present primary's rows count",
+                plural(*count, "key that is", "keys that are")
+            ),
+            Unmet::NewerInOld(count) => write!(
+                f,
+                "the journal holds {count} dirty {} stale in the new store, after a move that was forced: the newer rows may be in the old one, and come over in dual-read (4)",
                 plural(*count, "key that is", "keys that are")
             ),
             Unmet::UnresolvedIntents(count) => write!(

@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 
 use common::{TABLE, intended, is_dirty, key, key_in, open_small, open_with, primary};
 use crossfade_journal::{Journal, JournalError, OpenError, Options, Reason};
-use crossfade_phase::Side;
+use crossfade_phase::{DirtyKeys, Side};
 
 #[test]
 fn two_processes_never_share_a_folder() {
@@ -107,6 +107,33 @@ fn a_mark_during_a_repair_outlives_it() {
     );
     let journal = open_again(journal, &dir);
     assert!(journal.backlog("shop").is_drained() && journal.oldest_dirty("shop").is_none());
+}
+
+#[test]
+fn keys_are_counted_by_the_stores_that_they_are_stale_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open_small(dir.path());
+    for (side, n) in [
+        (Side::Old, 1),
+        (Side::New, 2),
+        (Side::New, 3),
+        (Side::Old, 3),
+    ] {
+        let marked = journal.mark_dirty(side, &[key(n)], Reason::SecondaryFailed);
+        marked.wait().unwrap();
+    }
+    for _start in 0..2 {
+        let (old, new, both) = (1, 1, 1);
+        assert_eq!(journal.stale_count("shop"), DirtyKeys { old, new, both });
+        journal = open_again(journal, &dir);
+    }
+    let repairable = journal.take_repairable("shop", 9, Side::New);
+    assert_eq!(repairable.len(), 1, "what is stale in the primary is not");
+    assert!(journal.clean(&repairable[0].key, repairable[0].generation));
+    let (old, new, both) = (0, 1, 1);
+    assert_eq!(journal.stale_count("shop"), DirtyKeys { old, new, both });
+    let all = journal.take_dirty("shop", 9);
+    assert_eq!(all.len(), 2, "and was not kept from others");
 }
 
 #[test]

@@ -208,6 +208,15 @@ impl World {
         assert_eq!(dirty, self.model.dirty.keys().copied().collect());
         let backlog = self.journal().backlog("shop");
         assert_eq!(backlog.dirty, self.model.dirty.len());
+        let stale = |side| page.iter().filter(|key| key.stale.contains(side)).count() as u64;
+        assert_eq!(
+            (
+                backlog.stale.stale(Side::Old),
+                backlog.stale.stale(Side::New)
+            ),
+            (stale(Side::Old), stale(Side::New))
+        );
+        assert_eq!(backlog.stale.all(), backlog.dirty as u64);
         assert_eq!(backlog.open, self.open.len());
         assert_eq!(backlog.unconfirmed, self.model.unconfirmed.len());
     }

@@ -120,6 +120,39 @@ async fn trap_28_a_key_that_is_stale_in_the_primary_is_not_repaired_from_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_28_a_key_that_is_stale_in_the_primary_only_is_left_by_whoever_is_asked() {
+    for (phase, direction, next) in [
+        (Phase::DualRead, Direction::Forward, Phase::NewPrimary),
+        (Phase::NewPrimary, Direction::Reverse, Phase::DualRead),
+        (Phase::Backfill, Direction::Reverse, Phase::NewWrites),
+    ] {
+        let world = World::new(phase);
+        let [right, other] = match phase.primary() {
+            Side::Old => [&world.old, &world.new],
+            Side::New => [&world.new, &world.old],
+        };
+        // One that was changed, one that was deleted and one that came, all before a forced move.
+        right.put(row(1, "older", 1));
+        other.put(row(1, "newer", 2));
+        right.put(row(2, "deleted", 1));
+        other.put(row(3, "came", 1));
+        for n in 1..=3 {
+            world.mark(phase.primary(), n).await;
+        }
+        let before = (world.old.rows(), world.new.rows());
+        let report = world.engine().repair(None, true).await.unwrap();
+        let stale = report.stale.unwrap();
+        assert_eq!((report.left_dirty, stale.keys, stale.next), (3, 3, next));
+        let report = world.backfill(direction).await.unwrap();
+        assert_eq!((report.rows_copied, report.left_dirty), (0, 2), "{phase}");
+        let report = world.verify_and_repair(direction).await.unwrap();
+        assert_eq!((report.differences, report.pending), (0, 0), "{phase}");
+        assert_eq!((world.old.rows(), world.new.rows()), before, "{phase}");
+        assert_eq!(world.journal().dirty_count("shop"), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_28_a_verify_that_the_phase_overtakes_records_nothing() {
     let world = World::new(Phase::DualRead);
     world.fill(Side::Old, 0..10);

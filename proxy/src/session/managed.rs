@@ -122,6 +122,8 @@ pub(crate) struct Managed {
     pub(super) held_completion: BytesMut,
     /// The client has been told already why its commit is refused.
     pub(super) told: bool,
+    /// The client has been told an error already, and the server is made to fail as well.
+    pub(super) muted: bool,
     /// Notices are kept from the client: they are about what the session does by itself.
     pub(super) quiet: bool,
     /// The only store whose server has the session's settings as they are, should it be one alone.
@@ -195,6 +197,7 @@ impl Managed {
             completion_at: None,
             held_completion: BytesMut::new(),
             told: false,
+            muted: false,
             quiet: false,
             settings_at: None,
             compares: Vec::new(),

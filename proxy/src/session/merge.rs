@@ -137,9 +137,13 @@ impl Managed {
         ]);
         self.settle(Side::Old).await?;
         if self.failed {
-            // The old store's error went to the client; to it, the statement failed.
-            let new = self.backend(Side::New)?;
-            (new.batch_failed, new.skipping) = (true, true);
+            // The old store's error went to the client; to it, the statement failed, and with it the transaction in the new store.
+            self.muted = true;
+            let error = ClientError::new("40000", "the old store's part of a lookup failed");
+            self.refuse_in_batch(&error)?;
+            self.settle_batch(self.active).await?;
+            self.muted = false;
+            self.failed = true;
         }
         Ok(self.found.pop())
     }

@@ -190,6 +190,7 @@ impl Managed {
                 self.note_refusal(&error);
                 self.client.error(&error);
             }
+            None if self.muted => {}
             None => self.show(frame),
         }
         self.backend(side)?.batch_failed = true;

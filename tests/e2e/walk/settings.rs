@@ -229,7 +229,6 @@ async fn trap_32_settings_in_a_lookup_in_both_stores() {
         // One implicit transaction.
         let batch = [&one(&set)[..3], &one(look)].concat();
         assert_eq!(sqlstates(&wire.ask(&batch).await), ["42501"]);
-        done(&mut wire, "RESET ROLE").await;
         let frames = wire.query(look).await;
         assert_eq!(transcript(&frames), "TDCZ", "{frames:?}");
     }

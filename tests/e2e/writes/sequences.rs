@@ -300,6 +300,65 @@ async fn trap_14_an_error_of_one_store_ends_the_batch_in_both() {
     shop.assert_equal().await;
 }
 
+/// The old store's part of a lookup that goes to both fails: the transaction is the new store's, and has to fail there.
+#[tokio::test]
+async fn trap_14_a_lookup_that_fails_in_the_old_store_undoes_what_came_before() {
+    // Rows of orders are in the old store alone.
+    let mut shop = Shop::in_phase("use-old").await;
+    shop.proxy.flip("dual-write").await;
+    for job in ["backfill", "verify"] {
+        shop.proxy.cli(&[job, "--table", "counters"]).expect(0);
+    }
+    for phase in ["dual-read", "new-primary"] {
+        shop.proxy.force(phase, "a test of incomplete tables").await;
+    }
+    let write = "INSERT INTO counters (name) VALUES ('undone')";
+    let look = "SELECT total FROM orders WHERE id = 7";
+    // In the old store it may nothing.
+    let role = format!("looks_up_{}", shop.stores.old.name());
+    let (old, new) = (&shop.stores.old, &shop.stores.new);
+    for store in [old, new] {
+        store.run(&format!("DO $$ BEGIN CREATE ROLE \"{role}\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT \"{role}\" TO app")).await;
+    }
+    new.run(&format!("GRANT SELECT, INSERT ON orders, counters TO \"{role}\"; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO \"{role}\"")).await;
+    for (what, steps) in [
+        ("a batch", vec![all(&[one(write), one(look), vec![sync()]])]),
+        (
+            "a block in one batch",
+            vec![
+                all(&[
+                    one("BEGIN"),
+                    one(write),
+                    one(look),
+                    one("COMMIT"),
+                    vec![sync()],
+                ]),
+                q("COMMIT"),
+            ],
+        ),
+        ("a Query", vec![q(&format!("{write}; {look}"))]),
+        ("a block", vec![q("BEGIN"), q(write), q(look), q("COMMIT")]),
+    ] {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        wire.query(&format!("SET ROLE \"{role}\"")).await;
+        let mut errors = Vec::new();
+        for step in &steps {
+            let frames = ask(&mut wire, step).await;
+            errors.extend(frames.iter().filter(|frame| frame.tag == b'E').cloned());
+        }
+        let codes: Vec<_> = errors
+            .iter()
+            .filter_map(|error| error.field(b'C'))
+            .collect();
+        assert_eq!(codes, ["42501"], "{what}: {errors:?}");
+        let left = "SELECT count(*) FROM counters WHERE name = 'undone'";
+        for store in [&shop.stores.old, &shop.stores.new] {
+            assert_eq!(store.value(left).await, "0", "{what}");
+        }
+        wire.query("SELECT 1").await;
+    }
+}
+
 /// What ends an implicit transaction where nobody looks is refused, and leaves nothing in either store.
 #[tokio::test]
 async fn trap_14_what_would_commit_without_the_other_store_is_refused() {

@@ -39,6 +39,9 @@ const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE lock
 const CHANNELS: &str =
     "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c";
 
+/// What says how a client's texts are read. A relay leaves it to the server.
+const READ_BY: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+
 /// What a session has in a store.
 #[derive(Debug)]
 struct Belongings {
@@ -118,6 +121,7 @@ impl Managed {
             self.prepared.statements.insert(name, statement);
         }
         self.learn_unnamed();
+        self.learn_how_to_read(side).await?;
         let rows = self.ask(side, SQL_STATEMENTS).await?;
         let rows = rows.map_err(|refused| not_carried(side, refused))?;
         self.sql_writes = rows
@@ -127,6 +131,20 @@ impl Managed {
                 _ => None,
             })
             .collect();
+        Ok(())
+    }
+
+    /// Nothing is read rightly by what was told when the session began.
+    async fn learn_how_to_read(&mut self, side: Side) -> Result<(), End> {
+        let shows =
+            READ_BY.map(|name| format!("SELECT pg_catalog.current_setting('{name}', true)"));
+        let rows = self.ask(side, &shows.join("; ")).await?;
+        let rows = rows.map_err(|refused| not_carried(side, refused))?;
+        for (name, value) in std::iter::zip(READ_BY, rows.into_iter().flatten()) {
+            self.status.retain(|(known, _)| known != name);
+            let value = value.map(|value| text(&value)).unwrap_or_default();
+            self.status.push((name.to_owned(), value));
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crossfade_tests::{
     ConfigBuilder, Database, SHOP, SHOP_TABLES, Wire,
     wire::{
         Frame,
-        messages::{bind, cancel_request, execute, parse, query, sync},
+        messages::{bind, cancel_request, execute, message, parse, query, sync},
         transcript,
     },
     within,
@@ -222,4 +222,29 @@ async fn trap_16_a_set_does_not_wait_for_the_store_that_is_not_used() {
     )
     .await;
     drop(stopped);
+}
+
+/// What a text means, and what its bytes are, was set while nobody looked at texts.
+#[tokio::test]
+async fn trap_32_how_texts_are_read_is_known_behind_a_relay() {
+    let mut shop = Shop::in_phase("use-old").await;
+    let mut escapes = shop.proxy.wire(&shop.stores.old).await;
+    escapes.query("SET standard_conforming_strings = off").await;
+    let mut latin = shop.proxy.wire(&shop.stores.old).await;
+    latin.query("SET client_encoding = 'LATIN1'").await;
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    let frames = escapes
+        .query(r"INSERT INTO counters (name) VALUES ('it\'s; --')")
+        .await;
+    assert!(transcript(&frames).ends_with("CZ"), "{frames:?}");
+    let write = message(b'Q', b"INSERT INTO counters (name) VALUES ('caf\xe9')\0");
+    let frames = latin.ask(&[write]).await;
+    let error = frames.iter().find(|frame| frame.tag == b'E');
+    let code = error.and_then(|error| error.field(b'C'));
+    assert_eq!(code.as_deref(), Some("0A000"), "{frames:?}");
+    shop.proxy.drained().await;
+    shop.assert_equal().await;
+    let written = "SELECT count(*) FROM counters WHERE name LIKE 'it%'";
+    assert_eq!(shop.stores.new.value(written).await, "1");
 }

@@ -20,6 +20,7 @@ mod names;
 mod own;
 mod plan;
 mod pump;
+mod relayed;
 mod reworded;
 mod settings;
 mod simple;

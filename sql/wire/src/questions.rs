@@ -213,10 +213,11 @@ mod tests {
             let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
             lines.join("\n").replace("\\\n", "")
         };
-        let handover = joined(include_str!("../../../proxy/src/session/handover.rs"))
+        let asked = joined(include_str!("../../../proxy/src/session/handover.rs"))
+            + &joined(include_str!("../../../proxy/src/session/relayed.rs"))
             + &joined(include_str!("../../../proxy/src/session/settings.rs"));
         for text in [STATEMENTS, SQL_STATEMENTS, SETTINGS, BOUND, CHANNELS] {
-            assert!(handover.contains(&text.replace('\\', "\\\\")), "{text}");
+            assert!(asked.contains(&text.replace('\\', "\\\\")), "{text}");
         }
         let names = joined(include_str!("../../../proxy/src/session/names.rs"));
         assert!(names.contains(&format!("{NAMES_BEGIN}{{}}{NAMES_END}")));

@@ -5,8 +5,8 @@ use crossfade_phase::Side;
 use super::{End, backend::Received, handover::values, managed::Managed};
 use crate::wire::{ProtocolError, backend, frontend};
 
-/// Settings of the client's that are none of a question's business.
-pub(super) const LIMITS: [&str; 2] = ["statement_timeout", "lock_timeout"];
+/// Settings of the client's that are none of a question's business, and what they are meanwhile.
+pub(super) const LIMITS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "0")];
 
 /// A question that a cancel hits, or a limit before it is lifted, is asked again. So many in a row are no accident.
 const MOST_TRIES: usize = 100;
@@ -37,14 +37,16 @@ impl Managed {
         self.ask_beyond(&LIMITS, side, sql).await
     }
 
-    /// As [`Managed::ask`], beyond these limits alone.
+    /// As [`Managed::ask`], beyond these limits alone, whatever else they are.
     pub(super) async fn ask_beyond(
         &mut self,
-        limits: &[&str],
+        limits: &[(&str, &str)],
         side: Side,
         sql: &str,
     ) -> Result<Result<Vec<Values>, Refused>, End> {
-        let lift = |name: &&str| format!("SELECT pg_catalog.set_config('{name}', '0', true); ");
+        let lift = |(name, value): &(&str, &str)| {
+            format!("SELECT pg_catalog.set_config('{name}', '{value}', true); ")
+        };
         let whole: String = limits.iter().map(lift).collect();
         let whole = whole + sql;
         let mut tries = 0;

@@ -20,6 +20,9 @@ const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_ca
      WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
      UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
 
+/// What is lifted while they are told: values come in UTF-8, whatever the client speaks.
+const LIFTED: [(&str, &str); 3] = [LIMITS[0], LIMITS[1], ("client_encoding", "UTF8")];
+
 impl Managed {
     /// Carries the settings to the store of `to`, if only the other one has them as they are. Nothing goes on over the connection to `to`. `false` when that was refused: the client has the error
     /// in place of an answer, and nothing runs up to the next Sync.
@@ -40,6 +43,11 @@ impl Managed {
             let rows = self.inquire_rows(from, &question).await?;
             if rows.is_empty() {
                 self.refused = true;
+                return Ok(false);
+            }
+            let values = || rows.iter().flatten().flatten();
+            if !self.speaks_utf8() && !values().all(|value| value.is_ascii()) {
+                self.refuse(&in_another_encoding())?;
                 return Ok(false);
             }
             Ok(rows)
@@ -99,24 +107,28 @@ impl Managed {
         &mut self,
         from: Side,
     ) -> Result<Result<Vec<Values>, Refused>, End> {
-        let shows = LIMITS.map(|name| format!("SELECT pg_catalog.current_setting('{name}', true)"));
-        let limits = match self.ask_beyond(&[], from, &shows.join("; ")).await? {
-            Ok(limits) => limits.into_iter().flatten(),
+        let shows =
+            LIFTED.map(|(name, _)| format!("SELECT pg_catalog.current_setting('{name}', true)"));
+        let known = match self.ask_beyond(&[], from, &shows.join("; ")).await? {
+            Ok(known) => known.into_iter().flatten(),
             Err(refused) => return Ok(Err(refused)),
         };
         // One that is not there need not be lifted, and is told of as it is.
-        let limits = std::iter::zip(LIMITS, limits)
-            .filter(|(_, value)| value.as_deref().is_some_and(|value| value != b"0"));
-        let limits: Vec<_> = limits.collect();
-        let lifted: Vec<&str> = limits.iter().map(|(name, _)| *name).collect();
+        let lifted: Vec<_> = std::iter::zip(LIFTED, known)
+            .filter(|((_, lifted), value)| {
+                value
+                    .as_deref()
+                    .is_some_and(|value| value != lifted.as_bytes())
+            })
+            .collect();
+        let (limits, known): (Vec<_>, Vec<_>) = lifted.into_iter().unzip();
         let question = self.settings_question();
-        let rows = self.ask_beyond(&lifted, from, &question).await?;
+        let rows = self.ask_beyond(&limits, from, &question).await?;
         Ok(rows.map(|mut rows| {
             for row in &mut rows {
-                let limit = limits
-                    .iter()
-                    .find(|(name, _)| row[0].as_deref() == Some(name.as_bytes()));
-                if let Some((_, value)) = limit {
+                let mut lifted = std::iter::zip(&limits, &known);
+                let own = lifted.find(|((name, _), _)| row[0].as_deref() == Some(name.as_bytes()));
+                if let Some((_, value)) = own {
                     row[1].clone_from(value);
                 }
             }
@@ -148,8 +160,8 @@ impl Managed {
         let mut sql = String::from("RESET ALL");
         // Limits come last: they would hold for what is behind them.
         let is_limit = |row: &&Values| {
-            let mut limits = LIMITS.iter();
-            limits.any(|name| row[0].as_deref() == Some(name.as_bytes()))
+            let mut limits = LIFTED.iter();
+            limits.any(|(name, _)| row[0].as_deref() == Some(name.as_bytes()))
         };
         let (limits, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_limit);
         for row in others.into_iter().chain(limits) {
@@ -166,8 +178,21 @@ impl Managed {
                 ));
             }
         }
+        if !sql.is_ascii()
+            && let Err(refused) = self.ask(to, "SET client_encoding = 'UTF8'").await?
+        {
+            // A text is read as a whole before anything of it runs.
+            return Ok(Err(refused));
+        }
         Ok(self.ask(to, &sql).await?.map(drop))
     }
+}
+
+/// In the middle of a transaction the client's encoding is not to be changed, and nobody here reads it.
+fn in_another_encoding() -> ClientError {
+    ClientError::new("0A000", "crossfade cannot carry this session's settings to the other store in the middle of a transaction")
+        .detail("values that are not ASCII, in a client encoding that is not UTF-8")
+        .hint("send SET, and Sync, before the statement, or SET client_encoding = 'UTF8'")
 }
 
 /// What the client is told of a statement that would have run without its settings.

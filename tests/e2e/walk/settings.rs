@@ -233,3 +233,37 @@ async fn trap_32_settings_in_a_lookup_in_both_stores() {
         assert_eq!(transcript(&frames), "TDCZ", "{frames:?}");
     }
 }
+
+/// The servers speak another encoding with the client than with each other.
+#[tokio::test]
+async fn trap_32_settings_in_another_encoding_than_utf_8() {
+    let (mut shop, _) = shop().await;
+    let schema = "CREATE SCHEMA \"sché\"; CREATE TABLE \"sché\".unmapped (id int PRIMARY KEY, note text); GRANT ALL ON SCHEMA \"sché\" TO app; GRANT ALL ON \"sché\".unmapped TO app";
+    shop.stores.old.run(schema).await;
+    let mut wires = Vec::new();
+    for _ in 0..2 {
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        done(&mut wire, "SET my.tenant = 'café'").await;
+        done(&mut wire, "SET client_encoding = 'LATIN1'").await;
+        done(&mut wire, r#"SET search_path = U&"sch\00e9", public"#).await;
+        wires.push(wire);
+    }
+    let [moves, stays] = &mut wires[..] else {
+        unreachable!()
+    };
+    done(stays, "INSERT INTO unmapped VALUES (71, 'x')").await;
+    shop.proxy.flip("dual-read").await;
+    done(moves, "INSERT INTO unmapped VALUES (72, 'x')").await;
+    let told =
+        "SELECT current_setting('my.tenant') = U&'caf\\00e9', current_setting('client_encoding')";
+    for wire in [moves, stays] {
+        let frames = wire.query(told).await;
+        assert!(format!("{frames:?}").contains("LATIN1"), "{frames:?}");
+        assert!(
+            frames[1].body.ends_with(b"\x06LATIN1") && frames[1].body.contains(&b't'),
+            "{frames:?}"
+        );
+    }
+    let written = "SELECT string_agg(id::text, ',' ORDER BY id) FROM \"sché\".unmapped";
+    assert_eq!(shop.stores.old.value(written).await, "71,72");
+}

@@ -56,7 +56,11 @@ impl Managed {
         }
         self.router = Router::new(&self.shared, self.worker, self.mapping.clone(), &phases);
         self.path = None;
-        let mode = self.shared.mode(phases.iter().copied());
+        let mode = match self.shared.mode(phases.iter().copied()) {
+            // Our own account has opened the connection: what may bring it to light is looked at for as long as it lasts.
+            Mode::Relay(side) if self.is_our_account(side) => Mode::Managed,
+            mode => mode,
+        };
         let home = home(phases.iter().copied());
         let relayed = self.relayed.take();
         if let Some(side) = relayed
@@ -82,6 +86,12 @@ impl Managed {
             self.drop_backend(Side::New);
         }
         Ok(mode)
+    }
+
+    /// Whether the client's role works on a connection of our own account, or will.
+    fn is_our_account(&self, side: Side) -> bool {
+        let backend = self.backends.get(side);
+        backend.map_or(side != self.home, |backend| backend.acts_as.is_some())
     }
 
     /// The session's statements go to another store from now on: its settings and channels move along.

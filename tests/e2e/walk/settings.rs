@@ -267,3 +267,25 @@ async fn trap_32_settings_in_another_encoding_than_utf_8() {
     let written = "SELECT string_agg(id::text, ',' ORDER BY id) FROM \"sché\".unmapped";
     assert_eq!(shop.stores.old.value(written).await, "71,72");
 }
+
+/// A connection that was made again, or to the new store, is one of the proxy's own account, whose rights the client has not.
+#[tokio::test]
+async fn a_session_that_comes_back_into_a_relay_stays_under_its_role() {
+    let (mut shop, _) = shop().await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    done(&mut wire, "INSERT INTO unmapped VALUES (81, 'x')").await;
+    end_old(&shop).await;
+    shop.proxy
+        .walk(&["dual-read", "dual-write", "use-old"])
+        .await;
+    for sql in ["SET ROLE NONE", "RESET ROLE", "SET LOCAL ROLE NONE"] {
+        done(&mut wire, sql).await;
+        let frames = wire.query("SELECT current_user").await;
+        assert!(frames[1].body.ends_with(b"app"), "{sql}: {frames:?}");
+    }
+    // As any other session of that phase.
+    done(&mut wire, "INSERT INTO counters (name) VALUES ('back')").await;
+    let written = "SELECT count(*) FROM counters WHERE name = 'back'";
+    assert_eq!(shop.stores.old.value(written).await, "1");
+    assert_eq!(shop.stores.new.value(written).await, "0");
+}

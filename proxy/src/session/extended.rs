@@ -260,7 +260,7 @@ impl Managed {
                 }
             }
             None => {
-                if let Err(error) = self.check_unknown(&name) {
+                if let Err(error) = self.check_execute(&name) {
                     return self.refuse(&error);
                 }
             }
@@ -339,7 +339,7 @@ impl Managed {
             },
             Target::Statement => {
                 let known = self.prepared.statements.contains_key(&name);
-                if !known && let Err(error) = self.check_unknown(&name) {
+                if !known && let Err(error) = self.check_execute(&name) {
                     return self.refuse(&error);
                 }
                 let plan = match self.plan_of(&name) {

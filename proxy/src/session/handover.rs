@@ -132,11 +132,7 @@ impl Managed {
         if known {
             return Ok(None);
         }
-        Err(End::Fatal(
-            ClientError::new("08006", format!("the connection to the {from} store was given up: it does not answer"))
-                .detail(format!("it alone has the settings of this session, which cannot be carried to the {to} store"))
-                .hint("connect again"),
-        ))
+        Err(End::Fatal(given_up(from, to)))
     }
 
     async fn belongings(&mut self, from: Side, to: Side) -> Result<Belongings, End> {
@@ -267,6 +263,18 @@ impl Managed {
         self.status.push((name.to_owned(), value.to_owned()));
         backend::parameter_status(&mut self.client.out, name, value);
     }
+}
+
+/// The session ends: it must not go on without its settings.
+pub(super) fn given_up(from: Side, to: Side) -> ClientError {
+    ClientError::new(
+        "08006",
+        format!("the connection to the {from} store was given up: it does not answer"),
+    )
+    .detail(format!(
+        "it alone has the settings of this session, which cannot be carried to the {to} store"
+    ))
+    .hint("connect again")
 }
 
 /// The session ends where it is: the server of `side` has refused what it was asked, or told.

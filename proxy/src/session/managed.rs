@@ -308,13 +308,13 @@ impl Managed {
         self.lost(side).await
     }
 
-    /// A server ended its connection. That ends the session, except where nothing went on over it and statements that name no table go elsewhere: should it be
-    /// needed, another one is made.
+    /// A server ended its connection. That ends the session, except where nothing went on over it, statements that name no table go elsewhere, and the session's settings are
+    /// there too: should it be needed, another one is made.
     async fn lost(&mut self, side: Side) -> Result<(), End> {
         self.flush_client().await?;
-        let at_home = side == self.home;
+        let (at_home, settings_at) = (side == self.home, self.settings_at);
         let backend = self.backend(side)?;
-        if !at_home && backend.is_idle() {
+        if !at_home && backend.is_idle() && settings_at != Some(side) {
             tracing::debug!(%side, "a store ended a connection that its session did not use");
             self.drop_backend(side);
             return Ok(());

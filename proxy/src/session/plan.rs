@@ -180,7 +180,7 @@ impl Managed {
         statement: &StatementFacts,
     ) -> Result<Plan, ClientError> {
         if let Kind::Execute(name) = statement.kind.running() {
-            self.check_execute(name)?;
+            self.check_execute(&Bytes::copy_from_slice(name.as_bytes()))?;
         }
         let decision = decide(&self.router, &*self.shared.complete, statement)?;
         let mut plan = Plan {
@@ -275,18 +275,18 @@ impl Managed {
         Ok(plan)
     }
 
-    /// Refuses EXECUTE, or a Bind, of a statement that the server has by this name and that would run past what looks for its images. One that is gone for
+    /// Refuses EXECUTE, or a Bind that names what no Parse has made, of a statement that the server has by this name and that would run past what looks for its images. One that is gone for
     /// the client is gone, though a server that it was not busy in may still have it.
-    fn check_execute(&mut self, name: &str) -> Result<(), ClientError> {
-        let known = Bytes::copy_from_slice(name.as_bytes());
-        let writes = if self.prepared.statements.contains_key(&known) {
-            let plan = self.plan_of(&known)?;
+    pub(super) fn check_execute(&mut self, known: &Bytes) -> Result<(), ClientError> {
+        let name = String::from_utf8_lossy(known);
+        let writes = if self.prepared.statements.contains_key(known) {
+            let plan = self.plan_of(known)?;
             plan.effect.is_some() || plan.capture.is_some() || plan.bulk.is_some()
-        } else if self.is_stale(&known) {
+        } else if self.is_stale(known) {
             let told = format!("prepared statement \"{name}\" does not exist");
             return Err(ClientError::new("26000", told));
         } else {
-            self.sql_writes.contains(name)
+            self.sql_writes.contains(&*name)
         };
         if !writes || self.router.is_careless() {
             return Ok(());
@@ -296,14 +296,6 @@ impl Managed {
             format!("crossfade refused EXECUTE of \"{name}\", which writes a mapped table"),
         )
         .hint("send the statement itself, or prepare it by the extended protocol and send Bind and Execute"))
-    }
-
-    /// As [`Managed::check_execute`], of a Bind that names a statement which the client has not made by a Parse.
-    pub(super) fn check_unknown(&mut self, name: &[u8]) -> Result<(), ClientError> {
-        match std::str::from_utf8(name) {
-            Ok(name) if !name.is_empty() => self.check_execute(name),
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 
     fn is_stale(&mut self, name: &Bytes) -> bool {

@@ -10,7 +10,7 @@ use super::{
     End,
     ask::{LIMITS, Refused, Values},
     backend::Backend,
-    handover::text,
+    handover::{given_up, text},
     managed::Managed,
 };
 use crate::errors::ClientError;
@@ -78,7 +78,9 @@ impl Managed {
         if rest != [true; 2] {
             return Ok(());
         }
-        let copied = self.copy_settings(home.other(), home).await?;
+        let within = self.shared.config.load().writes.secondary_timeout;
+        let copied = tokio::time::timeout(within, self.copy_settings(home.other(), home)).await;
+        let copied = copied.map_err(|_| End::Fatal(given_up(home.other(), home)))??;
         copied.map_err(|refused| End::Fatal(not_carried(home, refused)))?;
         self.settings_at = None;
         Ok(())

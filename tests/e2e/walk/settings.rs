@@ -289,3 +289,18 @@ async fn a_session_that_comes_back_into_a_relay_stays_under_its_role() {
     assert_eq!(shop.stores.old.value(written).await, "1");
     assert_eq!(shop.stores.new.value(written).await, "0");
 }
+
+/// Made beside home, and the store that alone has them ends the connection: nothing goes on with others.
+#[tokio::test]
+async fn trap_32_settings_that_are_lost_beside_home_end_the_session() {
+    let (shop, _) = shop().await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    done(&mut wire, "INSERT INTO unmapped VALUES (91, 'x')").await;
+    let frames = wire
+        .query("SELECT set_config('search_path', 'tenant', false) FROM unmapped LIMIT 1")
+        .await;
+    assert!(transcript(&frames).ends_with("DCZ"), "{frames:?}");
+    end_old(&shop).await;
+    let rest = crossfade_tests::within(10, "the end of the session", wire.rest()).await;
+    assert_eq!(sqlstates(&rest), ["57P01"], "{rest:?}");
+}

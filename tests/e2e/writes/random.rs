@@ -303,8 +303,8 @@ fn complaint(frame: &Frame) -> String {
     match code.as_deref() {
         // What is captured may be another kind of statement to the server.
         Some("25006") => format!("{tag} read-only"),
-        // A portal of a write that has run, or of a transaction that has ended, or in a block that has failed.
-        Some("34000" | "55000" | "25P02") => format!("{tag} not now"),
+        // A portal of a write that has run, or of a transaction that has ended, or a name that is taken, in a block that has failed or in none.
+        Some("34000" | "55000" | "25P02" | "42P05") => format!("{tag} not now"),
         _ => format!("{tag} {:?}", b"SCMDH".map(|field| frame.field(field))),
     }
 }

@@ -9,7 +9,7 @@ use crossfade_tests::{
         Frame,
         messages::{
             bind, close_portal, close_statement, copy_data, copy_done, execute, function_call,
-            parse, query, sync,
+            message, parse, query, sync,
         },
     },
     within,
@@ -626,6 +626,36 @@ async fn trap_34_what_was_closed_elsewhere_commits_nothing() {
     shop.stores.assert_equal(&["notes"]).await;
     let left = "SELECT count(*) FROM notes WHERE id >= 190";
     assert_eq!(shop.stores.old.value(left).await, "0");
+}
+
+/// Names are bytes.
+#[tokio::test]
+async fn trap_34_a_name_in_another_encoding_is_gone_as_well() {
+    let mut shop = Shop::of("dual-read", SCHEMA, TABLES, SEED).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let (latin, utf8) = (
+        "SET client_encoding = 'LATIN1'",
+        "SET client_encoding = 'UTF8'",
+    );
+    let name: &[u8] = b"\xe9\0";
+    wire.query(latin).await;
+    let made = message(b'P', &[name, b"COMMIT\0\0\0"].concat());
+    wire.ask(&[made, sync()]).await;
+    shop.proxy.flip("new-primary").await;
+    let gone = message(b'C', &[b"S", name].concat());
+    wire.ask(&[gone, sync()]).await;
+    shop.proxy.flip("dual-read").await;
+    for sql in [utf8, "BEGIN", &insert(199), latin] {
+        wire.query(sql).await;
+    }
+    let bound = message(b'B', &[b"\0", name, &[0; 6]].concat());
+    let frames = wire.ask(&[bound, execute("", 0), sync()]).await;
+    let error = frames.iter().find(|frame| frame.tag == b'E');
+    let code = error.and_then(|error| error.field(b'C'));
+    assert_eq!(code.as_deref(), Some("26000"), "{frames:?}");
+    drop(wire);
+    shop.proxy.drained().await;
+    shop.stores.assert_equal(&["notes"]).await;
 }
 
 /// Prepared before anything was captured, by SQL or by Parse: the server has the text itself, by that name.

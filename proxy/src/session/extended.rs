@@ -97,7 +97,7 @@ impl Managed {
         }
         let body = frame.body();
         let Parse { name, sql, types } = Parse::read(&body)?;
-        let name = body.slice_ref(name);
+        let name = known_by(body.slice_ref(name));
         if !name.is_empty() {
             self.be_sure_of(Target::Statement, &name).await?;
         }
@@ -243,7 +243,8 @@ impl Managed {
         }
         let body = frame.body();
         let bind = Bind::read(&body)?;
-        let (portal, name) = (body.slice_ref(bind.portal), body.slice_ref(bind.statement));
+        let portal = known_by(body.slice_ref(bind.portal));
+        let name = known_by(body.slice_ref(bind.statement));
         self.count(&name);
         self.be_sure_of(Target::Statement, &name).await?;
         if self.skips() {
@@ -260,7 +261,7 @@ impl Managed {
                 }
             }
             None => {
-                if let Err(error) = self.check_execute(&name) {
+                if let Err(error) = self.check_unknown(&name) {
                     return self.refuse(&error);
                 }
             }
@@ -327,7 +328,7 @@ impl Managed {
         }
         let body = frame.body();
         let (target, name) = frontend::read_target(b'D', &body)?;
-        let name = body.slice_ref(name);
+        let name = known_by(body.slice_ref(name));
         self.be_sure_of(target, &name).await?;
         if self.skips() {
             return Ok(());
@@ -339,7 +340,7 @@ impl Managed {
             },
             Target::Statement => {
                 let known = self.prepared.statements.contains_key(&name);
-                if !known && let Err(error) = self.check_execute(&name) {
+                if !known && let Err(error) = self.check_unknown(&name) {
                     return self.refuse(&error);
                 }
                 let plan = match self.plan_of(&name) {
@@ -379,7 +380,7 @@ impl Managed {
         }
         let body = frame.body();
         let (name, rows) = frontend::read_execute(&body)?;
-        let name = body.slice_ref(name);
+        let name = known_by(body.slice_ref(name));
         let rows = usize::try_from(rows).unwrap_or(0);
         self.be_sure_of(Target::Portal, &name).await?;
         if self.skips() {
@@ -524,7 +525,7 @@ impl Managed {
         }
         let body = frame.body();
         let (target, name) = frontend::read_target(b'C', &body)?;
-        let name = body.slice_ref(name);
+        let name = known_by(body.slice_ref(name));
         let active = self.active;
         self.be_sure_of(target, &name).await?;
         if target == Target::Portal {
@@ -595,6 +596,13 @@ impl Managed {
         frontend::flush(&mut self.backend(side)?.out);
         self.send_all().await
     }
+}
+
+/// PostgreSQL knows statements and portals by the first 63 bytes of their names (`NAMEDATALEN`), and by SQL they have no others.
+fn known_by(mut name: Bytes) -> Bytes {
+    const LENGTH: usize = 63;
+    name.truncate(LENGTH);
+    name
 }
 
 /// An Execute of which the client sees everything.

@@ -138,6 +138,8 @@ pub(crate) struct Managed {
     pub(super) fatal_shown: bool,
     /// Statements of SQL-level PREPARE that write mapped tables: made in a phase that did not mind.
     pub(super) sql_writes: std::collections::HashSet<String>,
+    /// All that SQL-level PREPARE has made, and perhaps more.
+    pub(super) sql_prepared: std::collections::HashSet<String>,
     /// Custom settings that the client has set since statements are looked at.
     pub(super) custom_settings: std::collections::BTreeSet<String>,
     /// The last value that a captured write answered to the session itself.
@@ -207,6 +209,7 @@ impl Managed {
             told_types: None,
             custom_settings: std::collections::BTreeSet::new(),
             sql_writes: std::collections::HashSet::new(),
+            sql_prepared: std::collections::HashSet::new(),
             fatal_shown: false,
             found: Vec::new(),
             path: None,

@@ -15,7 +15,7 @@ use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
     sql::{Facts, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written},
-    wire::frontend::Bind,
+    wire::{backend::Status, frontend::Bind},
 };
 
 /// A statement of a Query with its plan.
@@ -179,6 +179,9 @@ impl Managed {
         index: usize,
         statement: &StatementFacts,
     ) -> Result<Plan, ClientError> {
+        if let Kind::Prepare { name, .. } = &statement.kind {
+            self.sql_prepared.insert(name.clone());
+        }
         if let Kind::Execute(name) = statement.kind.running() {
             self.check_execute(&Bytes::copy_from_slice(name.as_bytes()))?;
         }
@@ -277,12 +280,17 @@ impl Managed {
 
     /// Refuses EXECUTE, or a Bind that names what no Parse has made, of a statement that the server has by this name and that would run past what looks for its images. One that is gone for
     /// the client is gone, though a server that it was not busy in may still have it.
-    pub(super) fn check_execute(&mut self, known: &Bytes) -> Result<(), ClientError> {
+    fn check_execute(&mut self, known: &Bytes) -> Result<(), ClientError> {
         let name = String::from_utf8_lossy(known);
         let writes = if self.prepared.statements.contains_key(known) {
             let plan = self.plan_of(known)?;
             plan.effect.is_some() || plan.capture.is_some() || plan.bulk.is_some()
-        } else if self.is_stale(known) {
+        } else if self.is_stale(known)
+            || !known.is_empty()
+                && !self.router.is_careless()
+                && !self.sql_prepared.contains(&*name)
+        {
+            // Nor does anything run by a name of which nothing is known.
             let told = format!("prepared statement \"{name}\" does not exist");
             return Err(ClientError::new("26000", told));
         } else {
@@ -296,6 +304,15 @@ impl Managed {
             format!("crossfade refused EXECUTE of \"{name}\", which writes a mapped table"),
         )
         .hint("send the statement itself, or prepare it by the extended protocol and send Bind and Execute"))
+    }
+
+    /// As [`Managed::check_execute`], of a Bind that names a statement which no Parse has made. In a block that has failed nothing runs, and the server says what is wrong.
+    pub(super) fn check_unknown(&mut self, name: &Bytes) -> Result<(), ClientError> {
+        let home = self.backends.get(self.home);
+        if home.is_some_and(|home| home.status == Status::Failed) {
+            return Ok(());
+        }
+        self.check_execute(name)
     }
 
     fn is_stale(&mut self, name: &Bytes) -> bool {

@@ -52,6 +52,8 @@ impl Managed {
         self.learn_how_to_read(side).await?;
         let rows = self.ask(side, SQL_STATEMENTS).await?;
         let rows = rows.map_err(|refused| not_carried(side, refused))?;
+        let names = rows.iter().filter_map(|row| row.first()?.as_deref());
+        self.sql_prepared = names.map(text).collect();
         self.sql_writes = rows
             .into_iter()
             .filter_map(|row| match &row[..] {

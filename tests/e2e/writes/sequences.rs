@@ -658,6 +658,58 @@ async fn trap_34_a_name_in_another_encoding_is_gone_as_well() {
     shop.stores.assert_equal(&["notes"]).await;
 }
 
+/// The server knows it by its first 63 bytes. As drivers make them that name a statement by its text.
+#[tokio::test]
+async fn trap_34_names_that_are_longer_than_the_server_keeps() {
+    let mut shop = Shop::of("use-old", SCHEMA, TABLES, SEED).await;
+    let long = |end: &str| format!("{}{end}", "n".repeat(70));
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    ask(
+        &mut wire,
+        &vec![parse(&long("a"), &insert(210), &[]), sync()],
+    )
+    .await;
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    let run = |name: &str| vec![bind("", name, &[]), execute("", 0), sync()];
+    // The same statement, to the server.
+    let frames = ask(&mut wire, &run(&long("b"))).await;
+    assert_eq!(
+        crossfade_tests::wire::transcript(&frames),
+        "2CZ",
+        "{frames:?}"
+    );
+    ask(&mut wire, &vec![close_statement(&long("a")), sync()]).await;
+    let made = parse(&long("a"), "COMMIT", &[]);
+    for step in [vec![made, sync()], q("BEGIN"), q(&insert(211))] {
+        ask(&mut wire, &step).await;
+    }
+    let frames = ask(&mut wire, &q(&format!("EXECUTE {}", long("c")))).await;
+    let error = frames.iter().find(|frame| frame.tag == b'E');
+    let code = error.and_then(|error| error.field(b'C'));
+    assert_eq!(code.as_deref(), Some("0A000"), "{frames:?}");
+    ask(&mut wire, &q("ROLLBACK")).await;
+    // And portals.
+    ask(&mut wire, &q("BEGIN")).await;
+    let step = vec![
+        parse("", &insert(212), &[]),
+        bind(&long("p"), "", &[]),
+        execute(&long("q"), 0),
+        sync(),
+    ];
+    let frames = ask(&mut wire, &step).await;
+    assert_eq!(
+        crossfade_tests::wire::transcript(&frames),
+        "12CZ",
+        "{frames:?}"
+    );
+    ask(&mut wire, &q("COMMIT")).await;
+    shop.proxy.drained().await;
+    shop.stores.assert_equal(&["notes"]).await;
+    let written = "SELECT string_agg(id::text, ',' ORDER BY id) FROM notes WHERE id >= 210";
+    assert_eq!(shop.stores.new.value(written).await, "210,212");
+}
+
 /// Prepared before anything was captured, by SQL or by Parse: the server has the text itself, by that name.
 #[tokio::test]
 async fn trap_34_what_was_prepared_before_the_dual_phases_is_not_run_past_the_capture() {

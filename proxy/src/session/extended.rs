@@ -193,7 +193,7 @@ impl Managed {
     fn prepare_on(&mut self, name: &Bytes, plan: &Plan, show: bool) -> Result<(), End> {
         let key = (name.clone(), plan.variant);
         let Some(statement) = self.prepared.statements.get(name) else {
-            if name.is_empty() {
+            if name.is_empty() || self.is_gone(name) {
                 // The server may still have one, of a text of our own, or one that nothing is known of any more.
                 let backend = self.backend(plan.side)?;
                 frontend::target(&mut backend.out, b'C', Target::Statement, name);

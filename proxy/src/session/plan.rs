@@ -15,7 +15,7 @@ use crate::{
     errors::ClientError,
     route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
     sql::{Facts, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written},
-    wire::{backend::Status, frontend::Bind},
+    wire::frontend::Bind,
 };
 
 /// A statement of a Query with its plan.
@@ -285,12 +285,7 @@ impl Managed {
         let writes = if self.prepared.statements.contains_key(known) {
             let plan = self.plan_of(known)?;
             plan.effect.is_some() || plan.capture.is_some() || plan.bulk.is_some()
-        } else if self.is_stale(known)
-            || !known.is_empty()
-                && !self.router.is_careless()
-                && !self.sql_prepared.contains(&*name)
-        {
-            // Nor does anything run by a name of which nothing is known.
+        } else if self.is_gone(known) {
             let told = format!("prepared statement \"{name}\" does not exist");
             return Err(ClientError::new("26000", told));
         } else {
@@ -306,13 +301,19 @@ impl Managed {
         .hint("send the statement itself, or prepare it by the extended protocol and send Bind and Execute"))
     }
 
-    /// As [`Managed::check_execute`], of a Bind that names a statement which no Parse has made. In a block that has failed nothing runs, and the server says what is wrong.
+    /// As [`Managed::check_execute`], of a Bind that names a statement which no Parse has made. One that is gone, the server itself says so.
     pub(super) fn check_unknown(&mut self, name: &Bytes) -> Result<(), ClientError> {
-        let home = self.backends.get(self.home);
-        if home.is_some_and(|home| home.status == Status::Failed) {
-            return Ok(());
+        match self.is_gone(name) {
+            true => Ok(()),
+            false => self.check_execute(name),
         }
-        self.check_execute(name)
+    }
+
+    /// Whether nothing must run by a name that no Parse of the client's has made: it is gone for the client, or nothing is known of it.
+    pub(super) fn is_gone(&mut self, name: &Bytes) -> bool {
+        let by_sql = || self.sql_prepared.contains(&*String::from_utf8_lossy(name));
+        let known = name.is_empty() || self.router.is_careless() || by_sql();
+        !known || self.is_stale(name)
     }
 
     fn is_stale(&mut self, name: &Bytes) -> bool {

@@ -333,7 +333,7 @@ async fn sessions(phases: &[&'static str], seed: u64) {
     let first = number("CROSSFADE_SESSIONS_SEED").unwrap_or(seed);
     // A step takes its time.
     let usual = if phases.len() > 1 {
-        SESSIONS / 4
+        SESSIONS / 8
     } else {
         SESSIONS
     };

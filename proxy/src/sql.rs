@@ -32,6 +32,7 @@ pub use facts::{
     Traits, UpdateFacts,
 };
 pub use lexer::{Lexer, Token, TokenKind};
+pub(crate) use names::NAME_BYTES;
 pub use names::{Glance, NameSet};
 pub use rewrite::{MergeTexts, Merged, Parts, Refusal, Rewritten, Target, Written};
 pub use text::constant;

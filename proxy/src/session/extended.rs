@@ -21,6 +21,7 @@ use super::{
 use crate::{
     errors::ClientError,
     route::{Bulk, Plan, Variant, elsewhere},
+    sql::NAME_BYTES,
     wire::{
         backend::{self, Status},
         frontend::{self, Bind, Parse, Target},
@@ -598,10 +599,9 @@ impl Managed {
     }
 }
 
-/// PostgreSQL knows statements and portals by the first 63 bytes of their names (`NAMEDATALEN`), and by SQL they have no others.
+/// PostgreSQL cuts the names of statements and portals as it does identifiers (`NAMEDATALEN`), and by SQL they have no others.
 fn known_by(mut name: Bytes) -> Bytes {
-    const LENGTH: usize = 63;
-    name.truncate(LENGTH);
+    name.truncate(NAME_BYTES);
     name
 }
 

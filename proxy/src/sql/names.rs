@@ -67,7 +67,7 @@ const SESSION: u8 = 2;
 const OPENS_SESSION: u8 = 4;
 
 /// Longest identifier that PostgreSQL keeps; it cuts longer ones.
-const NAME_BYTES: usize = 63;
+pub(crate) const NAME_BYTES: usize = 63;
 
 /// The names to look for.
 #[derive(Debug, Clone)]

@@ -852,3 +852,21 @@ async fn trap_36_toggles_with_different_primaries_in_one_session() {
     }
     shop.stores.assert_equal(&["notes", "firm"]).await;
 }
+
+/// Nothing mapped is in them; they are the server's own.
+#[tokio::test]
+async fn trap_34_statements_of_sql_level_prepare_run_by_their_names() {
+    let shop = Shop::of("dual-write", SCHEMA, TABLES, SEED).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    ask(&mut wire, &q("PREPARE s AS SELECT 5")).await;
+    ask(&mut wire, &q("SELECT 1; PREPARE t AS SELECT 5")).await;
+    for step in [
+        q("EXECUTE s"),
+        vec![bind("", "s", &[]), execute("", 0), sync()],
+        q("EXECUTE t"),
+        vec![bind("", "t", &[]), execute("", 0), sync()],
+    ] {
+        let frames = ask(&mut wire, &step).await;
+        assert!(frames.iter().any(|frame| frame.tag == b'D'), "{frames:?}");
+    }
+}

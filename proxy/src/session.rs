@@ -1,5 +1,6 @@
 //! One client's session: relayed where the phases allow it, managed statement by statement where they do not.
 
+mod account;
 mod across;
 mod again;
 mod ask;

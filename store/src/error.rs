@@ -84,4 +84,49 @@ impl StoreError {
             StoreError::Unreachable { .. } | StoreError::TimedOut { .. }
         )
     }
+
+    /// Whether the same question may well be answered later, with nothing changed about the store: it does not answer, has no room for one more
+    /// connection, or somebody holds a lock on what was asked for.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::TimedOut { .. } => true,
+            StoreError::Rejected { sqlstate, .. } => may_pass(sqlstate),
+            StoreError::Unexpected { .. }
+            | StoreError::Unsettled { .. }
+            | StoreError::Setup { .. } => false,
+        }
+    }
+}
+
+/// PostgreSQL's classes 08 (connection), 40 (rolled back), 53 (no resources) and 57 (an operator), and what it says of a lock.
+fn may_pass(sqlstate: &str) -> bool {
+    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+    let is_postgres = sqlstate.len() == 5;
+    is_postgres && (sqlstate == "55P03" || CLASSES.iter().any(|class| sqlstate.starts_with(class)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(sqlstate: &str) -> StoreError {
+        StoreError::Rejected {
+            store: "postgres://new/shop".to_owned(),
+            sqlstate: sqlstate.to_owned(),
+            message: "no".to_owned(),
+            constraint: None,
+        }
+    }
+
+    #[test]
+    fn a_lock_and_a_full_server_pass_and_a_missing_table_does_not() {
+        for passing in ["55P03", "57014", "57P03", "53300", "40P01", "08006"] {
+            assert!(says(passing).may_pass(), "{passing}");
+        }
+        // The last one is an error number of MongoDB.
+        for lasting in ["42P01", "42501", "28P01", "3D000", "55000", "57"] {
+            assert!(!says(lasting).may_pass(), "{lasting}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod prepared;
 mod races;
 pub(crate) mod random;
 mod releases;
+mod roles;
 pub(crate) mod sequences;
 mod transactions;
 mod truncate;

@@ -3,7 +3,10 @@
 use crossfade_phase::Side;
 
 use super::{End, backend::Received, handover::values, managed::Managed};
-use crate::wire::{ProtocolError, backend, frontend};
+use crate::{
+    errors::ClientError,
+    wire::{ProtocolError, backend, frontend},
+};
 
 /// Settings of the client's that are none of a question's business, and what they are meanwhile.
 pub(super) const LIMITS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "0")];
@@ -21,6 +24,16 @@ pub(super) struct Refused {
     pub(super) sqlstate: String,
     /// And its message.
     pub(super) message: String,
+}
+
+impl Refused {
+    /// What the server would have said, had it been asked.
+    pub(super) fn own(error: ClientError) -> Refused {
+        Refused {
+            sqlstate: error.sqlstate.to_owned(),
+            message: error.message,
+        }
+    }
 }
 
 impl Managed {

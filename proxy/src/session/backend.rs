@@ -14,6 +14,7 @@ use crossfade_store::postgres::conn::Stream;
 use tokio::io::AsyncReadExt as _;
 
 use super::{
+    account::ActsAs,
     capture::Capture,
     client::{Frame, write_now},
     transaction::Effect,
@@ -134,8 +135,8 @@ pub(crate) struct Backend {
     pub(crate) stale: HashSet<Bytes>,
     /// The intent of its transaction was refused: a block is to be rolled back as soon as the server listens again.
     pub(crate) intent_refused: bool,
-    /// The role that works on a connection which our own account has opened.
-    pub(crate) acts_as: Option<String>,
+    /// Who works on a connection that our own account has opened.
+    pub(crate) acts_as: Option<ActsAs>,
     /// What the server has reported of its settings while the session was not at home in it.
     pub(crate) reported: Vec<(String, String)>,
     piece_left: usize,

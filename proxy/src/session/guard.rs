@@ -1,14 +1,7 @@
-//! What a session must not do, whatever tables it names.
-
-use bytes::Bytes;
-use crossfade_store::postgres::sql::quote_ident;
+//! Texts that cannot be read as the server reads them.
 
 use super::managed::Managed;
-use crate::{
-    errors::ClientError,
-    route::Plan,
-    sql::{Kind, SetAction, SetTarget, StatementFacts},
-};
+use crate::{errors::ClientError, sql::StatementFacts};
 
 /// Client encodings in which a byte of a character may look like a quote or a backslash: the text cannot be read as the server reads it.
 const UNREADABLE: &[&str] = &[
@@ -88,57 +81,5 @@ impl Managed {
             ));
         }
         Ok(())
-    }
-
-    /// Where our own account has opened the connection and the client's role works on it, no statement may bring that account to light. Answers with
-    /// the text to send instead.
-    pub(super) fn check_account(
-        &mut self,
-        statement: &StatementFacts,
-        sql: &[u8],
-        plan: &Plan,
-    ) -> Result<Option<Bytes>, ClientError> {
-        let role = self
-            .backends
-            .get_mut(plan.side)
-            .and_then(|backend| backend.acts_as.clone());
-        let Some(role) = role else {
-            return Ok(None);
-        };
-        let refused = |what: &str| {
-            Err(ClientError::new(
-                "0A000",
-                format!("crossfade refused {what}: the session works under its role on a connection of crossfade's"),
-            )
-            .hint("use SET ROLE, or connect to the server itself"))
-        };
-        match &statement.kind {
-            Kind::Set(set) if set.target == SetTarget::Role => match &set.action {
-                SetAction::To(values)
-                    if values
-                        .iter()
-                        .any(|value| value.eq_ignore_ascii_case("none")) =>
-                {
-                    let local = if set.local { "LOCAL " } else { "" };
-                    Ok(Some(
-                        format!("SET {local}ROLE {}", quote_ident(&role)).into(),
-                    ))
-                }
-                SetAction::To(_) | SetAction::Reset | SetAction::FromCurrent => Ok(None),
-            },
-            Kind::Set(set) if set.target == SetTarget::SessionAuthorization => match set.action {
-                SetAction::Reset => Ok(None),
-                SetAction::To(_) | SetAction::FromCurrent => refused("SET SESSION AUTHORIZATION"),
-            },
-            _ if statement.traits.set_config => {
-                let text = String::from_utf8_lossy(sql).to_ascii_lowercase();
-                if text.contains("'role'") || text.contains("session_authorization") {
-                    refused("set_config of the role")
-                } else {
-                    Ok(None)
-                }
-            }
-            _ => Ok(None),
-        }
     }
 }

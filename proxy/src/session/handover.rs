@@ -5,6 +5,7 @@ use crossfade_phase::{Phase, Side};
 
 use super::{
     End,
+    account::ActsAs,
     ask::{Refused, Values},
     backend::Backend,
     managed::Managed,
@@ -238,11 +239,15 @@ impl Managed {
             cancel.set(side, Some(key.freeze()));
         }
         let mut backend = Backend::new(login.stream);
-        backend.acts_as = acts_as;
+        let is_ours = acts_as.is_some();
+        backend.acts_as = acts_as.map(ActsAs::new);
         backend.reported = login.parameters;
         *self.backends.slot(side) = Some(backend);
         // It has what the client's startup packet said, and nothing of what was set since.
         self.settings_at = Some(side.other());
+        if is_ours {
+            self.learn_roles(side).await?;
+        }
         Ok(())
     }
 

@@ -386,6 +386,9 @@ impl Managed {
         if self.ends_pending().await? {
             return self.refuse_query(&ends_batch()).await;
         }
+        if let Err(refused) = self.check_function(self.home, &frame.body()) {
+            return self.refuse_query(&refused).await;
+        }
         self.push(self.home, &frame.whole, Expect::Function)
     }
 

@@ -168,9 +168,13 @@ impl Managed {
         let (limits, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_limit);
         for row in others.into_iter().chain(limits) {
             if let [Some(name), Some(value)] = &row[..] {
-                // To the client it is "no other role than my own".
                 let value: &[u8] = match &acts_as {
-                    Some(role) if name == "role" && value == "none" => role.as_bytes(),
+                    // To the client it is "no other role than my own".
+                    Some(own) if name == "role" && value == "none" => own.role.as_bytes(),
+                    Some(own) if name == "role" => match own.check_role(&text(value)) {
+                        Ok(()) => value,
+                        Err(error) => return Ok(Err(Refused::own(error))),
+                    },
                     Some(_) | None => value,
                 };
                 sql.push_str(&format!(

@@ -56,7 +56,7 @@ impl Remembering {
                 }
                 Ok(found)
             }
-            (Err(error), Trust::AskOrAsItWas) if error.outcome_unknown() => {
+            (Err(error), Trust::AskOrAsItWas) if error.may_pass() => {
                 tracing::warn!(%error, %side, "the store's tables are taken to be as they were");
                 self.down.store(true, Ordering::Relaxed);
                 known().map(Some).ok_or(error)
@@ -81,7 +81,7 @@ impl Remembering {
                 self.memory.note_aliases(side, tables, &found);
                 Ok(found)
             }
-            (Err(error), Trust::AskOrAsItWas) if error.outcome_unknown() => known().ok_or(error),
+            (Err(error), Trust::AskOrAsItWas) if error.may_pass() => known().ok_or(error),
             (Err(error), Trust::Ask | Trust::AskOrAsItWas | Trust::AsItWas) => Err(error),
         }
     }

@@ -78,3 +78,28 @@ async fn a_kill_during_the_barrier_leaves_one_primary() {
     shop.run("UPDATE orders SET total = 2 WHERE id = 1").await;
     shop.assert_equal().await;
 }
+
+#[tokio::test]
+async fn a_lock_on_a_table_of_the_secondary_keeps_no_proxy_from_starting() {
+    for (phase, secondary) in [("dual-write", "new"), ("new-primary", "old")] {
+        let mut shop = Shop::in_phase(phase).await;
+        shop.proxy.kill9();
+        let store = match secondary {
+            "new" => &shop.stores.new,
+            _ => &shop.stores.old,
+        };
+        let maintenance = store.own().connect().await;
+        maintenance
+            .batch_execute("BEGIN; LOCK TABLE orders")
+            .await
+            .unwrap();
+        shop.proxy.restart().await;
+        shop.run("INSERT INTO orders (customer) VALUES ('while it is locked'); UPDATE orders SET total = 1 WHERE id = 1").await;
+        let count = "SELECT count(*) FROM orders WHERE customer = 'while it is locked'";
+        let row = shop.client().await.query_one(count, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1);
+        maintenance.batch_execute("COMMIT").await.unwrap();
+        shop.proxy.drained().await;
+        shop.assert_equal().await;
+    }
+}

@@ -268,39 +268,6 @@ async fn copy_data_that_comes_before_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn no_statement_brings_our_own_account_to_light() {
-    let shop = Shop::in_phase("new-primary").await;
-    let client = shop.client().await;
-    let who = async || {
-        let row = client
-            .query_one("SELECT current_user::text", &[])
-            .await
-            .unwrap();
-        row.get::<_, String>(0)
-    };
-    assert_eq!(who().await, "app");
-    for sql in [
-        "RESET ROLE",
-        "SET ROLE NONE",
-        "SET ROLE 'none'",
-        "DISCARD ALL",
-        "RESET ALL",
-        "RESET SESSION AUTHORIZATION",
-    ] {
-        client.batch_execute(sql).await.unwrap();
-        assert_eq!(who().await, "app", "{sql}");
-    }
-    for sql in [
-        "SELECT set_config('role', 'none', false)",
-        "SET SESSION AUTHORIZATION crossfade",
-    ] {
-        let error = client.batch_execute(sql).await.unwrap_err();
-        assert_eq!(error.code().map(|code| code.code()), Some("0A000"), "{sql}");
-        assert_eq!(who().await, "app", "{sql}");
-    }
-}
-
-#[tokio::test]
 async fn a_custom_setting_moves_with_its_session() {
     let mut shop = Shop::in_phase("dual-read").await;
     let client = shop.client().await;

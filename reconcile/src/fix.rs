@@ -165,7 +165,7 @@ impl Engine {
                 (Some(mark), Ok(_)) => self.ledger.clean(mark),
                 (Some(mark), Err(error)) => {
                     tracing::debug!(table = %table.old.name, %error, "a key could not be repaired");
-                    self.ledger.failed(mark, &error.to_string());
+                    self.ledger.failed(mark, error);
                 }
                 (None, _) => {}
             }

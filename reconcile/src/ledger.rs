@@ -6,7 +6,7 @@ pub mod standing;
 use std::any::Any;
 
 use crossfade_phase::Side;
-use crossfade_store::{Key, Store, TableMap};
+use crossfade_store::{Key, Store, StoreError, TableMap};
 use crossfade_toggle::{Epoch, Snapshot};
 use futures::future::BoxFuture;
 
@@ -200,8 +200,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// The row is alike on both sides. Does nothing if it was marked again since.
     fn clean(&self, dirty: &Dirty);
 
-    /// The repair failed: not before a back-off that grows with each failure is the key given out again.
-    fn failed(&self, dirty: &Dirty, error: &str);
+    /// The repair failed: not before a back-off that grows with each failure is the key given out again. It stays short where the key may be in order:
+    /// the store did not answer, or something has to end first.
+    fn failed(&self, dirty: &Dirty, error: &StoreError);
 
     /// A taken key was not tried after all: it is given out again at once.
     fn give_back(&self, dirty: &Dirty);

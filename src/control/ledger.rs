@@ -9,7 +9,7 @@ use crossfade_reconcile::{
     Checkpoint, Direction, Dirty, Elsewhere, Ledger, LedgerError, LedgerResult, Standing, Verified,
     Why, standing,
 };
-use crossfade_store::{Key, TableMap};
+use crossfade_store::{Key, StoreError, TableMap};
 use crossfade_toggle::Snapshot;
 use futures::future::BoxFuture;
 
@@ -165,7 +165,7 @@ impl Ledger for SharedLedger {
         Ledger::clean(&*self.journal, dirty);
     }
 
-    fn failed(&self, dirty: &Dirty, error: &str) {
+    fn failed(&self, dirty: &Dirty, error: &StoreError) {
         Ledger::failed(&*self.journal, dirty, error);
     }
 

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use crossfade_config::StoreKind;
 use crossfade_phase::Side;
 use crossfade_store::postgres::sql::quote_ident;
 
-use super::{End, handover::text, managed::Managed};
+use super::{End, handover::text, managed::Managed, settings::LIFTED};
 use crate::{
     errors::ClientError,
     route::Plan,
@@ -27,21 +28,25 @@ const SET_CONFIG: u32 = 2078;
 #[derive(Debug, Clone)]
 pub(crate) struct ActsAs {
     pub(crate) role: String,
-    /// Roles that it may become, itself among them, as they were when the connection was made.
-    may_become: HashSet<String>,
+    /// Roles that it may become, itself among them, as they were when the connection was made. `None` where roles have no rights of their own: documents.
+    may_become: Option<HashSet<String>>,
 }
 
 impl ActsAs {
-    pub(crate) fn new(role: String) -> ActsAs {
+    pub(crate) fn new(role: String, store: StoreKind) -> ActsAs {
+        let has_rights = store != StoreKind::Mongo;
         ActsAs {
-            may_become: HashSet::from([role.clone()]),
+            may_become: has_rights.then(|| HashSet::from([role.clone()])),
             role,
         }
     }
 
     /// The server would say so of a session of the role's own.
     pub(super) fn check_role(&self, wanted: &str) -> Result<(), ClientError> {
-        if self.may_become.contains(wanted) {
+        let Some(may_become) = &self.may_become else {
+            return Ok(());
+        };
+        if may_become.contains(wanted) {
             return Ok(());
         }
         Err(ClientError::new("42501", format!("permission denied to set role \"{wanted}\""))
@@ -56,7 +61,11 @@ impl Managed {
     /// # Errors
     /// When the session is over.
     pub(super) async fn learn_roles(&mut self, side: Side) -> Result<(), End> {
-        let told = self.ask(side, MAY_BECOME).await?;
+        let acts_as = self.backend(side)?.acts_as.as_ref();
+        if acts_as.is_none_or(|acts_as| acts_as.may_become.is_none()) {
+            return Ok(());
+        }
+        let told = self.ask_beyond(&LIFTED, side, MAY_BECOME).await?;
         let told = told.map_err(|refused| {
             End::Fatal(
                 ClientError::new(
@@ -66,9 +75,10 @@ impl Managed {
                 .detail(refused.message),
             )
         })?;
-        if let Some(acts_as) = &mut self.backend(side)?.acts_as {
+        let acts_as = self.backend(side)?.acts_as.as_mut();
+        if let Some(may_become) = acts_as.and_then(|acts_as| acts_as.may_become.as_mut()) {
             let names = told.into_iter().flatten().flatten();
-            acts_as.may_become.extend(names.map(|name| text(&name)));
+            may_become.extend(names.map(|name| text(&name)));
         }
         Ok(())
     }

@@ -239,16 +239,13 @@ impl Managed {
             cancel.set(side, Some(key.freeze()));
         }
         let mut backend = Backend::new(login.stream);
-        let is_ours = acts_as.is_some();
-        backend.acts_as = acts_as.map(ActsAs::new);
+        let kind = endpoint.config.url.kind;
+        backend.acts_as = acts_as.map(|role| ActsAs::new(role, kind));
         backend.reported = login.parameters;
         *self.backends.slot(side) = Some(backend);
         // It has what the client's startup packet said, and nothing of what was set since.
         self.settings_at = Some(side.other());
-        if is_ours {
-            self.learn_roles(side).await?;
-        }
-        Ok(())
+        self.learn_roles(side).await
     }
 
     /// What the client was told of the server's settings is kept true.

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::errors::ClientError;
 
-/// What a session has set, as calls that set it again. `role` is in no list of settings.
+/// What a session has set, as calls that set it again, but for what lasts no longer than its transaction. `role` is in no list of settings.
 const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
-     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
+     WHERE source = 'session' AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') \
      UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
 
 /// What is lifted while they are told: values come in UTF-8, whatever the client speaks.
-const LIFTED: [(&str, &str); 3] = [LIMITS[0], LIMITS[1], ("client_encoding", "UTF8")];
+pub(super) const LIFTED: [(&str, &str); 3] = [LIMITS[0], LIMITS[1], ("client_encoding", "UTF8")];
 
 impl Managed {
     /// Carries the settings to the store of `to`, if only the other one has them as they are. Nothing goes on over the connection to `to`. `false` when that was refused: the client has the error

@@ -66,6 +66,7 @@ pub use state::{
     BackfillCheckpoint, KeyBounds, KeyText, PhaseChange, State, TableState, ToggleState, Verified,
     Why,
 };
+pub use table::Cause;
 
 #[cfg(test)]
 mod tests;

@@ -23,12 +23,23 @@ use crate::{
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// Wait after the first failed repair; doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// Longest wait between two repairs of one key.
+/// Longest wait between two repairs of one key that its store refuses.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The same where the key itself may be in order. A store may have been away for hours, and a flip waits for its keys.
+const BACKOFF_PASSING_MAX: Duration = Duration::from_secs(2);
 /// Errors of failing keys kept for reports, per table; a secondary that refuses everything must not fill the memory with text.
 const ERRORS_KEPT: usize = 10_000;
 /// Longest error kept, in bytes.
 const ERROR_BYTES: usize = 300;
+
+/// Why a repair failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The store refuses the row.
+    Key,
+    /// The store did not answer, or something has to end first: the key may be in order.
+    Passing,
+}
 
 /// What is known of one dirty key: 16 bytes beside the key itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,12 +162,14 @@ impl Table {
         keys.iter().for_each(|key| visit(key));
     }
 
-    /// Removes a key unless it was marked later than `generation`; then it can be taken again at once.
+    /// Removes a key unless it was marked later than `generation`; then it can be taken again at once, and has failed never: its repair went well.
     pub(crate) fn clean(&self, key: &[u8], generation: u64) -> bool {
         let mut inner = write(&self.inner);
-        let Some(entry) = inner.keys.get(key).copied() else {
+        let Some(known) = inner.keys.get_mut(key) else {
             return false;
         };
+        known.attempts = 0;
+        let entry = *known;
         inner.end_wait(key);
         if entry.generation > generation {
             return false;
@@ -174,7 +187,7 @@ impl Table {
     }
 
     /// Notes a failed repair and when to try again.
-    pub(crate) fn failed(&self, key: &[u8], error: &str, now: Instant) {
+    pub(crate) fn failed(&self, key: &[u8], error: &str, cause: Cause, now: Instant) {
         let mut inner = write(&self.inner);
         let Some(entry) = inner.keys.get_mut(key) else {
             return;
@@ -182,7 +195,10 @@ impl Table {
         entry.attempts = entry.attempts.saturating_add(1);
         let wait = BACKOFF_FIRST
             .saturating_mul(1 << u32::from(entry.attempts - 1).min(20))
-            .min(BACKOFF_MAX);
+            .min(match cause {
+                Cause::Key => BACKOFF_MAX,
+                Cause::Passing => BACKOFF_PASSING_MAX,
+            });
         inner.end_wait(key);
         let error = (inner.errors < ERRORS_KEPT).then(|| {
             inner.errors += 1;
@@ -305,4 +321,67 @@ fn shortened(error: &str) -> &str {
         .rev()
         .find(|at| error.is_char_boundary(*at));
     &error[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"key";
+
+    fn marked(generation: u64) -> Entry {
+        Entry {
+            generation,
+            since_s: 0,
+            attempts: 0,
+            reason: Reason::SecondaryTimedOut,
+            stale: Stale::only(Side::New),
+        }
+    }
+
+    fn table() -> Table {
+        let table = Table::new(0, "public.orders".into(), 0);
+        table.mark(KEY, marked(1));
+        table
+    }
+
+    /// Whether the key is out of its wait at `now`.
+    fn is_taken(table: &Table, now: Instant) -> bool {
+        let taken = !table.take(1, 10, None, now).is_empty();
+        table.give_back(KEY, now);
+        taken
+    }
+
+    #[test]
+    fn trap_11_a_refused_key_waits_for_longer_and_longer_and_one_without_an_answer_does_not() {
+        let long = Duration::from_secs(59);
+        let soon = Duration::from_secs(3);
+        for (cause, wait, passed) in [(Cause::Key, long, false), (Cause::Passing, soon, true)] {
+            let (table, now) = (table(), Instant::now());
+            for _ in 0..12 {
+                table.failed(KEY, "no", cause, now);
+            }
+            assert_eq!(is_taken(&table, now + wait), passed, "{cause:?}");
+            assert!(is_taken(&table, now + Duration::from_secs(61)), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_repair_that_went_well_ends_the_failures_of_a_key_that_is_marked_again() {
+        let (table, now) = (table(), Instant::now());
+        for _ in 0..12 {
+            table.failed(KEY, "no", Cause::Key, now);
+        }
+        table.mark(KEY, marked(2));
+        assert!(
+            !is_taken(&table, now + Duration::from_secs(59)),
+            "a mark hides nothing"
+        );
+        assert!(!table.clean(KEY, 1), "it was marked again");
+        table.failed(KEY, "no", Cause::Key, now);
+        assert!(
+            is_taken(&table, now + Duration::from_secs(1)),
+            "it fails for the first time"
+        );
+    }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::{collections::HashSet, time::Duration};
 
 use common::{TABLE, intended, is_dirty, key, key_in, open_small, open_with, primary};
-use crossfade_journal::{Journal, JournalError, OpenError, Options, Reason};
+use crossfade_journal::{Cause, Journal, JournalError, OpenError, Options, Reason};
 use crossfade_phase::{DirtyKeys, Side};
 
 #[test]
@@ -155,7 +155,8 @@ fn a_taken_key_is_not_given_out_twice_and_a_failed_one_waits() {
     assert_eq!((first.len(), second.len(), all.len()), (6, 4, 10));
     assert!(journal.take_dirty("shop", 6).is_empty());
 
-    journal.failed(&first[0].key, "23514: new row violates check");
+    let refused = "23514: new row violates check";
+    journal.failed(&first[0].key, refused, Cause::Key);
     assert!(journal.take_dirty("shop", 6).is_empty(), "it waits first");
     std::thread::sleep(Duration::from_millis(250));
     let again = journal.take_dirty("shop", 6);

@@ -1,11 +1,11 @@
 //! The ledger on the journal of a `state_dir`.
 
 use crossfade_journal::{
-    BackfillCheckpoint, DirtyKey, Journal, JournalKey, KeyRef, Reason, StateError, TableState,
-    Verified as Record,
+    BackfillCheckpoint, Cause, DirtyKey, Journal, JournalKey, KeyRef, Reason, StateError,
+    TableState, Verified as Record,
 };
 use crossfade_phase::Side;
-use crossfade_store::{Key, TableMap};
+use crossfade_store::{Key, StoreError, TableMap};
 use crossfade_toggle::Snapshot;
 use futures::future::BoxFuture;
 
@@ -57,12 +57,11 @@ impl Ledger for Journal {
         );
     }
 
-    fn failed(&self, dirty: &Dirty, error: &str) {
-        Journal::failed(
-            self,
-            &journal_key(&dirty.toggle, &dirty.table, &dirty.key),
-            error,
-        );
+    fn failed(&self, dirty: &Dirty, error: &StoreError) {
+        let passing = error.outcome_unknown() || matches!(error, StoreError::Unsettled { .. });
+        let cause = if passing { Cause::Passing } else { Cause::Key };
+        let key = journal_key(&dirty.toggle, &dirty.table, &dirty.key);
+        Journal::failed(self, &key, &error.to_string(), cause);
     }
 
     fn give_back(&self, dirty: &Dirty) {

@@ -121,6 +121,27 @@ async fn dirty_keys_are_drained_towards_the_old_store_in_phase_5() {
     );
 }
 
+#[tokio::test]
+async fn a_row_that_somebody_has_locked_in_the_secondary_holds_up_no_other() {
+    let pair = Pair::of(Phase::NewPrimary, TREE, TREE, TREE_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    new.run("INSERT INTO tree SELECT n, NULL, 'new' FROM generate_series(1, 20) n")
+        .await;
+    old.run("INSERT INTO tree SELECT n, NULL, 'old' FROM generate_series(1, 20) n")
+        .await;
+    mark(&pair, "public.tree", 1..=20).await;
+    let somebody = old.own().connect().await;
+    somebody
+        .batch_execute("BEGIN; SELECT FROM tree WHERE id = 3 FOR UPDATE")
+        .await
+        .unwrap();
+    let report = pair.engine.repair(None, false).await.unwrap();
+    assert_eq!((report.upserted, report.left_dirty), (19, 1), "{report:?}");
+    somebody.batch_execute("COMMIT").await.unwrap();
+    let report = pair.engine.repair(None, false).await.unwrap();
+    assert_eq!((report.upserted, report.left_dirty), (1, 0), "{report:?}");
+}
+
 /// Rows that refer to rows of their own table, and rows of another that refer to them.
 const TREE: &str = "
 CREATE TABLE tree (id int PRIMARY KEY, parent int REFERENCES tree, name text);

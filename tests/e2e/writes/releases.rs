@@ -183,3 +183,19 @@ async fn trap_33_to_a_later_release_and_back() {
     shop.proxy.cli(&["verify"]).expect(0);
     assert_alike(&shop.stores).await;
 }
+
+#[tokio::test]
+async fn a_limit_on_transactions_moves_with_its_session() {
+    let stores = Stores::later(SCHEMA, SCHEMA).await;
+    let mut shop = Shop::between(stores, "dual-read", TABLES, SEED, |config| config).await;
+    let client = shop.client().await;
+    client
+        .batch_execute("SET transaction_timeout = '40s'; BEGIN READ ONLY; SELECT 1; COMMIT")
+        .await
+        .unwrap();
+    for phase in ["new-primary", "dual-read"] {
+        shop.proxy.flip(phase).await;
+        let row = client.query_one("SHOW transaction_timeout", &[]).await;
+        assert_eq!(row.unwrap().get::<_, String>(0), "40s", "{phase}");
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 use crossfade_phase::Side;
 
 use crate::{
-    Journal, JournalKey, Reason, Stale,
+    Cause, Journal, JournalKey, Reason, Stale,
     key::{pack, unpack},
     table::{Entry, Table},
 };
@@ -106,10 +106,11 @@ impl Journal {
         }
     }
 
-    /// The key could not be repaired; it is given out again after a wait that doubles with each failure, up to a minute.
-    pub fn failed(&self, key: &JournalKey, error: &str) {
+    /// The key could not be repaired; it is given out again after a wait that doubles with each failure: up to a minute, or, where that may be no
+    /// fault of the key's, up to two seconds.
+    pub fn failed(&self, key: &JournalKey, error: &str, cause: Cause) {
         if let Some(table) = self.inner.shared.registry.table(&key.table) {
-            table.failed(&pack(&key.key), error, Instant::now());
+            table.failed(&pack(&key.key), error, cause, Instant::now());
         }
     }
 }

@@ -302,7 +302,9 @@ impl Callee {
                     let before = self.name.take();
                     let before = before.unwrap_or(token);
                     let names = |word| before.is_word(text, word);
-                    self.is_target = ["into", "as", "with", "recursive"].into_iter().any(names);
+                    self.is_target = ["into", "as", "with", "recursive", "copy", "table"]
+                        .into_iter()
+                        .any(names);
                 }
                 (self.name, self.qualifies) = (Some(token), false);
                 false
@@ -395,6 +397,35 @@ mod tests {
         let text = br"select 'a\' from orders -- '";
         assert!(names.names_mapped(text, true));
         assert!(!names.names_mapped(text, false));
+    }
+
+    #[test]
+    fn trap_13_calls_of_unknown_functions_are_seen() {
+        for text in [
+            "SELECT become('tenant')",
+            "select app . become ( 'tenant' )",
+            "SELECT \"become\"/* x */('tenant')",
+            "SELECT count(*), app.\"Become\"(1) FROM t",
+            "INSERT INTO t (a, b) VALUES (become('x'), 1)",
+            "SELECT * FROM become('x') AS f(a)",
+            "SELECT \"COUNT\"(1)",
+            "SELECT U&\"become\"(1)",
+            "UPDATE pg_settings SET setting = 'x'",
+        ] {
+            assert!(glance(text).calls, "{text}");
+        }
+        for text in [
+            "SELECT count(*) FILTER (WHERE a IN (1, 2)), COALESCE(sum(b), 0) FROM t WHERE (a, b) = ANY (SELECT 1, 2)",
+            "INSERT INTO app.t (a, b) VALUES ($1, now()) ON CONFLICT (a) DO UPDATE SET (b, c) = ROW (1, 2) RETURNING (xmax = 0)",
+            "WITH RECURSIVE x (a) AS (SELECT 1) SELECT a::numeric(10,2), CAST(a AS varchar(20)), become FROM x AS y (a) JOIN z USING (a)",
+            "SELECT row_number() OVER (PARTITION BY a ORDER BY b), extract(epoch FROM c), jsonb_build_object('a', 1) FROM t",
+            "COPY app.t (a, b) FROM STDIN",
+            "SELECT 'become(1)', $$become(1)$$ -- become(1)",
+            "SELECT set_config('app.tenant', $1, true), nextval('s')",
+            "EXPLAIN (ANALYZE) SELECT 1",
+        ] {
+            assert!(!glance(text).calls, "{text}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::{collections::HashSet, sync::LazyLock};
 /// change no setting. Whatever is left out costs a question.
 const HARMLESS: &str = "
     all and any array as asc between bit by case cast char character check coalesce collate column conflict constraint cross cube current_time current_timestamp
-    dec decimal default desc distinct else end except exists extract false filter first float following for foreign from full group grouping groups having if in include index inner
+    dec decimal default desc distinct else end except exists explain extract false filter first float following for foreign from full group grouping groups having if in include index inner
     insert intersect interval into is isnull join json key last lateral left like limit local localtime localtimestamp materialized merge_action natural nchar not notnull null nullif
-    nulls numeric offset on only or order outer overlaps overlay partition position preceding precision primary range references returning right rollup row rows select set sets similar
+    nulls numeric offset on only or order outer over overlaps overlay partition position preceding precision primary range references returning right rollup row rows select set sets similar
     some substring symmetric table tablesample then time timestamp timestamptz timetz to treat trim true truncate union unique update using values varbit varchar varying view when where window with within without xmlelement
     xmlforest zone
 

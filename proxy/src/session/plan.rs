@@ -7,6 +7,7 @@ use crossfade_phase::Side;
 
 use super::{
     Capture, End,
+    account::set_config_of,
     managed::Managed,
     own::Extent,
     statements::{Before, Portal},
@@ -56,7 +57,9 @@ impl Managed {
         if plan.session_state {
             self.settings_at = Some(plan.side);
         }
-        self.custom_settings.extend(plan.custom_setting.clone());
+        self.set_locally |= plan.local_state;
+        self.custom_settings
+            .extend(plan.custom_settings.iter().cloned());
         if plan.moves_names || (plan.undoes() && self.names_moved) {
             self.names_moved = true;
             self.path = None;
@@ -190,7 +193,8 @@ impl Managed {
             returns_rows: decision.returns_rows,
             effect: decision.effect,
             session_state: decision.session_state,
-            custom_setting: custom_setting(&statement.kind),
+            local_state: decision.local_state,
+            custom_settings: custom_settings(statement, sql, self.conforming()),
             moves_names: decision.moves_names && !harmless(statement, sql),
             makes_relations: decision.makes_relations,
             reads: decision.reads,
@@ -394,9 +398,12 @@ fn speaks_of_an_end(sql: &[u8]) -> bool {
     text.contains(&b'\\') || says(b"call") || says(b"commit") || says(b"rollback")
 }
 
-fn custom_setting(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::Set(set) if !set.local && set.name.contains('.') => Some(set.name.clone()),
-        _ => None,
-    }
+fn custom_settings(statement: &StatementFacts, sql: &[u8], conforming: bool) -> Vec<String> {
+    let mut names = match &statement.kind {
+        Kind::Set(set) => vec![set.name.clone()],
+        _ if statement.traits.set_config => set_config_of(sql, conforming).flatten().collect(),
+        _ => Vec::new(),
+    };
+    names.retain(|name| name.contains('.'));
+    names
 }

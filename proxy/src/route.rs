@@ -16,7 +16,7 @@ pub(crate) use bulk::{
     Bulk, Context, CopyIn, Emptied, Gives, OnDocuments, STAGE, Truncate, bulk, hindered,
 };
 pub(crate) use decide::decide;
-pub(crate) use query::{elsewhere, harmless, may_set};
+pub(crate) use query::{elsewhere, harmless, may_set, set_config_of};
 
 use crate::{
     errors::ClientError,
@@ -59,8 +59,10 @@ pub(crate) struct Plan {
     pub(crate) effect: Option<Effect>,
     /// It changes what `SHOW` shows: both connections must be kept alike.
     pub(crate) session_state: bool,
-    /// The custom setting (`myapp.tenant`) that it sets: no server can list those.
-    pub(crate) custom_setting: Option<String>,
+    /// It does so until the transaction ends.
+    pub(crate) local_state: bool,
+    /// The custom settings (`myapp.tenant`) that it sets: no server can list those.
+    pub(crate) custom_settings: Vec<String>,
     /// It changes what names mean in what comes after it, or may do so.
     pub(crate) moves_names: bool,
     /// It may do so, or change how texts are read, and nothing in its text tells: it calls functions that nobody knows.
@@ -120,7 +122,8 @@ impl Plan {
             returns_rows: true,
             effect: None,
             session_state: false,
-            custom_setting: None,
+            local_state: false,
+            custom_settings: Vec::new(),
             moves_names: false,
             unseen: false,
             defines: false,

@@ -12,6 +12,7 @@ mod commit;
 mod early;
 mod ending;
 mod extended;
+mod given_up;
 mod guard;
 mod handover;
 mod managed;

@@ -27,6 +27,7 @@ pub(crate) struct Decision {
     pub(crate) returns_rows: bool,
     pub(crate) effect: Option<Effect>,
     pub(crate) session_state: bool,
+    pub(crate) local_state: bool,
     pub(crate) moves_names: bool,
     pub(crate) makes_relations: bool,
     pub(crate) reads: bool,
@@ -47,6 +48,7 @@ impl Decision {
             returns_rows: true,
             effect: None,
             session_state: false,
+            local_state: false,
             moves_names: false,
             makes_relations: false,
             reads: false,
@@ -78,6 +80,7 @@ pub(crate) fn decide(
     };
     decision.effect = effect(&statement.kind);
     decision.session_state = changes_session(statement);
+    decision.local_state = matches!(&statement.kind, Kind::Set(set) if set.local);
     decision.makes_relations = makes_relations(statement);
     decision.moves_names =
         decision.makes_relations || statement.kind.changes_names() || statement.traits.set_config;

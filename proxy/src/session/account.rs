@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use crossfade_config::StoreKind;
 use crossfade_phase::Side;
-use crossfade_store::postgres::sql::quote_ident;
+use crossfade_store::postgres::sql::{quote_ident, quote_literal};
 
 use super::{End, handover::text, managed::Managed, settings::LIFTED};
 use crate::{
@@ -17,9 +17,14 @@ use crate::{
     sql::{Kind, SetAction, SetTarget, StatementFacts},
 };
 
-/// Roles that the client's may become. From 16 on a membership may be without the right to.
-const MAY_BECOME: &str = "SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, \
-     CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
+/// Roles that the one of this name may become. From 16 on a membership may be without the right to.
+fn may_become(role: &str) -> String {
+    format!(
+        "SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role({}, oid, \
+         CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)",
+        quote_literal(role)
+    )
+}
 
 /// The function `set_config`, as a `FunctionCall` names it.
 const SET_CONFIG: u32 = 2078;
@@ -39,6 +44,15 @@ impl ActsAs {
             may_become: has_rights.then(|| HashSet::from([role.clone()])),
             role,
         }
+    }
+
+    /// A session authorization has no like there: as a mere role it would not bound what the session may become, nor last through RESET ROLE.
+    pub(super) fn cannot_be_authorized(&self, user: &str) -> ClientError {
+        let told = format!(
+            "\"{}\" is \"{user}\" by SET SESSION AUTHORIZATION, which cannot be had on a connection of crossfade's",
+            self.role
+        );
+        ClientError::new("0A000", told)
     }
 
     /// The server would say so of a session of the role's own.
@@ -62,25 +76,44 @@ impl Managed {
     /// When the session is over.
     pub(super) async fn learn_roles(&mut self, side: Side) -> Result<(), End> {
         let acts_as = self.backend(side)?.acts_as.as_ref();
-        if acts_as.is_none_or(|acts_as| acts_as.may_become.is_none()) {
+        let Some(acts_as) = acts_as.filter(|acts_as| acts_as.may_become.is_some()) else {
             return Ok(());
-        }
-        let told = self.ask_beyond(&LIFTED, side, MAY_BECOME).await?;
-        let told = told.map_err(|refused| {
-            End::Fatal(
-                ClientError::new(
-                    "08001",
-                    format!("the {side} store cannot be used for this session"),
-                )
-                .detail(refused.message),
-            )
-        })?;
-        let acts_as = self.backend(side)?.acts_as.as_mut();
-        if let Some(may_become) = acts_as.and_then(|acts_as| acts_as.may_become.as_mut()) {
+        };
+        let question = may_become(&acts_as.role);
+        let cannot_be_used = |why| {
+            let told = format!("the {side} store cannot be used for this session");
+            End::Fatal(ClientError::new("08001", told).detail(why))
+        };
+        let told = self.ask_beyond(&LIFTED, side, &question).await?;
+        let told = told.map_err(|refused| cannot_be_used(refused.message))?;
+        let began_as = self.began_as();
+        let Some(acts_as) = self.backend(side)?.acts_as.as_mut() else {
+            return Ok(());
+        };
+        if let Some(may_become) = &mut acts_as.may_become {
             let names = told.into_iter().flatten().flatten();
             may_become.extend(names.map(|name| text(&name)));
         }
-        Ok(())
+        match began_as {
+            None => Ok(()),
+            Some(role) => {
+                let checked = acts_as.check_role(&role);
+                checked.map_err(|error| cannot_be_used(error.message))
+            }
+        }
+    }
+
+    /// The role that the client's startup packet asks for: RESET ROLE leads back to it.
+    pub(super) fn began_as(&self) -> Option<String> {
+        let value = |name| {
+            let mut parameters = self.parameters.iter();
+            parameters.find_map(|(known, value)| (known == name).then_some(value))
+        };
+        let role = match value("role") {
+            Some(role) => Some(role.clone()),
+            None => value("options").and_then(|options| role_in(options)),
+        };
+        role.filter(|role| role != "none")
     }
 
     /// Refuses what would bring our account to light on a connection of its own. Answers with the text to send instead.
@@ -108,11 +141,16 @@ impl Managed {
                 };
                 acts_as.check_role(value)?;
             }
-            Kind::Set(set)
-                if set.target == SetTarget::SessionAuthorization
-                    && set.action != SetAction::Reset =>
-            {
-                return Err(refused("SET SESSION AUTHORIZATION"));
+            Kind::Set(set) if set.target == SetTarget::SessionAuthorization => {
+                if set.action != SetAction::Reset {
+                    return Err(refused("SET SESSION AUTHORIZATION"));
+                }
+                // Of the server's session that is our account; of the client's it is its own user, in the role in which it came.
+                let instead = match set.local {
+                    true => "SET LOCAL role TO DEFAULT",
+                    false => "RESET ROLE",
+                };
+                return Ok(Some(Bytes::from_static(instead.as_bytes())));
             }
             Kind::Do { .. } if speaks_of_roles(sql) => {
                 return Err(refused("a code block that may set the role"));
@@ -144,6 +182,33 @@ fn refused(what: &str) -> ClientError {
     .hint("use SET ROLE, name the setting in the text, or have crossfade connect to this store as the application does")
 }
 
+/// The role that command-line options of a startup packet set, split as a server splits them.
+fn role_in(options: &str) -> Option<String> {
+    let mut words = vec![String::new()];
+    let mut characters = options.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => words.last_mut()?.extend(characters.next()),
+            c if c.is_ascii_whitespace() => words.push(String::new()),
+            c => words.last_mut()?.push(c),
+        }
+    }
+    let mut words = words.iter().filter(|word| !word.is_empty());
+    let mut role = None;
+    while let Some(word) = words.next() {
+        let set = match word.strip_prefix("-c").or(word.strip_prefix("--")) {
+            Some("") => words.next().map(String::as_str),
+            set => set,
+        };
+        if let Some((name, value)) = set.and_then(|set| set.split_once('='))
+            && name.eq_ignore_ascii_case("role")
+        {
+            role = Some(value.to_owned());
+        }
+    }
+    role
+}
+
 /// Whether a `set_config` names one of the settings that say who works, or none that can be read in the text.
 fn may_set_the_role(sql: &[u8], conforming: bool) -> bool {
     may_set(sql, conforming, &["role", "session_authorization"])
@@ -172,7 +237,20 @@ fn speaks_of_roles(sql: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{may_set_the_role, speaks_of_roles};
+    use super::{may_set_the_role, role_in, speaks_of_roles};
+
+    #[test]
+    fn a_role_is_read_in_the_options_of_a_startup_packet() {
+        for (options, role) in [
+            ("-c role=a", Some("a")),
+            ("-crole=a --Role=b -c jit=off", Some("b")),
+            (r"-c my.role=a -c  role=a\ \\b", Some(r"a \b")),
+            ("-c roles=a role=b", None),
+            ("-c", None),
+        ] {
+            assert_eq!(role_in(options).as_deref(), role, "{options}");
+        }
+    }
 
     #[test]
     fn a_set_config_is_harmless_where_it_names_another_setting() {

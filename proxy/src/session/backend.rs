@@ -131,6 +131,8 @@ pub(crate) struct Backend {
     pub(crate) batch_failed: bool,
     /// The error by which it ends the connection while nothing goes on over it.
     pub(crate) farewell: Option<Frame>,
+    /// It may listen to channels, from a time when it was home.
+    pub(crate) listens: bool,
     /// Statements that it has by these names and that were closed while the session was busy elsewhere.
     pub(crate) stale: HashSet<Bytes>,
     /// The intent of its transaction was refused: a block is to be rolled back as soon as the server listens again.
@@ -157,6 +159,7 @@ impl Backend {
             prepared: HashMap::new(),
             batch_failed: false,
             farewell: None,
+            listens: false,
             stale: HashSet::new(),
             intent_refused: false,
             acts_as: None,

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -24,6 +25,9 @@ const COPY_PIECE: usize = 64 * 1024;
 
 /// What is read of a client at most while its session is at something else.
 const AHEAD: usize = 64 * 1024;
+
+/// How long a client may stay behind the last words.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Sync.
 const SYNC: &[u8] = b"S\0\0\0\x04";
@@ -178,6 +182,22 @@ impl Client {
             self.out.clear();
         }
         Ok(())
+    }
+
+    /// Behind the last words: waits for a moment until the client has left. Words of its own that nobody takes would cost it ours.
+    pub(super) async fn part(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let left = async {
+            self.inbound.clear();
+            while self.fill().await.unwrap_or(false) {
+                self.inbound.clear();
+            }
+        };
+        if tokio::time::timeout(PARTING, left).await.is_err() {
+            tracing::debug!("a client stayed behind the last words");
+        }
     }
 
     /// Takes a Sync, if that is the next message and has come.

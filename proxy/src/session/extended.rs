@@ -79,6 +79,8 @@ impl Managed {
             backend.expect.push_back(Expect::Sync { show: false });
             self.settle(before).await?;
         }
+        // It may have been given up meanwhile.
+        self.need(side).await?;
         if !self.carry_settings(side).await? {
             return Ok(false);
         }

@@ -155,18 +155,16 @@ impl Managed {
             let set = self.set_settings(to, settings).await?;
             set.map_err(|refused| not_carried(to, refused))?;
         }
-        let texts = |rows: Vec<Values>| -> Vec<String> {
-            let values = rows.into_iter().flatten().flatten();
-            values.map(|value| text(&value)).collect()
-        };
         let channels = texts(belongings.channels);
-        if !channels.is_empty() {
-            let listen: String = channels
-                .iter()
-                .map(|name| format!("LISTEN {name};"))
-                .collect();
+        let listened = std::mem::replace(&mut self.backend(to)?.listens, !channels.is_empty());
+        if listened || !channels.is_empty() {
+            // What it listened to when it was here last it may have given up since.
+            let listen = format!("UNLISTEN *; {}", listen(&channels));
             let listens = self.ask(to, &listen).await?;
             listens.map_err(|refused| not_carried(to, refused))?;
+        }
+        if let Some(from) = self.backends.get_mut(to.other()) {
+            from.listens = !channels.is_empty();
         }
         let bound = texts(belongings.bound).join(", ");
         if !bound.is_empty() {
@@ -177,6 +175,15 @@ impl Managed {
             self.tell_left_behind(&bound, to);
         }
         Ok(())
+    }
+
+    /// The channels that the session listens to in the store of `side`, over whose connection nothing goes on.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn channels(&mut self, side: Side) -> Result<Vec<String>, End> {
+        let told = self.ask(side, CHANNELS).await?;
+        Ok(texts(told.map_err(|refused| not_carried(side, refused))?))
     }
 
     fn tell_left_behind(&mut self, what: &str, to: Side) {
@@ -205,12 +212,7 @@ impl Managed {
             .shared
             .endpoint(side)
             .map_err(|error| End::Fatal(ClientError::new("0A000", error.to_string())))?;
-        let user = self
-            .parameters
-            .iter()
-            .find(|(name, _)| name == "user")
-            .map_or("", |(_, value)| value.as_str())
-            .to_owned();
+        let user = self.user().to_owned();
         let mut settings: Vec<(&str, &str)> = self
             .parameters
             .iter()
@@ -222,8 +224,10 @@ impl Managed {
         // Our account opens the connection, the client's role works on it: what the client may do in the one store is not widened
         // in the other. As a startup parameter the role survives RESET ALL and DISCARD ALL.
         let acts_as = (user != endpoint.config.url.user).then(|| user.clone());
+        let began_as = self.began_as();
         if acts_as.is_some() {
-            settings.push(("role", &user));
+            settings.retain(|(name, _)| *name != "role");
+            settings.push(("role", began_as.as_ref().unwrap_or(&user)));
         }
         let login = endpoint.login(&settings).await.map_err(|error| {
             End::Fatal(
@@ -248,6 +252,12 @@ impl Managed {
         self.learn_roles(side).await
     }
 
+    /// Whom the client has signed in as.
+    pub(super) fn user(&self) -> &str {
+        let user = self.parameters.iter().find(|(name, _)| name == "user");
+        user.map_or("", |(_, value)| value.as_str())
+    }
+
     /// What the client was told of the server's settings is kept true.
     fn tell_parameter(&mut self, name: &str, value: &str) {
         // These two tell of our own account, under which the session was opened; the client's role works on it.
@@ -264,6 +274,18 @@ impl Managed {
         self.note_status(name, value);
         backend::parameter_status(&mut self.client.out, name, value);
     }
+}
+
+/// All values of these rows.
+fn texts(rows: Vec<Values>) -> Vec<String> {
+    let values = rows.into_iter().flatten().flatten();
+    values.map(|value| text(&value)).collect()
+}
+
+/// Statements that listen to these channels, whose names are as SQL has them.
+pub(super) fn listen(channels: &[String]) -> String {
+    let names = channels.iter();
+    names.map(|name| format!("LISTEN {name}; ")).collect()
 }
 
 /// The session ends: it must not go on without its settings.

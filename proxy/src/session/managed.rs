@@ -17,6 +17,7 @@ use super::{
     backend::{Backend, Execute, Expect},
     client::{Client, Frame},
     commit,
+    given_up::GivenUp,
     merge::Found,
     own::{Counted, Extent, Own},
     reworded::StandIn,
@@ -136,6 +137,10 @@ pub(crate) struct Managed {
     pub(super) quiet: bool,
     /// The only store whose server has the session's settings as they are, should it be one alone.
     pub(super) settings_at: Option<Side>,
+    /// Something was set until the end of a transaction that may not have ended yet.
+    pub(super) set_locally: bool,
+    /// What is still to be given up in the store that is not home.
+    pub(super) given_up: GivenUp,
     /// Lookups of the present transaction, compared once it is over.
     pub(super) compares: Vec<Lookup>,
     /// No message of the client has been handled yet.
@@ -210,6 +215,8 @@ impl Managed {
             muted: false,
             quiet: false,
             settings_at: None,
+            set_locally: false,
+            given_up: GivenUp::default(),
             compares: Vec::new(),
             fresh: true,
             own_answer: None,
@@ -276,6 +283,8 @@ impl Managed {
         self.prepared.portals.clear();
         // Nothing is owed any more.
         self.prepared.changes.clear();
+        self.set_locally = false;
+        self.give_up_beside_home().await?;
         for lookup in self.compares.drain(..) {
             self.shared.compare(lookup);
         }
@@ -613,8 +622,15 @@ impl Managed {
             End::Fatal(error) => {
                 tracing::warn!(session = label, %error, "a session could not go on");
                 self.tell_fatal(error).await;
+                // Nothing else of the session stays for so long.
+                self.into_client().part().await;
             }
         }
+    }
+
+    fn into_client(self: Box<Self>) -> Client {
+        let Managed { client, .. } = *self;
+        client
     }
 
     async fn tell_fatal(&mut self, error: &ClientError) {

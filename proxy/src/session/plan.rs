@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     errors::ClientError,
-    route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
+    route::{
+        self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless, set_config_of,
+    },
     sql::{
         Facts, Glance, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written,
     },
@@ -58,7 +60,9 @@ impl Managed {
         if plan.session_state {
             self.settings_at = Some(plan.side);
         }
-        self.custom_settings.extend(plan.custom_setting.clone());
+        self.set_locally |= plan.local_state;
+        self.custom_settings
+            .extend(plan.custom_settings.iter().cloned());
         if plan.moves_names || plan.unseen || (plan.undoes() && self.names_moved) {
             self.forget_names();
         }
@@ -221,7 +225,8 @@ impl Managed {
             returns_rows: decision.returns_rows,
             effect: decision.effect,
             session_state: decision.session_state,
-            custom_setting: custom_setting(&statement.kind),
+            local_state: decision.local_state,
+            custom_settings: custom_settings(statement, sql, self.conforming()),
             moves_names: decision.moves_names && !harmless(statement, sql, self.conforming()),
             unseen: self.may_call(&statement.kind, sql),
             defines: decision.makes_relations && !statement.traits.temporary,
@@ -447,9 +452,12 @@ fn speaks_of_an_end(sql: &[u8]) -> bool {
     text.contains(&b'\\') || says(b"call") || says(b"commit") || says(b"rollback")
 }
 
-fn custom_setting(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::Set(set) if !set.local && set.name.contains('.') => Some(set.name.clone()),
-        _ => None,
-    }
+fn custom_settings(statement: &StatementFacts, sql: &[u8], conforming: bool) -> Vec<String> {
+    let mut names = match &statement.kind {
+        Kind::Set(set) => vec![set.name.clone()],
+        _ if statement.traits.set_config => set_config_of(sql, conforming).flatten().collect(),
+        _ => Vec::new(),
+    };
+    names.retain(|name| name.contains('.'));
+    names
 }

@@ -362,6 +362,7 @@ impl Managed {
         if let Some(effect) = effect {
             self.follow(side, &effect, &frame.body())?;
         }
+        self.note_given_up(side, &frame.body());
         self.show(frame);
         Ok(())
     }
@@ -537,10 +538,11 @@ impl Managed {
             _ if copied => as_copy(frame.clone()).whole,
             _ => frame.whole.clone(),
         };
-        if let Some(effect) = effect
-            && frame.kind == b'C'
-        {
-            self.follow(side, &effect, &frame.body())?;
+        if frame.kind == b'C' {
+            self.note_given_up(side, &frame.body());
+            if let Some(effect) = effect {
+                self.follow(side, &effect, &frame.body())?;
+            }
         }
         match portion {
             Some((portal, rows)) => self.hand_out(&portal, rows, Some(whole)),

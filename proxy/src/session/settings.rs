@@ -3,6 +3,7 @@
 //! They are made in one store, as a rule the one where statements go that name no table, and are carried to the other one when that is about to be used: behind
 //! the SET, behind a SET that came in the same pipeline, and to a connection that was made (again) since (trap 32).
 
+use crossfade_config::StoreKind;
 use crossfade_phase::Side;
 use crossfade_store::postgres::sql::quote_literal;
 
@@ -13,12 +14,19 @@ use super::{
     handover::{given_up, text},
     managed::Managed,
 };
-use crate::errors::ClientError;
+use crate::{errors::ClientError, sql::NAME_BYTES};
 
 /// What a session has set, as calls that set it again, but for what lasts no longer than its transaction. `role` is in no list of settings.
 const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
      WHERE source = 'session' AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') \
      UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
+
+/// The settings that say who works.
+const ROLE: &str = "role";
+const AUTHORIZATION: &str = "session_authorization";
+
+/// And whose rights it has, where a client may say so: on a connection that it has itself signed in to.
+const SESSION_USER: &str = "SELECT 'session_authorization', session_user::pg_catalog.text";
 
 /// What is lifted while they are told: values come in UTF-8, whatever the client speaks.
 pub(super) const LIFTED: [(&str, &str); 3] = [LIMITS[0], LIMITS[1], ("client_encoding", "UTF8")];
@@ -31,15 +39,17 @@ impl Managed {
     /// When the session is over.
     pub(super) async fn carry_settings(&mut self, to: Side) -> Result<bool, End> {
         let from = to.other();
-        if self.settings_at != Some(from) {
+        let resting = self.backends.get(from).is_none_or(Backend::is_idle);
+        // What was set until the end of a transaction is gone with it.
+        if self.settings_at != Some(from) && (resting || !self.set_locally) {
             return Ok(true);
         }
-        let resting = self.backends.get(from).is_none_or(Backend::is_idle);
+        self.settings_at = Some(from);
         let rows = if resting {
             self.settings_of(from).await?
         } else {
             // In the middle of the client's transaction.
-            let question = self.settings_question();
+            let question = self.settings_question(from);
             let rows = self.inquire_rows(from, &question).await?;
             if rows.is_empty() {
                 self.refused = true;
@@ -61,7 +71,7 @@ impl Managed {
             return Ok(false);
         }
         if resting {
-            // Otherwise they may yet be rolled back.
+            // Otherwise they end with the transaction, or may yet be rolled back.
             self.settings_at = None;
         }
         Ok(true)
@@ -124,7 +134,7 @@ impl Managed {
             })
             .collect();
         let (limits, known): (Vec<_>, Vec<_>) = lifted.into_iter().unzip();
-        let question = self.settings_question();
+        let question = self.settings_question(from);
         let rows = self.ask_beyond(&limits, from, &question).await?;
         Ok(rows.map(|mut rows| {
             for row in &mut rows {
@@ -138,8 +148,11 @@ impl Managed {
         }))
     }
 
-    fn settings_question(&self) -> String {
+    fn settings_question(&self, side: Side) -> String {
         let mut question = SETTINGS.to_owned();
+        if self.has_an_authorization(side) {
+            question.push_str(&format!(" UNION ALL {SESSION_USER}"));
+        }
         for name in &self.custom_settings {
             let name = quote_literal(name);
             question.push_str(&format!(
@@ -147,6 +160,14 @@ impl Managed {
             ));
         }
         question
+    }
+
+    /// Whether the client may have set a session authorization there.
+    fn has_an_authorization(&self, side: Side) -> bool {
+        let backend = self.backends.get(side);
+        let endpoint = self.shared.endpoint(side);
+        backend.is_some_and(|backend| backend.acts_as.is_none())
+            && endpoint.is_ok_and(|endpoint| endpoint.config.url.kind != StoreKind::Mongo)
     }
 
     /// Sets them in the store of `to`, over whose connection nothing goes on.
@@ -158,31 +179,39 @@ impl Managed {
         to: Side,
         rows: &[Values],
     ) -> Result<Result<(), Refused>, End> {
-        let acts_as = self.backend(to)?.acts_as.clone();
-        let mut sql = String::from("RESET ALL");
-        // Limits come last: they would hold for what is behind them.
-        let is_limit = |row: &&Values| {
-            let mut limits = LIFTED.iter();
-            limits.any(|(name, _)| row[0].as_deref() == Some(name.as_bytes()))
+        let who = match self.who_works(to, rows) {
+            Ok(who) => who,
+            Err(error) => return Ok(Err(Refused::own(error))),
         };
-        let (limits, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_limit);
-        for row in others.into_iter().chain(limits) {
-            if let [Some(name), Some(value)] = &row[..] {
-                let value: &[u8] = match &acts_as {
-                    // To the client it is "no other role than my own".
-                    Some(own) if name == "role" && value == "none" => own.role.as_bytes(),
-                    Some(own) if name == "role" => match own.check_role(&text(value)) {
-                        Ok(()) => value,
-                        Err(error) => return Ok(Err(Refused::own(error))),
-                    },
-                    Some(_) | None => value,
-                };
-                sql.push_str(&format!(
-                    "; SELECT pg_catalog.set_config({}, {}, false)",
-                    quote_literal(&text(name)),
-                    quote_literal(&text(value))
-                ));
-            }
+        // What the client's own user may set, the role at work need not: as it was there it goes first, and as it is to be it comes behind what it may not set.
+        let mut sql = String::from("RESET ALL");
+        if self.has_an_authorization(to) {
+            sql.push_str("; RESET SESSION AUTHORIZATION");
+        }
+        let own = self.backend(to)?.acts_as.as_ref();
+        let own = own.map_or("none", |own| &own.role);
+        let is = |row: &Values, names: &[&str]| {
+            let mut names = names.iter();
+            names.any(|name| row[0].as_deref() == Some(name.as_bytes()))
+        };
+        let told = |row: &Values| match &row[..] {
+            [Some(name), Some(value)] => Some((text(name), text(value))),
+            _ => None,
+        };
+        let rest = rows.iter().filter(|row| !is(row, &[ROLE, AUTHORIZATION]));
+        // Limits come last: they would hold for what is behind them.
+        let limits = LIFTED.map(|(name, _)| name);
+        let (limits, others): (Vec<_>, Vec<_>) = rest.partition(|row| is(row, &limits));
+        let sets = std::iter::once((ROLE.to_owned(), own.to_owned()))
+            .chain(others.into_iter().filter_map(told))
+            .chain(who)
+            .chain(limits.into_iter().filter_map(told));
+        for (name, value) in sets {
+            sql.push_str(&format!(
+                "; SELECT pg_catalog.set_config({}, {}, false)",
+                quote_literal(&name),
+                quote_literal(&value)
+            ));
         }
         if !sql.is_ascii()
             && let Err(refused) = self.ask(to, "SET client_encoding = 'UTF8'").await?
@@ -191,6 +220,37 @@ impl Managed {
             return Ok(Err(refused));
         }
         Ok(self.ask(to, &sql).await?.map(drop))
+    }
+
+    /// Who works in the store of `to` by these settings: a session authorization, and a role, which is one of those that it may become.
+    fn who_works(&self, to: Side, rows: &[Values]) -> Result<Vec<(String, String)>, ClientError> {
+        let of = |name: &str| {
+            rows.iter().find_map(|row| match &row[..] {
+                [Some(known), Some(value)] if known == name => Some(text(value)),
+                _ => None,
+            })
+        };
+        let authorization = of(AUTHORIZATION).filter(|user| !self.is_its_user(user));
+        let role = of(ROLE).filter(|role| role != "none");
+        let acts_as = self.backends.get(to);
+        let acts_as = acts_as.and_then(|backend| backend.acts_as.as_ref());
+        if let Some(own) = acts_as {
+            if let Some(user) = authorization {
+                return Err(own.cannot_be_authorized(&user));
+            }
+            if let Some(role) = &role {
+                own.check_role(role)?;
+            }
+        }
+        let authorization = authorization.map(|user| (AUTHORIZATION.to_owned(), user));
+        let role = role.map(|role| (ROLE.to_owned(), role));
+        Ok(authorization.into_iter().chain(role).collect())
+    }
+
+    /// Whether the client has signed in under this name, as far as a server takes a name.
+    fn is_its_user(&self, name: &str) -> bool {
+        let user = self.user().as_bytes();
+        name.as_bytes() == &user[..user.len().min(NAME_BYTES)]
     }
 }
 

@@ -202,15 +202,20 @@ async fn trap_32_settings_that_the_other_store_does_not_know_are_an_error_there(
     done(&mut wire, insert).await;
 }
 
-/// A lookup in both stores, in the middle of the transaction that has set something.
-#[tokio::test]
-async fn trap_32_settings_in_a_lookup_in_both_stores() {
-    // Never backfilled.
+/// In 5, and never backfilled.
+async fn incomplete() -> Shop {
     let mut shop = Shop::in_phase("use-old").await;
     shop.proxy.flip("dual-write").await;
     for phase in ["dual-read", "new-primary"] {
         shop.proxy.force(phase, "a test of incomplete tables").await;
     }
+    shop
+}
+
+/// A lookup in both stores, in the middle of the transaction that has set something.
+#[tokio::test]
+async fn trap_32_settings_in_a_lookup_in_both_stores() {
+    let shop = incomplete().await;
     let role = format!("looks_up_{}", shop.stores.old.name());
     let make = format!("CREATE ROLE \"{role}\"; GRANT \"{role}\" TO app");
     shop.stores.old.run(&make).await;
@@ -232,6 +237,254 @@ async fn trap_32_settings_in_a_lookup_in_both_stores() {
         let frames = wire.query(look).await;
         assert_eq!(transcript(&frames), "TDCZ", "{frames:?}");
     }
+}
+
+/// What is set until the transaction ends holds in both stores as well, and in neither behind its end.
+#[tokio::test]
+async fn trap_32_local_settings_in_a_lookup_in_both_stores() {
+    let shop = incomplete().await;
+    let tenant = format!("tenant_{}", shop.stores.old.name());
+    let nobody = format!("nobody_{}", shop.stores.old.name());
+    for store in [&shop.stores.old, &shop.stores.new] {
+        store.run(&format!(
+            "DO $$ BEGIN CREATE ROLE \"{tenant}\"; CREATE ROLE \"{nobody}\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+             GRANT SELECT ON orders TO \"{tenant}\", \"{nobody}\";
+             ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY hides ON orders TO \"{tenant}\" USING (customer IS DISTINCT FROM current_setting('my.hide', true))"
+        )).await;
+    }
+    let moment = "UPDATE orders SET created_at = '2026-01-01 00:00+00'";
+    shop.stores.old.run(moment).await;
+    let look = "SELECT total FROM orders WHERE id = 7";
+    let hide = "SET LOCAL my.hide = 'early 7'";
+    let nobody = format!("SET LOCAL ROLE \"{nobody}\"");
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    done(&mut wire, &format!("SET ROLE \"{tenant}\"")).await;
+    let (shown, hidden) = ("TDCZ", "TCZ");
+    for (before, after) in [
+        (&["BEGIN", hide][..], "COMMIT"),
+        (&["BEGIN", &nobody], "ROLLBACK"),
+        (&["BEGIN", "SAVEPOINT s", hide], "ROLLBACK TO s; COMMIT"),
+        (
+            &["BEGIN", "SELECT set_config('my.hide', 'early 7', true)"],
+            "COMMIT",
+        ),
+        (
+            &[
+                "BEGIN",
+                "SELECT set_config('my.late', '', true), set_config ('My.Hide', 'early ' || 7, true)",
+            ],
+            "COMMIT",
+        ),
+    ] {
+        assert_eq!(transcript(&wire.query(look).await), shown);
+        for sql in before {
+            done(&mut wire, sql).await;
+        }
+        assert_eq!(transcript(&wire.query(look).await), hidden, "{before:?}");
+        done(&mut wire, after).await;
+        assert_eq!(transcript(&wire.query(look).await), shown, "{before:?}");
+    }
+    // Back at a savepoint it is as it was there, in both.
+    for (sql, answer) in [
+        ("BEGIN", "CZ"),
+        ("SAVEPOINT s", "CZ"),
+        (hide, "CZ"),
+        (look, hidden),
+        ("ROLLBACK TO s", "CZ"),
+        (look, shown),
+        ("COMMIT", "CZ"),
+    ] {
+        assert_eq!(transcript(&wire.query(sql).await), answer, "{sql}");
+    }
+    let at_once = format!("BEGIN; {hide}; {look}; COMMIT");
+    assert_eq!(transcript(&wire.query(&at_once).await), "CCTCCZ");
+    // One implicit transaction; the server may warn of that.
+    let told = |frames: &[Frame]| transcript(frames).replace('N', "");
+    let at_once = format!("{hide}; {look}");
+    assert_eq!(told(&wire.query(&at_once).await), "CTCZ");
+    let batch = [&one(hide)[..3], &one(look)].concat();
+    assert_eq!(told(&wire.ask(&batch).await), "12C12CZ");
+    assert_eq!(transcript(&wire.query(look).await), shown);
+
+    let at = "SELECT created_at FROM orders WHERE id = 7";
+    done(&mut wire, "BEGIN").await;
+    done(&mut wire, "SET LOCAL TimeZone = 'Asia/Tokyo'").await;
+    let told = rows(&wire.query(at).await);
+    assert!(told[0].ends_with("2026-01-01 09:00:00+09"), "{told:?}");
+    done(&mut wire, "COMMIT").await;
+    let told = rows(&wire.query(at).await);
+    assert!(!told[0].ends_with("+09"), "{told:?}");
+}
+
+/// Nothing is carried on account of what has ended with its transaction.
+#[tokio::test]
+async fn trap_16_a_store_that_is_not_used_hears_nothing_of_local_settings() {
+    let (shop, _) = shop().await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let first = "SELECT note FROM unmapped WHERE id = 1";
+    done(&mut wire, first).await;
+    done(&mut wire, first).await;
+    let last = "SELECT query || ' ' || state_change FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%unmapped%' AND pid <> pg_backend_pid()";
+    let before = shop.stores.old.value(last).await;
+    for end in ["COMMIT", "ROLLBACK"] {
+        done(&mut wire, "BEGIN").await;
+        done(&mut wire, "SET LOCAL TimeZone = 'Asia/Tokyo'").await;
+        done(&mut wire, "SELECT count(*) FROM orders").await;
+        done(&mut wire, end).await;
+    }
+    assert_eq!(shop.stores.old.value(last).await, before);
+    let told = "SELECT note || current_setting('TimeZone') FROM unmapped WHERE id = 1";
+    let told = rows(&wire.query(told).await);
+    assert!(!told[0].contains("Tokyo"), "{told:?}");
+    let sent = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%note || current_setting%' AND pid <> pg_backend_pid()";
+    assert_eq!(shop.stores.old.value(sent).await, "1");
+}
+
+/// What the session's own user may set, the role at work there need not.
+#[tokio::test]
+async fn trap_32_settings_of_a_superuser_beside_a_role() {
+    let (mut shop, role) = shop().await;
+    for store in [&shop.stores.old, &shop.stores.new] {
+        let grant = format!("GRANT SELECT ON unmapped, orders TO \"{role}\"");
+        store.run(&grant).await;
+    }
+    let mut here = shop.proxy.wire(&shop.stores.old).await;
+    shop.proxy.flip("dual-read").await;
+    let mut moves = shop.proxy.wire(&shop.stores.old).await;
+    let become_it = format!("SET ROLE \"{role}\"");
+    for sql in ["SET log_duration = on", &become_it] {
+        done(&mut moves, sql).await;
+    }
+    let told = "SELECT current_user || ' ' || current_setting('log_duration') || ' ' || current_setting('TimeZone')";
+    for (phase, zone) in [
+        ("new-primary", "UTC"),
+        ("dual-read", "Asia/Tokyo"),
+        ("new-primary", "Europe/Rome"),
+    ] {
+        done(&mut moves, &format!("SET TimeZone = '{zone}'")).await;
+        shop.proxy.flip(phase).await;
+        let frames = moves.query(told).await;
+        let expected = format!("{role} on {zone}");
+        assert!(rows(&frames).concat().ends_with(&expected), "{frames:?}");
+    }
+    for sql in ["SET log_duration = on", &become_it] {
+        done(&mut here, sql).await;
+    }
+    for zone in ["UTC", "Asia/Tokyo"] {
+        done(&mut here, &format!("SET TimeZone = '{zone}'")).await;
+        let frames = here.query(&format!("{told} FROM unmapped")).await;
+        let expected = format!("{role} on {zone}");
+        assert!(rows(&frames).concat().ends_with(&expected), "{frames:?}");
+    }
+}
+
+/// A pool gives its connection to somebody else behind it: what was in either store is gone.
+#[tokio::test]
+async fn trap_32_discard_all_is_of_both_stores() {
+    let (mut shop, _) = shop().await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    let locks = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objid = 5 AND datname = current_database()";
+    for at_once in [false, true] {
+        for sql in [
+            "SET my.tenant = 'seven'",
+            "CREATE TEMP TABLE pool (a text)",
+            "INSERT INTO pool VALUES ('private')",
+            "SELECT pg_advisory_lock(5) FROM unmapped LIMIT 1",
+        ] {
+            done(&mut wire, sql).await;
+        }
+        assert_eq!(shop.stores.old.value(locks).await, "1");
+        // In a block it fails, and nothing goes.
+        done(&mut wire, "BEGIN").await;
+        assert_eq!(sqlstates(&wire.query("DISCARD ALL").await), ["25001"]);
+        done(&mut wire, "ROLLBACK").await;
+        assert_eq!(transcript(&wire.query("SELECT * FROM pool").await), "TDCZ");
+        let look = "SELECT * FROM pool";
+        let told = if at_once {
+            wire.send(&[one("DISCARD ALL"), one(look)].concat()).await;
+            wire.ready().await;
+            wire.ready().await
+        } else {
+            done(&mut wire, "DISCARD ALL").await;
+            wire.query(look).await
+        };
+        assert_eq!(sqlstates(&told), ["42P01"], "{told:?}");
+        shop.stores.old.becomes(locks, "0").await;
+        let told = "SELECT 'set: ' || coalesce(current_setting('my.tenant', true), '') FROM unmapped LIMIT 1";
+        let told = rows(&wire.query(told).await);
+        assert!(told[0].ends_with("set: "), "{told:?}");
+    }
+    done(&mut wire, "DISCARD ALL").await;
+
+    // What stayed behind with a flip is gone as well, and does not come back with the next one.
+    shop.proxy.flip("dual-read").await;
+    let made = [
+        "LISTEN discarded",
+        "CREATE TEMP TABLE pool (a text)",
+        "PREPARE mine AS SELECT 1",
+    ];
+    for sql in made {
+        done(&mut wire, sql).await;
+    }
+    shop.proxy.flip("new-primary").await;
+    wire.query("SELECT 1").await;
+    done(&mut wire, "DISCARD ALL").await;
+    shop.stores.old.run("NOTIFY discarded").await;
+    shop.proxy.flip("dual-read").await;
+    shop.stores.old.run("NOTIFY discarded").await;
+    for sql in [
+        "CREATE TEMP TABLE pool (a text)",
+        "PREPARE mine AS SELECT 1",
+        "SELECT pg_listening_channels()",
+    ] {
+        let frames = wire.query(sql).await;
+        let answer = transcript(&frames);
+        assert!(["CZ", "TCZ"].contains(&&answer[..]), "{sql}: {frames:?}");
+    }
+}
+
+/// What a session no longer listens to, it hears of no store.
+#[tokio::test]
+async fn trap_32_unlisten_is_of_both_stores() {
+    let mut shop = Shop::in_phase("dual-read").await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    for sql in ["LISTEN first", "LISTEN \"Second\"", "LISTEN third"] {
+        done(&mut wire, sql).await;
+    }
+    shop.proxy.flip("new-primary").await;
+    done(&mut wire, "SELECT 1").await;
+    let notify = "NOTIFY first; NOTIFY \"Second\"; NOTIFY third";
+    let heard = async |wire: &mut Wire| {
+        let frames = [
+            wire.query("SELECT 1").await,
+            wire.query("SELECT pg_sleep(0.3)").await,
+        ]
+        .concat();
+        let frames = frames.iter().filter(|frame| frame.tag == b'A');
+        let heard = frames.map(|frame| String::from_utf8_lossy(&frame.body[4..]).into_owned());
+        let mut heard: Vec<String> = heard.collect();
+        heard.sort();
+        heard.join(" ").replace('\0', "")
+    };
+    shop.stores.old.run(notify).await;
+    assert_eq!(heard(&mut wire).await, "Second first third");
+    // In a block that is rolled back it is none.
+    for sql in ["BEGIN", "UNLISTEN *", "ROLLBACK"] {
+        done(&mut wire, sql).await;
+    }
+    shop.stores.old.run(notify).await;
+    assert_eq!(heard(&mut wire).await, "Second first third");
+    done(&mut wire, "UNLISTEN first").await;
+    shop.stores.old.run(notify).await;
+    assert_eq!(heard(&mut wire).await, "Second third");
+    done(&mut wire, "UNLISTEN *").await;
+    shop.stores.old.run(notify).await;
+    assert_eq!(heard(&mut wire).await, "");
+    shop.proxy.flip("dual-read").await;
+    done(&mut wire, "SELECT 1").await;
+    shop.stores.old.run(notify).await;
+    assert_eq!(heard(&mut wire).await, "");
 }
 
 /// The servers speak another encoding with the client than with each other.

@@ -1,7 +1,7 @@
 //! A client's role on a connection of crossfade's own account.
 
-use crossfade_tests::Endpoint;
-use tokio_postgres::Client;
+use crossfade_tests::{Endpoint, wire::messages::query};
+use tokio_postgres::{Client, NoTls};
 
 use crate::shop::Shop;
 
@@ -137,4 +137,126 @@ async fn a_role_that_the_other_store_grants_to_nobody_is_not_carried_there() {
         told.is_some_and(|told| told.contains("permission denied to set role")),
         "{error:?}"
     );
+}
+
+/// It signs in as the proxy does, so that a connection to either store is its own.
+#[tokio::test]
+async fn a_session_authorization_moves_with_its_session() {
+    let (mut shop, user) = of_a_plain_role().await;
+    let endpoint = Endpoint {
+        user: "crossfade".to_owned(),
+        password: "proxy secret".to_owned(),
+        ..shop.proxy.endpoint(&shop.stores.old)
+    };
+    let client = endpoint.connect().await;
+    let who = async || {
+        let told =
+            "SELECT session_user || ' ' || current_user || ' ' || current_setting('log_duration')";
+        client
+            .query_one(told, &[])
+            .await
+            .unwrap()
+            .get::<_, String>(0)
+    };
+    let team = format!("{user}_team");
+    for sql in [
+        "SET log_duration = on".to_owned(),
+        format!("SET SESSION AUTHORIZATION {user}"),
+        format!("SET ROLE {team}"),
+    ] {
+        client.batch_execute(&sql).await.unwrap();
+    }
+    for phase in ["new-primary", "dual-read"] {
+        shop.proxy.flip(phase).await;
+        assert_eq!(who().await, format!("{user} {team} on"), "{phase}");
+    }
+    client.batch_execute("RESET ROLE").await.unwrap();
+    shop.proxy.flip("new-primary").await;
+    assert_eq!(who().await, format!("{user} {user} on"));
+    client
+        .batch_execute("RESET SESSION AUTHORIZATION")
+        .await
+        .unwrap();
+    shop.proxy.flip("dual-read").await;
+    assert_eq!(who().await, "crossfade crossfade on");
+}
+
+/// Over a connection of the proxy's account there is no such thing, and its RESET ROLE would lead back to the client's own user.
+#[tokio::test]
+async fn a_session_authorization_is_not_lost_on_a_connection_of_our_account() {
+    for from in ["use-old", "dual-read"] {
+        let mut shop = Shop::in_phase(from).await;
+        let lesser = format!("{}_lesser", shop.stores.old.name());
+        for store in [&shop.stores.old, &shop.stores.new] {
+            store.run(&format!("DO $$ BEGIN CREATE ROLE {lesser}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")).await;
+        }
+        let mut wire = shop.proxy.wire(&shop.stores.old).await;
+        let become_it = format!("SET SESSION AUTHORIZATION {lesser}");
+        wire.query(&become_it).await;
+        let back = shop.client().await;
+        back.batch_execute(&become_it).await.unwrap();
+        back.batch_execute("SET SESSION AUTHORIZATION DEFAULT")
+            .await
+            .unwrap();
+        if from == "use-old" {
+            shop.proxy.flip("dual-write").await;
+            shop.complete();
+            shop.proxy.flip("dual-read").await;
+        }
+        let told = wire.query("SELECT current_user").await;
+        assert!(told[1].body.ends_with(lesser.as_bytes()), "{told:?}");
+        shop.proxy.flip("new-primary").await;
+        assert_eq!(who(&back).await, "app");
+        let told = wire.rest().await;
+        let [told] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(told.field(b'C').as_deref(), Some("58000"), "{told:?}");
+        let why = told.field(b'D').unwrap_or_default();
+        assert!(why.contains("SET SESSION AUTHORIZATION"), "{told:?}");
+    }
+}
+
+/// Its login has gone well, in the store that it came to: what it sends next is answered by the reason.
+#[tokio::test]
+async fn a_client_that_cannot_come_to_the_other_store_hears_why() {
+    let shop = Shop::in_phase("new-primary").await;
+    let user = format!("{}_old_only", shop.stores.old.name());
+    let make = format!(
+        "DO $$ BEGIN CREATE ROLE {user} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    );
+    shop.stores.old.run(&make).await;
+    let endpoint = Endpoint {
+        user,
+        ..shop.proxy.endpoint(&shop.stores.old)
+    };
+    for _ in 0..20 {
+        let mut wire = endpoint.wire().await;
+        wire.send(&[query("SELECT 1"), query("SELECT 2")]).await;
+        let told = wire.rest().await;
+        let states: Vec<_> = told.iter().filter_map(|frame| frame.field(b'C')).collect();
+        assert_eq!(states, ["08001"], "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_back_to_the_role_that_it_began_as() {
+    let (mut shop, user) = of_a_plain_role().await;
+    shop.proxy.flip("new-primary").await;
+    let team = format!("{user}_team");
+    let endpoint = Endpoint {
+        user: user.clone(),
+        ..shop.proxy.endpoint(&shop.stores.old)
+    };
+    let mut driver = endpoint.driver();
+    driver.options(format!("-c jit=off -c role={team}"));
+    let (client, connection) = driver.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(who(&client).await, team);
+    for sql in ["RESET ROLE", "DISCARD ALL", "SET role TO DEFAULT"] {
+        client.batch_execute("SET ROLE NONE").await.unwrap();
+        assert_eq!(who(&client).await, user);
+        client.batch_execute(sql).await.unwrap();
+        assert_eq!(who(&client).await, team, "{sql}");
+    }
 }

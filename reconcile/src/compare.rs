@@ -13,12 +13,14 @@ pub enum Comparison {
     Known,
     /// They differ, stably. The key is dirty now.
     Differs(Difference),
+    /// They differ, stably, and another proxy may know of the key that the primary's row is the older one: nothing is marked, and nothing is repaired.
+    LeftAlone(Difference),
 }
 
 impl Engine {
     /// Compares the row of `key` in both stores and reads it again until the answer is certain, which takes some hundred milliseconds when
     /// they seem to differ: for a background task, not for the path of a client. A difference is marked dirty for the repairer (trap 35: a
-    /// reported difference is a real one). May be dropped at any point.
+    /// reported difference is a real one), where it is known that the primary's row counts (trap 38). May be dropped at any point.
     ///
     /// # Errors
     /// [`Error`]; nothing is marked then.
@@ -41,6 +43,10 @@ impl Engine {
             });
         };
         if let Some(secondary) = published.phase.secondary() {
+            if let Err(why) = self.ledger.knows_all_stale(map, secondary.other()) {
+                tracing::debug!(table = %map.old.name, %why, "a difference is left alone");
+                return Ok(Comparison::LeftAlone(difference));
+            }
             self.ledger
                 .mark(map, std::slice::from_ref(key), secondary, Why::Read)
                 .await?;

@@ -1,5 +1,7 @@
 //! Repair of single keys: the secondary's row is made like the primary's.
 
+mod exchange;
+
 use std::time::Duration;
 
 use crossfade_crash::{self as crash, Point};
@@ -125,9 +127,10 @@ impl Repair<'_> {
     }
 }
 
-/// Whether a foreign key stands in the way (`foreign_key_violation`): the row that is pointed to may come, or the one that points may go.
+/// Whether another row stands in the way: one that a foreign key asks for, or that points here (`foreign_key_violation`), and that may come or go; or one that has a
+/// value of its own still which this one is to get (`unique_violation`).
 pub(crate) fn waits_for_another(error: &StoreError) -> bool {
-    matches!(error, StoreError::Rejected { sqlstate, .. } if sqlstate == "23503")
+    matches!(error, StoreError::Rejected { sqlstate, .. } if matches!(sqlstate.as_str(), "23503" | "23505"))
 }
 
 async fn is_there(store: &dyn Store, table: &TableMap, keys: &[Key]) -> StoreResult<bool> {
@@ -153,6 +156,8 @@ enum Manner {
     InPlace,
     /// After all the rows have been deleted.
     Anew,
+    /// After all the rows have got values that are in nobody's way.
+    Aside,
     /// Row by row as they were given: see [`lineage`]. Should it meet a batch of a client's in the other order, one of the two is ended, and this one goes
     /// on key by key.
     Lineage,
@@ -217,28 +222,6 @@ impl Repair<'_> {
         outcomes
     }
 
-    /// Rows that hold each other's unique values (two that were swapped, say) can be written only when all of them are out of the way. Not where
-    /// other tables point to them: a delete would act on those.
-    async fn exchange(&self, keys: &[Key], outcomes: &mut [StoreResult<Repaired>]) {
-        // `unique_violation`
-        let clashes = |outcome: &StoreResult<Repaired>| matches!(outcome, Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "23505");
-        let at: Vec<usize> = (0..outcomes.len())
-            .filter(|&index| clashes(&outcomes[index]))
-            .collect();
-        let relation = self.table.on(self.secondary.side());
-        if at.len() < 2 || !relation.referenced_by.is_empty() {
-            return;
-        }
-        let keys: Vec<Key> = at.iter().map(|&index| keys[index].clone()).collect();
-        // What it does not mend keeps the error that it had.
-        let swept = self.sweep(&keys, Manner::Anew).await;
-        for (index, done) in std::iter::zip(at, swept.unwrap_or_default()) {
-            if let Some(done) = done {
-                outcomes[index] = Ok(done);
-            }
-        }
-    }
-
     /// One write for all keys; `None` for those that changed meanwhile.
     async fn sweep(&self, keys: &[Key], manner: Manner) -> StoreResult<Vec<Option<Repaired>>> {
         let before = self.primary.fetch(self.table, keys, Form::Own).await?;
@@ -252,8 +235,13 @@ impl Repair<'_> {
             Some(row) => Change::Upsert(row.clone()),
             None => Change::Delete(keys[index].clone()),
         };
+        let aside = |index: usize| match &before[index] {
+            Some(row) => Change::Upsert(self.aside(row)),
+            None => Change::Delete(keys[index].clone()),
+        };
         let mut changes: Vec<Change> = match manner {
             Manner::InPlace | Manner::Lineage => Vec::new(),
+            Manner::Aside => order.iter().map(|&index| aside(index)).collect(),
             Manner::Anew => order
                 .iter()
                 .map(|&index| Change::Delete(keys[index].clone()))

@@ -86,7 +86,7 @@ impl Engine {
         Ok(report)
     }
 
-    /// [`Engine::repair`] of these tables, and again where a foreign key kept rows out, for as long as fewer of them are left: parents come before their
+    /// [`Engine::repair`] of these tables, and again where another row kept rows out, for as long as fewer of them are left: parents come before their
     /// children and go after them, in one table or in several.
     pub async fn repair_all(
         &self,

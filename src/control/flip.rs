@@ -15,7 +15,8 @@ use std::{
 };
 
 use crossfade_crash::{self as crash, Point};
-use crossfade_phase::Side;
+use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{Direction, standing};
 use crossfade_store::TableMap;
 use crossfade_toggle::{Move, Snapshot, Toggle};
 
@@ -265,7 +266,37 @@ pub(crate) fn change_tables(
             change.apply(record.tables.entry(name).or_default());
         }
     }
+    lost_rows(record, tables, step);
     if step.from().primary() == Side::Old && step.to().primary() == Side::Old {
         record.mapping = mapping.to_vec();
+    }
+}
+
+/// Rows that only a forgotten proxy knew to be missing in a store. Once that is the secondary they can be brought over, and the tables are not trusted before. A move to where
+/// the store that has them is written no more is an operator's word to go on without them: its guard names them.
+fn lost_rows(record: &mut Record, tables: &[TableMap], step: Move) {
+    let of = |side: Side| match side {
+        Side::New => Direction::Forward,
+        Side::Old => Direction::Reverse,
+    };
+    let is_written = |phase: Phase, side: Side| match side {
+        Side::Old => phase <= Phase::NewPrimary,
+        Side::New => phase >= Phase::DualWrite,
+    };
+    for table in tables {
+        for side in [Side::Old, Side::New] {
+            let name = standing::record_of(table, of(side));
+            let has_them = side.other();
+            if is_written(step.from(), has_them) && !is_written(step.to(), has_them) {
+                record.lost.remove(&name);
+            }
+            let comes = step.changes_primary() && step.to().primary() == has_them;
+            if comes && record.lost.contains_key(&name) {
+                let known = record.tables.entry(name).or_default();
+                known.bypassed = Some(
+                    "a proxy was forgotten that knew of rows which are missing here".to_owned(),
+                );
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crossfade_phase::{Phase, Side};
+use crossfade_phase::{DirtyKeys, Phase, Side};
 use crossfade_toggle::Reason;
 
 use super::{
@@ -59,8 +59,16 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             .collect();
         // The transactions of its last moments have ended: whatever it knew stands there.
         let known = app.journal.is_in_primary();
-        let names = if known { &[][..] } else { &names };
-        let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, names)));
+        let left = if known {
+            None
+        } else {
+            Some(Left {
+                tables: &names,
+                stale: last_said(seat, &other.id).await?,
+            })
+        };
+        let taken =
+            seat.change(|record| Ok(take_out(record, &other.id, name, reason, left.as_ref())));
         if !taken.await.map_err(again)? {
             return Err(Failure::no(format!(
                 "proxy \"{name}\" is back, and counts again"
@@ -122,8 +130,29 @@ fn mark(record: &mut Record, id: &str) {
     }
 }
 
+/// A journal that nobody will read.
+struct Left<'a> {
+    /// The tables that it may have had keys of.
+    tables: &'a [String],
+    /// Dirty keys that were in it for certain.
+    stale: DirtyKeys,
+}
+
+/// What a proxy had in its journal when it was last heard of, whichever run of it that was. None of those that were stale in the primary then has come later: only a move of
+/// the primary makes such keys, and every proxy counts them in its barrier.
+async fn last_said(seat: &Seat, id: &str) -> Result<DirtyKeys, Failure> {
+    let row = seat.last_row(id).await.map_err(again)?;
+    Ok(row.map(|row| row.stale()).unwrap_or_default())
+}
+
 /// `false` when it is not marked any more.
-fn take_out(record: &mut Record, id: &str, name: &str, reason: &Reason, tables: &[String]) -> bool {
+fn take_out(
+    record: &mut Record,
+    id: &str,
+    name: &str,
+    reason: &Reason,
+    left: Option<&Left<'_>>,
+) -> bool {
     if record
         .members
         .get(id)
@@ -132,22 +161,35 @@ fn take_out(record: &mut Record, id: &str, name: &str, reason: &Reason, tables: 
         return false;
     }
     record.part(id);
+    let Some(left) = left else { return true };
+    record.forgotten.insert(id.to_owned());
     // What it had not brought to the secondary, nobody knows.
-    let secondary = match record.state.phase {
+    let primary = match record.state.phase {
         Phase::DeployNew | Phase::UseOld => return true,
-        phase => phase.primary().other(),
+        phase => phase.primary(),
     };
-    for table in tables {
-        let table = match secondary {
-            Side::New => table.clone(),
-            Side::Old => format!("{table} (reverse)"),
-        };
-        let table = record.tables.entry(table).or_default();
-        table.bypassed = Some(format!(
+    let newer = left.stale.stale(primary);
+    for table in left.tables {
+        let state = record
+            .tables
+            .entry(record_of(table, primary.other()))
+            .or_default();
+        state.bypassed = Some(format!(
             "proxy \"{name}\" was forgotten with its journal: {reason}"
         ));
+        if newer > 0 {
+            record.lost.insert(record_of(table, primary), newer);
+        }
     }
     true
+}
+
+/// The record of a table that says how its rows stand in the store of `side`.
+fn record_of(table: &str, side: Side) -> String {
+    match side {
+        Side::New => table.to_owned(),
+        Side::Old => format!("{table} (reverse)"),
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +201,11 @@ mod tests {
     fn trap_38_the_tables_of_a_forgotten_journal_are_not_trusted() {
         let reason = Reason::new("its disk burnt").unwrap();
         let tables = ["public.orders".to_owned()];
+        let left = Left {
+            tables: &tables,
+            stale: DirtyKeys::default(),
+        };
+        let left = Some(&left);
         for (phase, doubted) in [
             (Phase::UseOld, None),
             (Phase::DualWrite, Some("public.orders")),
@@ -173,21 +220,53 @@ mod tests {
             };
             record.join("2", member.clone());
             assert!(
-                !take_out(&mut record, "2", "b", &reason, &tables),
+                !take_out(&mut record, "2", "b", &reason, left),
                 "not marked"
             );
             mark(&mut record, "2");
             record.join("2", member);
             assert!(
-                !take_out(&mut record, "2", "b", &reason, &tables),
+                !take_out(&mut record, "2", "b", &reason, left),
                 "it is back"
             );
             mark(&mut record, "2");
-            assert!(take_out(&mut record, "2", "b", &reason, &tables));
+            assert!(take_out(&mut record, "2", "b", &reason, left));
             assert!(record.members.is_empty());
             let found: Vec<&str> = record.tables.keys().map(String::as_str).collect();
             assert_eq!(found, doubted.into_iter().collect::<Vec<_>>(), "{phase}");
             assert!(record.tables.values().all(|table| table.bypassed.is_some()));
+        }
+    }
+
+    #[test]
+    fn trap_38_rows_that_only_a_forgotten_journal_knew_to_be_newer_are_not_taken_for_old() {
+        let reason = Reason::new("its disk burnt").unwrap();
+        let tables = ["public.orders".to_owned()];
+        for (phase, lost) in [
+            (Phase::DualRead, "public.orders (reverse)"),
+            (Phase::NewPrimary, "public.orders"),
+        ] {
+            let mut record = record(phase, 4);
+            let member = Member {
+                name: "b".into(),
+                life: 1,
+                forgotten: true,
+            };
+            record.join("2", member.clone());
+            let stale = DirtyKeys {
+                old: 2,
+                new: 2,
+                both: 1,
+            };
+            let left = Left {
+                tables: &tables,
+                stale,
+            };
+            assert!(take_out(&mut record, "2", "b", &reason, Some(&left)));
+            assert_eq!(record.lost, [(lost.to_owned(), 3)].into());
+            assert!(record.forgotten.contains("2"));
+            record.join("2", member);
+            assert!(record.forgotten.is_empty());
         }
     }
 }

@@ -62,17 +62,29 @@ impl SharedLedger {
         direction: Direction,
         change: impl Fn(&mut TableState, &mut Option<BackfillCheckpoint>) + Send + Sync + 'a,
     ) -> BoxFuture<'a, LedgerResult> {
+        let name = standing::record_of(table, direction);
+        self.change_record(table, move |record| {
+            let mut checkpoint = record.checkpoints.remove(&name);
+            change(
+                record.tables.entry(name.clone()).or_default(),
+                &mut checkpoint,
+            );
+            if let Some(checkpoint) = checkpoint {
+                record.checkpoints.insert(name.clone(), checkpoint);
+            }
+        })
+    }
+
+    /// The same with all of the toggle's record.
+    fn change_record<'a>(
+        &'a self,
+        table: &'a TableMap,
+        change: impl Fn(&mut Record) + Send + Sync + 'a,
+    ) -> BoxFuture<'a, LedgerResult> {
         Box::pin(async move {
-            let (seat, name) = (self.seat(table)?, standing::record_of(table, direction));
+            let seat = self.seat(table)?;
             let change = |record: &mut Record| {
-                let mut checkpoint = record.checkpoints.remove(&name);
-                change(
-                    record.tables.entry(name.clone()).or_default(),
-                    &mut checkpoint,
-                );
-                if let Some(checkpoint) = checkpoint {
-                    record.checkpoints.insert(name.clone(), checkpoint);
-                }
+                change(record);
                 Ok(record.tables.clone())
             };
             let tables = seat
@@ -228,8 +240,15 @@ impl Ledger for SharedLedger {
         direction: Direction,
         found: Verified,
     ) -> BoxFuture<'a, LedgerResult> {
-        self.change(table, direction, move |table, _| {
-            standing::verified(table, found)
+        let names = [Direction::Forward, Direction::Reverse]
+            .map(|direction| standing::record_of(table, direction));
+        let name = standing::record_of(table, direction);
+        self.change_record(table, move |record| {
+            standing::verified(record.tables.entry(name.clone()).or_default(), found);
+            if found.differences == 0 && compares_all(direction, found.snapshot.phase) {
+                // Whatever a forgotten journal knew of is the same on both sides now.
+                record.lost.retain(|name, _| !names.contains(name));
+            }
         })
     }
 
@@ -273,7 +292,9 @@ impl Ledger for SharedLedger {
     }
 
     fn knows_all_stale(&self, table: &TableMap, from: Side) -> LedgerResult {
-        others_hide_nothing(self.seat(table)?, from)
+        let seat = self.seat(table)?;
+        others_hide_nothing(seat, from)?;
+        nothing_is_lost(seat, table, from)
     }
 
     fn turn<'a>(
@@ -321,13 +342,12 @@ impl Ledger for SharedLedger {
 
 /// A dirty key says in which store the row is not the one that counts. Only the proxy that has the key in its journal knows.
 fn others_hide_nothing(seat: &Seat, from: Side) -> LedgerResult {
-    // From phase 6 on such keys are nothing unusual, and one that was not heard of may have some.
-    let unheard = from == Side::Old && seat.record().state.phase >= Phase::NewWrites;
+    // One that was not heard of since it began may have some.
     let hides = |row: &Row| row.stale().stale(from) > 0;
     let hiding = seat
         .others()
         .into_iter()
-        .find(|other| other.row().map_or(unheard, hides));
+        .find(|other| other.row().is_none_or(hides));
     match hiding {
         None => Ok(()),
         Some(other) => Err(LedgerError(format!(
@@ -335,4 +355,35 @@ fn others_hide_nothing(seat: &Seat, from: Side) -> LedgerResult {
             other.name
         ))),
     }
+}
+
+/// Whether a verify looks at every row of both stores.
+fn compares_all(direction: Direction, phase: Phase) -> bool {
+    match direction {
+        Direction::Forward => matches!(phase, Phase::DualWrite | Phase::DualRead),
+        Direction::Reverse => phase.primary() == Side::New,
+    }
+}
+
+/// Nobody knows any more which keys a forgotten proxy had that the store of `from` is stale for.
+fn nothing_is_lost(seat: &Seat, table: &TableMap, from: Side) -> LedgerResult {
+    let into = match from {
+        Side::Old => Direction::Reverse,
+        Side::New => Direction::Forward,
+    };
+    let record = seat.record();
+    let Some(keys) = record.lost.get(&standing::record_of(table, into)) else {
+        return Ok(());
+    };
+    let (there, way) = match from {
+        Side::Old => (Phase::NewPrimary, " --reverse"),
+        Side::New => (Phase::DualRead, ""),
+    };
+    Err(LedgerError(format!(
+        "a proxy was forgotten with {keys} keys in its journal that the {from} store is stale for, and whose newer rows the {} store has: this would overwrite them. Go to {there} with a reason \
+         (`crossfade phase {} {there} --because \"…\"`) and `crossfade verify{way} --repair` there; or move on to where the {} store is not written, which gives those rows up",
+        from.other(),
+        seat.toggle,
+        from.other()
+    )))
 }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossfade_journal::DirtyKey;
 use crossfade_phase::Phase;
 use crossfade_toggle::{Epoch, Follower, Snapshot, StandIn, Toggle};
 use tokio::time::timeout;
@@ -69,12 +70,54 @@ pub(super) async fn join(app: &Arc<App>, seat: &Arc<Seat>) -> Result<Member, Tro
         watched: None,
         moved: None,
     };
-    member.seat.join().await?;
+    count_in(&member.app, &member.seat).await?;
     member.beat().await;
     match member.seat.lost() {
         Some(why) => Err(Trouble::No(why)),
         None => Ok(member),
     }
+}
+
+/// Counts this proxy in, with what its journal holds. Where it was forgotten with that, it lets go of it first: the tables were not trusted from then on until somebody had
+/// verified them, and by now its marks may say the contrary of what is so.
+///
+/// # Errors
+/// When a store does not answer, or the journal cannot be written.
+async fn count_in(app: &App, seat: &Seat) -> Result<(), Trouble> {
+    let was_forgotten = seat.read().await?.record.forgotten.contains(&seat.me.id);
+    if was_forgotten {
+        let keys = let_go(app, &seat.toggle);
+        // Before it counts again: after a crash in between it lets go of them once more.
+        let flushed = app.journal.flushed().await;
+        flushed.map_err(|error| Trouble::No(error.to_string()))?;
+        if keys > 0 {
+            tracing::warn!(
+                toggle = seat.toggle,
+                keys,
+                "this proxy was forgotten: the dirty keys of its journal are dropped, as the tables have to be verified since then"
+            );
+        }
+    }
+    seat.join(was_forgotten).await
+}
+
+/// Drops the dirty keys of a toggle; says how many there were.
+fn let_go(app: &App, toggle: &str) -> usize {
+    /// Keys looked up at once.
+    const PAGE: usize = 1000;
+    let mut dropped = 0;
+    let tables = app.journal.dirty_by_table().into_iter();
+    for table in tables.filter(|table| *table.toggle == *toggle) {
+        let mut after = None;
+        loop {
+            let page = app.journal.dirty_keys(&table.table, after.as_ref(), PAGE);
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            let cleaned = |key: &&DirtyKey| app.journal.clean(&key.key, key.generation);
+            dropped += page.iter().filter(cleaned).count();
+        }
+    }
+    dropped
 }
 
 /// Counts a proxy out. Its gate is shut: nothing runs here any more.
@@ -299,7 +342,7 @@ impl Member {
         );
         // What runs here may be of any earlier epoch.
         if self.follower.is_drained_here() {
-            match self.seat.join().await {
+            match count_in(&self.app, &self.seat).await {
                 Ok(()) => return Duration::ZERO,
                 Err(error) => {
                     tracing::warn!(toggle = self.toggle.name(), %error, "this proxy cannot join the others again")

@@ -1,7 +1,7 @@
 //! The record that the proxies of a migration share of one toggle, and what may be done to it. Every change is one compare-and-set in the store; what is here is
 //! what such a change makes of the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crossfade_journal::{BackfillCheckpoint, PhaseChange, TableState, ToggleState, Why};
 use crossfade_phase::Phase;
@@ -35,6 +35,13 @@ pub(crate) struct Record {
     pub(crate) jobs: BTreeMap<String, String>,
     /// The mapping of the toggle as every member must have it, a line a table.
     pub(crate) mapping: Vec<String>,
+    /// Ids of proxies that were forgotten with the journal on their disk. What that holds, the tables were verified for: should one come back, it lets go of it first.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) forgotten: BTreeSet<String>,
+    /// Records of tables, by their names, whose store lacks rows that such a proxy knew of while that store was the primary, and how many there were in the toggle: the rows
+    /// of the other store may be the newer ones, and nobody knows which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) lost: BTreeMap<String, u64>,
 }
 
 /// A proxy of the migration.
@@ -102,6 +109,8 @@ impl Record {
             checkpoints,
             jobs: BTreeMap::new(),
             mapping,
+            forgotten: BTreeSet::new(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -141,8 +150,9 @@ impl Record {
         }
     }
 
-    /// A run of a proxy begins to count. What jobs an earlier run of it had, it has no more.
+    /// A run of a proxy begins to count. What jobs an earlier run of it had, it has no more. One that was forgotten has let go of what its journal held.
     pub(super) fn join(&mut self, id: &str, member: Member) {
+        self.forgotten.remove(id);
         self.jobs.retain(|_, holder| holder != id);
         self.members.insert(id.to_owned(), member);
     }

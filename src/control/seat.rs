@@ -242,6 +242,22 @@ impl Seat {
         Ok(view.rows.get(&self.me.id).map(|heard| heard.serial))
     }
 
+    /// What a proxy has said last, in whichever store that was: it may have ended while the record moved.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub(super) async fn last_row(&self, id: &str) -> Result<Option<Row>, Trouble> {
+        let name = format!("{ROW}{id}");
+        let home = self.read().await?.home;
+        for side in [home, home.other()] {
+            let entries = self.controls.on(side).entries(&self.toggle).await?;
+            if let Some(entry) = entries.iter().find(|entry| entry.name == name) {
+                return json(serde_json::from_str(&entry.body).map(Some));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes what a proxy said away.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Gathers the facts that a guard weighs.
 
-use crossfade_phase::{Phase, Side};
+use crossfade_phase::{DirtyKeys, Phase, Side};
+use crossfade_reconcile::{Direction, standing};
 use crossfade_store::{StoreError, StoreResult, TableMap};
 use crossfade_toggle::{
     Comparison, Evidence, Gate, JournalFacts, Move, StoreAnswer, TableFacts, Toggle,
@@ -61,13 +62,21 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     });
     evidence.comparison = comparison(app, toggle);
     if let Some(seat) = app.seat(toggle) {
-        with_others(evidence, &seat.others());
+        let others = seat.others();
+        with_others(evidence, &others);
+        gathered.details.extend(keys_of_others(&others));
+        let evidence = &mut gathered.evidence;
+        if let (Some(lost), Some(journal)) = (lost(seat, &tables, step), &mut evidence.journal) {
+            journal.dirty_keys += lost;
+            gathered.details.push("a proxy was forgotten that knew of such keys, and nobody knows any more which they are: the rows can be brought over by a verify once the other store is the primary; this move, with a reason, gives them up".to_owned());
+        }
         // Where that cannot be asked, nobody knows.
         let left = left_behind(app, step).await.unwrap_or(true);
         if let Some(journal) = &mut evidence.journal {
             journal.unresolved_intents += u64::from(left);
         }
     }
+    let evidence = &mut gathered.evidence;
     evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
     if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
         // A verify of a table that was never copied only finds everything missing.
@@ -115,6 +124,41 @@ fn with_others(evidence: &mut Evidence, others: &[Other]) {
             (_, _) => None,
         };
     }
+}
+
+/// Whose keys they are: each proxy repairs its own.
+fn keys_of_others(others: &[Other]) -> Vec<String> {
+    let named = others.iter().filter_map(|other| {
+        let row = other.row().filter(|row| row.dirty > 0)?;
+        let (dirty, name) = (row.dirty, &other.name);
+        Some(if row.ended {
+            format!("{dirty} dirty keys are in the journal of proxy \"{name}\", which has ended: start it again")
+        } else {
+            format!("{dirty} dirty keys are in the journal of proxy \"{name}\": `crossfade repair` through that one")
+        })
+    });
+    named.collect()
+}
+
+/// Keys of forgotten proxies whose newer rows this move leaves behind.
+fn lost(seat: &Seat, tables: &[TableMap], step: Move) -> Option<DirtyKeys> {
+    let mut dirty = DirtyKeys::default();
+    let (count, direction) = match (step.from(), step.to()) {
+        (Phase::NewPrimary, Phase::NewWrites) | (Phase::Backfill, Phase::NewOnly) => {
+            (&mut dirty.new, Direction::Forward)
+        }
+        (Phase::DualWrite | Phase::DualRead, Phase::DeployNew | Phase::UseOld) => {
+            (&mut dirty.old, Direction::Reverse)
+        }
+        _nothing_is_left_behind => return None,
+    };
+    let record = seat.record();
+    let known = tables
+        .iter()
+        .filter_map(|table| record.lost.get(&standing::record_of(table, direction)));
+    // Counted once for the toggle, and kept with each of its tables.
+    *count = *known.max()?;
+    Some(dirty)
 }
 
 /// The same facts inside the barrier of all proxies: each has counted its journal behind its own.

@@ -106,19 +106,13 @@ async fn compare(app: &App, lookup: Lookup) {
             .with_label_values(&[toggle, &name])
             .inc(),
         Ok(Comparison::Differs(difference)) => {
-            app.metrics
-                .reads_compared
-                .with_label_values(&[toggle, &name])
-                .inc();
-            app.metrics
-                .read_mismatches
-                .with_label_values(&[toggle, &name])
-                .inc();
-            if let Some(toggle) = app.toggles.get(toggle) {
-                app.facts(toggle).mismatch();
-            }
+            mismatch(app, toggle, &name);
             // The key and the columns, never the values: they are the application's data.
             tracing::warn!(toggle, table = %name, key = %difference.shown, %difference, "a read of both stores differs; the key goes to repair");
+        }
+        Ok(Comparison::LeftAlone(difference)) => {
+            mismatch(app, toggle, &name);
+            tracing::warn!(toggle, table = %name, key = %difference.shown, %difference, "a read of both stores differs; it is not repaired, as the new store's row may be the newer one: another proxy has keys in its journal that the old store is stale for (`crossfade status` there)");
         }
         Err(error) => {
             app.metrics
@@ -127,5 +121,15 @@ async fn compare(app: &App, lookup: Lookup) {
                 .inc();
             tracing::debug!(toggle, table = %name, %error, "a read could not be compared");
         }
+    }
+}
+
+fn mismatch(app: &App, toggle: &str, table: &str) {
+    let metrics = &app.metrics;
+    for counter in [&metrics.reads_compared, &metrics.read_mismatches] {
+        counter.with_label_values(&[toggle, table]).inc();
+    }
+    if let Some(toggle) = app.toggles.get(toggle) {
+        app.facts(toggle).mismatch();
     }
 }

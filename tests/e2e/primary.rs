@@ -57,6 +57,7 @@ again! {
         trap_36_a_transaction_at_the_other_proxy_calls_the_flip_off,
         dirty_keys_in_the_other_proxys_journal_hold_up_the_flip,
         trap_38_what_the_new_primary_lacks_comes_on_the_way_back_at_every_proxy,
+        trap_38_a_compared_read_undoes_nothing_that_another_proxy_knows_to_be_newer,
         phase_7_completes_the_tables_through_one_proxy_at_a_time,
         documents_in_the_new_store,
     }

@@ -15,6 +15,13 @@ use crossfade_tests::{ConfigBuilder, Proxy, SHOP_TABLES, Stores, eventually, jou
 /// Longest wait for what the proxies do by themselves.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Makes a store refuse every change of `orders`, as a secondary too.
+const REFUSE: &str = "
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE orders ENABLE ALWAYS TRIGGER refuse;";
+const TAKE: &str = "DROP TRIGGER refuse ON orders; DROP FUNCTION refuse";
+
 /// A shop in phase 2, and two proxies in front of it.
 struct Pair {
     stores: Stores,
@@ -54,6 +61,17 @@ impl Pair {
     async fn drained(&self) {
         self.a.drained().await;
         self.b.drained().await;
+    }
+
+    /// Waits until the first proxy has heard that the second one has two dirty keys.
+    async fn two_keys_are_heard_of(&self) {
+        eventually("two keys are heard of", SOON, async || {
+            let toggle = self.a.toggle("shop").await;
+            let proxies = toggle["proxies"].as_array().cloned().unwrap_or_default();
+            let mut proxies = proxies.iter();
+            proxies.any(|proxy| proxy["name"] == "b" && proxy["dirty_keys"] == 2)
+        })
+        .await;
     }
 
     async fn assert_equal(&self) {

@@ -57,7 +57,14 @@ pub(crate) fn unmet(step: Move, evidence: &Evidence) -> Vec<Unmet> {
             tables(evidence, &mut unmet, reverse_reconciled);
             old_missed_nothing(evidence, &mut unmet);
         }
-        // DESIGN 2 sets no guard: 1 → 2; 5 → 6 (dirty keys go on as 'the old is stale for this key'); 6 → 7; and the free ways back.
+        // Dirty keys go on as 'the old is stale for this key', and as nothing else.
+        (Phase::NewPrimary, Phase::NewWrites) => {
+            nothing_newer_beside(Side::Old, evidence, &mut unmet)
+        }
+        (Phase::DualWrite | Phase::DualRead, Phase::DeployNew | Phase::UseOld) => {
+            nothing_newer_beside(Side::New, evidence, &mut unmet);
+        }
+        // DESIGN 2 sets no guard: 1 → 2; 6 → 7; and the free ways back.
         (Phase::DeployNew, _)
         | (Phase::NewPrimary, _)
         | (Phase::NewWrites, _)
@@ -133,6 +140,17 @@ fn nothing_stale_in(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     }
     if journal.unresolved_intents > 0 {
         unmet.push(Unmet::UnresolvedIntents(journal.unresolved_intents));
+    }
+}
+
+/// Rows that a forced move left behind in the store of `side`, which is written no more behind the move: a write of one of them there is on no record, and the row that was
+/// left behind would take its place once the store of `side` is the primary again. What is not known is no obstacle: without such a forced move there are none.
+fn nothing_newer_beside(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
+    let newer = evidence
+        .journal
+        .map(|journal| journal.dirty_keys.only(side.other()));
+    if let Some(count @ 1..) = newer {
+        unmet.push(Unmet::NewerBeside { side, count });
     }
 }
 

@@ -183,8 +183,34 @@ fn dual_reads_need_an_empty_journal() {
         assert_eq!(refused(step, |e| e.journal = None), [Unmet::JournalUnread]);
     }
     let mut evidence = good(Phase::NewPrimary);
-    evidence.journal = Some(dirty);
+    evidence.journal = Some(self::dirty(2, 0, 1));
     assert!(guard(step(5, 6), &evidence).is_ok(), "dirty keys go on");
+}
+
+#[test]
+fn trap_38_newer_rows_in_the_store_that_is_written_no_more_come_over_first() {
+    for (step, side) in [
+        (step(5, 6), Side::Old),
+        (step(4, 2), Side::New),
+        (step(3, 2), Side::New),
+        (step(4, 1), Side::New),
+        (step(3, 1), Side::New),
+    ] {
+        let (facts, other) = match side {
+            Side::Old => (dirty(0, 3, 0), dirty(3, 0, 1)),
+            Side::New => (dirty(3, 0, 0), dirty(0, 3, 1)),
+        };
+        let unmet = refused(step, |e| e.journal = Some(facts));
+        assert_eq!(unmet, [Unmet::NewerBeside { side, count: 3 }], "{step}");
+        assert!(
+            unmet[0]
+                .to_string()
+                .contains(&format!("stale in the {} store", side.other()))
+        );
+        let mut evidence = good(step.from());
+        evidence.journal = Some(other);
+        assert!(guard(step, &evidence).is_ok(), "{step}");
+    }
 }
 
 #[test]
@@ -408,8 +434,10 @@ fn design_allows(step: Move, e: &Evidence) -> bool {
     let reversed = every(|t| t.reverse_differences == Some(0));
     let here = e.current.phase == step.from();
     here && match (step.from().number(), step.to().number()) {
-        (2, 1) | (3, 1 | 2) | (4, 1..=3) => true,
-        (1, 2) | (5, 6) | (6, 7) => e.effective,
+        (2, 1) | (4, 3) => true,
+        (3 | 4, 1 | 2) => e.journal.is_none_or(|j| j.dirty_keys.only(Side::Old) == 0),
+        (1, 2) | (6, 7) => e.effective,
+        (5, 6) => e.effective && e.journal.is_none_or(|j| j.dirty_keys.only(Side::New) == 0),
         (2, 3) => {
             e.effective && e.new_store == StoreAnswer::Answers && e.blocking_findings == Some(0)
         }

@@ -21,7 +21,7 @@ pub struct RepairReport {
     pub failed: Vec<FailedKey>,
     /// How many stay dirty.
     pub left_dirty: u64,
-    /// How many of those a foreign key keeps out.
+    /// How many of those another row keeps out, which has to come, to go, or to let go of a unique value first.
     pub waiting: u64,
     /// How many of them are stale only in the store that they would be repaired from.
     pub stale: Option<LeftStale>,

@@ -207,3 +207,115 @@ async fn mark(pair: &Pair, table: &str, keys: std::ops::RangeInclusive<u32>) {
     let intent = pair.journal.intend(Side::Old, &keys).await.unwrap();
     intent.dirty(Reason::SecondaryFailed).await.unwrap();
 }
+
+/// Rows that hold unique values of several kinds, in a table that another one refers to and in one that nothing refers to.
+const PLACES: &str = "
+CREATE TABLE free (id int PRIMARY KEY, place int NOT NULL UNIQUE);
+CREATE TABLE taken (id int PRIMARY KEY, place int NOT NULL UNIQUE CHECK (place > 0), code varchar(12) NOT NULL UNIQUE, name text, extra uuid UNIQUE, UNIQUE (name, place));
+CREATE TABLE visits (id int PRIMARY KEY, taken int NOT NULL REFERENCES taken ON DELETE CASCADE);
+";
+const PLACES_TABLES: &str = "
+[toggle.shop]
+phase = \"use-old\"
+[toggle.shop.table.free]
+[toggle.shop.table.taken]
+[toggle.shop.table.visits]
+";
+
+/// `count` rows, each at the place of the one that is `shift` further on.
+fn places(count: u32, shift: u32) -> String {
+    let place = format!("(n + {shift}) % {count} + 1");
+    format!(
+        "TRUNCATE free, taken, visits;
+         INSERT INTO free SELECT n, {place} FROM generate_series(1, {count}) n;
+         INSERT INTO taken SELECT n, {place}, 'code ' || {place}, 'name', md5(({place})::text)::uuid FROM generate_series(1, {count}) n;
+         INSERT INTO visits SELECT n, n FROM generate_series(1, {count}) n"
+    )
+}
+
+#[tokio::test]
+async fn rows_that_have_exchanged_their_unique_values_are_repaired_in_one_go() {
+    let pair = Pair::of(Phase::DualWrite, PLACES, PLACES, PLACES_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    // Two that were swapped, and more than a unit, or a batch, holds.
+    for (count, by_verify) in [(2, false), (600, false), (700, true)] {
+        old.run(&places(count, 1)).await;
+        new.run(&places(count, 0)).await;
+        for table in ["free", "taken"] {
+            if by_verify {
+                let report = pair.verify(table, Direction::Forward, true).await;
+                assert_eq!(
+                    (report.differences, report.left()),
+                    (count.into(), 0),
+                    "{table}"
+                );
+                continue;
+            }
+            let keys: Vec<u32> = (1..=count).collect();
+            mark_stale(&pair, &format!("public.{table}"), Side::New, &keys).await;
+            let id = pair.table(&format!("public.{table}"));
+            let report = pair.engine.repair(Some(id), false).await.unwrap();
+            assert_eq!(report.left_dirty, 0, "{table} {count}: {report:?}");
+        }
+        assert_eq!(pair.journal.dirty_count("shop"), 0);
+        for rows in [
+            "SELECT string_agg(f::text, ' ' ORDER BY id) FROM free f",
+            "SELECT string_agg(t::text, ' ' ORDER BY id) FROM taken t",
+            "SELECT count(*) FROM visits",
+        ] {
+            assert_eq!(new.value(rows).await, old.value(rows).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_have_exchanged_their_unique_values_leave_the_journal_by_themselves() {
+    let pair = Pair::of(Phase::DualWrite, PLACES, PLACES, PLACES_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    old.run(&places(300, 1)).await;
+    new.run(&places(300, 0)).await;
+    let keys: Vec<u32> = (1..=300).collect();
+    for table in ["public.free", "public.taken"] {
+        mark_stale(&pair, table, Side::New, &keys).await;
+    }
+    let engine = pair.engine.clone();
+    let repairer = tokio::spawn(async move { engine.run_repairer().await });
+    let journal = pair.journal.clone();
+    let clean = async || journal.dirty_count("shop") == 0;
+    crossfade_tests::eventually("all are clean", std::time::Duration::from_secs(40), clean).await;
+    repairer.abort();
+    let rows = "SELECT string_agg(t::text, ' ' ORDER BY id) FROM taken t";
+    assert_eq!(new.value(rows).await, old.value(rows).await);
+}
+
+/// A row that is stale in the primary is written by nobody, also where another one waits for its place.
+#[tokio::test]
+async fn an_exchange_leaves_what_is_stale_in_the_primary() {
+    let pair = Pair::of(Phase::DualWrite, PLACES, PLACES, PLACES_TABLES).await;
+    let (old, new) = (&pair.databases.old, &pair.databases.new);
+    old.run(&places(2, 1)).await;
+    new.run(&places(2, 0)).await;
+    mark_stale(&pair, "public.free", Side::New, &[1]).await;
+    mark_stale(&pair, "public.free", Side::Old, &[2]).await;
+    let report = pair.engine.repair(None, false).await.unwrap();
+    assert_eq!((report.upserted, report.left_dirty), (0, 2), "{report:?}");
+    let rows = "SELECT string_agg(f::text, ' ' ORDER BY id) FROM free f";
+    assert_eq!(new.value(rows).await, "(1,2) (2,1)");
+}
+
+async fn mark_stale(pair: &Pair, table: &str, stale: Side, keys: &[u32]) {
+    let parts: Vec<[Bytes; 1]> = keys
+        .iter()
+        .map(|key| [Bytes::from(key.to_string())])
+        .collect();
+    let keys: Vec<KeyRef<'_, Bytes>> = parts
+        .iter()
+        .map(|parts| KeyRef {
+            toggle: "shop",
+            table,
+            parts,
+        })
+        .collect();
+    let intent = pair.journal.intend(stale, &keys).await.unwrap();
+    intent.dirty(Reason::SecondaryFailed).await.unwrap();
+}

@@ -43,12 +43,17 @@ impl Seat {
         .await
     }
 
-    /// Counts this proxy in.
+    /// Counts this proxy in. `let_go` says that its journal holds nothing of a time before it was forgotten, if it was.
     ///
     /// # Errors
     /// [`Trouble`].
-    pub(in crate::control) async fn join(&self) -> Result<(), Trouble> {
+    pub(in crate::control) async fn join(&self, let_go: bool) -> Result<(), Trouble> {
         self.change_as_anybody(|record| {
+            if record.forgotten.contains(&self.me.id) && !let_go {
+                return Err(Trouble::No(
+                    "an operator has this proxy forgotten at this moment".to_owned(),
+                ));
+            }
             let member = Member {
                 name: self.me.name.clone(),
                 life: self.me.life,

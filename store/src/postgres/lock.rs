@@ -11,6 +11,10 @@ use super::{
 };
 use crate::{Key, LockedRow, Row, StoreResult, TableMap};
 
+/// The server's own end for a lock that nobody lets go of, as a process does that is frozen: clients wait for the row meanwhile. Well above the second for which a repair
+/// holds one, and above what a look under locks takes while the other store is slow.
+const IDLE_MS: u32 = 10_000;
+
 /// The row and the connection whose open transaction holds its lock. Dropped without [`LockedRow::release`], it closes the
 /// connection, which ends the transaction.
 struct Locked {
@@ -26,7 +30,8 @@ pub(super) async fn lock_row(
     let lease = store.pool.lease().await?;
     let statement = sql::lock_row(table, store.side);
     let params = bind(&lease, &statement, key)?;
-    lease.batch("BEGIN", SHORT).await?;
+    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}");
+    lease.batch(&begin, SHORT).await?;
     let answers = lease.rows(&statement.sql, &params, CHUNK).await?;
     let found = answers
         .first()

@@ -75,6 +75,32 @@ async fn a_locked_row_waits_for_nobody_but_writers() {
 }
 
 #[tokio::test]
+async fn trap_16_a_lock_that_nobody_lets_go_of_ends_by_itself() {
+    let pair = Pair::new("frozen", "", SCHEMA, SCHEMA, FILE).await;
+    pair.run(Side::Old, "INSERT INTO public.parent VALUES (1, 'one')")
+        .await;
+    let mapping = pair.mapping().await;
+    let parent = parent_of(&mapping);
+    // As of a process that is frozen.
+    let guard = pair.old.lock_row(parent, &key("1")).await.expect("locked");
+    let update = pair.run(
+        Side::Old,
+        "UPDATE public.parent SET name = 'uno' WHERE id = 1",
+    );
+    timeout(Duration::from_secs(20), update)
+        .await
+        .expect("a client goes on");
+    // What was written meanwhile rests on nothing.
+    assert!(guard.release().await.is_err());
+    for _ in 0..3 {
+        let guard = pair.old.lock_row(parent, &key("1")).await.expect("locked");
+        let name = guard.row().and_then(|row| row.0[1].clone());
+        assert_eq!(name, Some(Bytes::from_static(b"uno")));
+        guard.release().await.expect("released");
+    }
+}
+
+#[tokio::test]
 async fn trap_43_a_horizon_passes_when_every_writer_of_before_has_ended() {
     let pair = Pair::new("horizon", "", SCHEMA, SCHEMA, FILE).await;
     let writer = pair.session(Side::Old).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossfade_tests::{Mongod, SHOP_TABLES, Stores, Traffic, within};
 
-use super::{Pair, copied, in_phase, write};
+use super::{Pair, REFUSE, TAKE, copied, in_phase, write};
 
 #[tokio::test]
 pub(crate) async fn one_to_eight_through_one_proxy_while_both_serve() {
@@ -139,6 +139,12 @@ pub(crate) async fn dirty_keys_in_the_other_proxys_journal_hold_up_the_flip() {
     pair.b.dirty(1).await;
     let refusal = pair.a.flip_refused("dual-read").await;
     assert!(refusal.contains("1 dirty key"), "{refusal}");
+    if !crossfade_tests::journal_in_primary() {
+        assert!(
+            refusal.contains("in the journal of proxy \"b\": `crossfade repair` through that one"),
+            "{refusal}"
+        );
+    }
     pair.stores
         .new
         .run("ALTER TABLE orders DROP CONSTRAINT short")
@@ -182,6 +188,48 @@ pub(crate) async fn trap_38_what_the_new_primary_lacks_comes_on_the_way_back_at_
     pair.drained().await;
     pair.assert_equal().await;
     assert_eq!(pair.stores.new.value(kept).await, "2");
+}
+
+#[tokio::test]
+pub(crate) async fn trap_38_a_compared_read_undoes_nothing_that_another_proxy_knows_to_be_newer() {
+    let mut pair = Pair::in_phase("dual-read").await;
+    pair.a.flip("new-primary").await;
+    pair.both_in("new-primary").await;
+    let (old, new) = (&pair.stores.old, &pair.stores.new);
+    old.run(REFUSE).await;
+    for change in [
+        "UPDATE orders SET total = 13 WHERE id = 1",
+        "DELETE FROM orders WHERE id = 2",
+    ] {
+        write(&pair.b, &pair.stores, change).await.unwrap();
+    }
+    pair.b.dirty(2).await;
+    pair.two_keys_are_heard_of().await;
+    pair.a.force("dual-read", "nobody sleeps tonight").await;
+    pair.both_in("dual-read").await;
+    old.run(TAKE).await;
+    let client = pair.a.connect(old).await;
+    for id in [1_i64, 2] {
+        let read = "SELECT total::text FROM orders WHERE id = $1";
+        assert_eq!(client.query(read, &[&id]).await.unwrap().len(), 1);
+    }
+    crossfade_tests::eventually("both reads are compared", super::SOON, async || {
+        let metrics = pair.a.metrics().await;
+        let compared = metrics.sum("crossfade_reads_compared_total", &[("toggle", "shop")]);
+        compared.unwrap_or(0.0) > 1.5
+    })
+    .await;
+    // Time enough for a repairer.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let seen = "SELECT concat_ws(' ', (SELECT total FROM orders WHERE id = 1), (SELECT count(*) FROM orders WHERE id = 2))";
+    assert_eq!(new.value(seen).await, "13.00 0");
+    pair.a
+        .force("new-primary", "the reads that differ are known")
+        .await;
+    pair.both_in("new-primary").await;
+    pair.drained().await;
+    pair.assert_equal().await;
+    assert_eq!(old.value(seen).await, "13.00 0");
 }
 
 #[tokio::test]

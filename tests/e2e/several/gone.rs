@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossfade_tests::{eventually, journal_in_primary, within};
 
-use super::{Pair, SOON, in_phase, write};
+use super::{Pair, REFUSE, SOON, TAKE, in_phase, write};
 
 #[tokio::test]
 pub(crate) async fn a_frozen_proxy_holds_up_the_flip_and_no_client() {
@@ -147,6 +147,112 @@ pub(crate) async fn a_forgotten_proxy_leaves_tables_to_verify_and_may_come_back(
     pair.both_in("new-primary").await;
     pair.drained().await;
     pair.assert_equal().await;
+}
+
+/// Two proxies in 4, of which one has two dirty keys that only its journal knows: an update and a delete.
+async fn with_two_keys_at_b() -> Pair {
+    let pair = Pair::in_phase("dual-read").await;
+    pair.stores.new.run(REFUSE).await;
+    for change in [
+        "UPDATE orders SET total = 13 WHERE id = 1",
+        "DELETE FROM orders WHERE id = 2",
+    ] {
+        write(&pair.b, &pair.stores, change).await.unwrap();
+    }
+    pair.b.dirty(2).await;
+    pair
+}
+
+/// Ends the second proxy for good.
+async fn without_b(pair: &mut Pair) {
+    pair.b.kill9();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    pair.a
+        .cli(&["forget", "b", "--because", "its machine is gone"])
+        .expect(0);
+}
+
+/// By the two changes.
+const SEEN: &str = "SELECT concat_ws(' ', (SELECT total FROM orders WHERE id = 1), (SELECT count(*) FROM orders WHERE id = 2))";
+
+#[tokio::test]
+pub(crate) async fn trap_38_what_only_a_forgotten_journal_knew_to_be_newer_is_not_overwritten() {
+    if journal_in_primary() {
+        return;
+    }
+    let mut pair = with_two_keys_at_b().await;
+    pair.two_keys_are_heard_of().await;
+    pair.a.force("new-primary", "nobody sleeps tonight").await;
+    pair.both_in("new-primary").await;
+    pair.stores.new.run(TAKE).await;
+    without_b(&mut pair).await;
+    let refusal = pair.a.flip_refused("dual-read").await;
+    assert!(refusal.contains("without the old store"), "{refusal}");
+    pair.a.ask("shop", "new-primary");
+    for command in [
+        &["verify", "--reverse", "--repair"][..],
+        &["backfill", "--reverse"],
+        &["repair"],
+    ] {
+        let said = pair.a.cli(command);
+        if command[0] != "repair" {
+            let text = format!("{}{}", said.stdout, said.stderr);
+            assert!(
+                said.status != 0 && text.contains("forgotten with 2 keys"),
+                "{said:?}"
+            );
+            assert!(text.contains("crossfade phase shop dual-read"), "{text}");
+        }
+        assert_eq!(pair.stores.old.value(SEEN).await, "13.00 0");
+    }
+    let refusal = pair.a.flip_refused("new-writes").await;
+    assert!(
+        refusal.contains("2 dirty keys") && refusal.contains("gives them up"),
+        "{refusal}"
+    );
+    pair.a.ask("shop", "new-primary");
+    // The way that it names.
+    pair.a.force("dual-read", "the old store has them").await;
+    let refusal = pair.a.flip_refused("new-primary").await;
+    assert!(refusal.contains("crossfade verify"), "{refusal}");
+    pair.a.ask("shop", "dual-read");
+    pair.a.cli(&["verify", "--repair"]).expect(0);
+    pair.assert_equal().await;
+    assert_eq!(pair.stores.new.value(SEEN).await, "13.00 0");
+    pair.a.walk(&["new-primary", "new-writes"]).await;
+}
+
+#[tokio::test]
+pub(crate) async fn trap_38_a_forgotten_proxy_that_comes_back_revives_no_key_of_its_journal() {
+    if journal_in_primary() {
+        return;
+    }
+    let mut pair = with_two_keys_at_b().await;
+    // Before the store takes them: the repairer of that proxy is to have no chance.
+    without_b(&mut pair).await;
+    pair.stores.new.run(TAKE).await;
+    pair.a.cli(&["verify", "--repair"]).expect(0);
+    pair.a.flip("new-primary").await;
+    pair.b.restart().await;
+    in_phase(&pair.b, "new-primary").await;
+    let status = pair.b.cli(&["status"]).expect(0).stdout;
+    assert!(!status.contains("stale in the primary"), "{status}");
+    pair.b.drained().await;
+    pair.a.flip("new-writes").await;
+    pair.both_in("new-writes").await;
+    let change = "UPDATE orders SET total = 99 WHERE id = 1";
+    write(&pair.a, &pair.stores, change).await.unwrap();
+    for phase in ["new-primary", "dual-read"] {
+        pair.a.cli(&["repair", "--reverse"]).expect(0);
+        pair.a.cli(&["verify", "--reverse", "--repair"]).expect(0);
+        pair.a.flip(phase).await;
+        pair.both_in(phase).await;
+    }
+    // Time enough for a repairer.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pair.drained().await;
+    pair.assert_equal().await;
+    assert_eq!(pair.stores.old.value(SEEN).await, "99.00 0");
 }
 
 #[cfg(debug_assertions)]

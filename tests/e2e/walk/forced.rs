@@ -83,6 +83,20 @@ async fn nothing_undoes_it(shop: &Shop, here: &str, back: &str) {
     assert_eq!(on(shop, here).value(SEEN).await, UNWRITTEN);
 }
 
+/// A step to where one of the stores is written no more, which has newer rows.
+async fn refused_as_newer_beside(shop: &mut Shop, to: &str, side: &str) {
+    let here = shop.proxy.toggle("shop").await["published"].clone();
+    let reason = shop.proxy.flip_refused(to).await;
+    let said = format!("the newer rows may be in the {side} one");
+    assert!(
+        reason.contains("3 dirty keys") && reason.contains(&said),
+        "{reason}"
+    );
+    shop.proxy.ask("shop", here.as_str().unwrap_or_default());
+    let given_up = async || shop.proxy.toggle("shop").await["refusal"].is_null();
+    eventually("the wish is given up", Duration::from_secs(10), given_up).await;
+}
+
 async fn back_without_loss(shop: &mut Shop, to: &str) {
     shop.run("UPDATE orders SET total = 1 WHERE id = 1").await;
     shop.proxy.flip(to).await;
@@ -104,7 +118,11 @@ pub(crate) async fn trap_38_what_the_new_primary_lacks_comes_on_the_way_back_to_
 pub(crate) async fn trap_38_what_the_new_primary_lacks_keeps_the_old_store_and_comes_on_the_way_back_from_7()
  {
     let mut shop = forced("dual-read", "new-primary").await;
-    shop.proxy.walk(&["new-writes", "backfill"]).await;
+    refused_as_newer_beside(&mut shop, "new-writes", "old").await;
+    shop.proxy
+        .force("new-writes", "nobody writes those rows there")
+        .await;
+    shop.proxy.flip("backfill").await;
     let reason = shop.proxy.flip_refused("new-only").await;
     assert!(
         reason.contains("3 dirty keys that are stale in the new store"),
@@ -141,8 +159,13 @@ pub(crate) async fn trap_38_what_the_new_primary_lacks_keeps_the_old_store_and_c
 pub(crate) async fn trap_38_what_the_old_primary_lacks_comes_on_the_way_forward_to_5() {
     let mut shop = forced("new-primary", "dual-read").await;
     nothing_undoes_it(&shop, "dual-read", "new-primary").await;
-    // Also by way of 3: the new store has every write.
-    shop.proxy.walk(&["dual-write", "dual-read"]).await;
+    // Also by way of 3: the new store has every write. Not by way of 2, where it has none.
+    shop.proxy.flip("dual-write").await;
+    for phase in ["use-old", "deploy-new"] {
+        refused_as_newer_beside(&mut shop, phase, "new").await;
+    }
+    shop.proxy.flip("dual-read").await;
+    refused_as_newer_beside(&mut shop, "use-old", "new").await;
     back_without_loss(&mut shop, "new-primary").await;
     shop.proxy.flip("dual-read").await;
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crossfade_phase::{Phase, Side};
+
 use crate::{Snapshot, moves::Named};
 
 /// A condition of a guard that does not hold.
@@ -29,6 +31,13 @@ pub enum Unmet {
     StaleInBoth(u64),
     /// Keys whose newer row may be in the old store, which is about to be left for good; their number.
     NewerInOld(u64),
+    /// Keys whose newer row is in the store that is about to be written no more.
+    NewerBeside {
+        /// That store.
+        side: Side,
+        /// How many.
+        count: u64,
+    },
     /// Intents that no running transaction will close; their number.
     UnresolvedIntents(u64),
     /// Nothing is known of the toggle's tables.
@@ -93,6 +102,7 @@ impl Unmet {
         match self {
             // Which phase brings them over, it says there.
             Unmet::NewerInOld(_)
+            | Unmet::NewerBeside { .. }
             | Unmet::Elsewhere(_)
             | Unmet::NotEffective(_)
             | Unmet::JournalUnread
@@ -181,6 +191,18 @@ impl fmt::Display for Unmet {
                 "the journal holds {count} dirty {} stale in the new store, after a move that was forced: the newer rows may be in the old one, and come over in dual-read (4)",
                 plural(*count, "key that is", "keys that are")
             ),
+            Unmet::NewerBeside { side, count } => {
+                let (keys, there) = (
+                    plural(*count, "key that is", "keys that are"),
+                    back_to(*side),
+                );
+                write!(
+                    f,
+                    "the journal holds {count} dirty {keys} stale in the {} store, after a move that was forced: the newer rows may be in the {side} one, and come over in {there}; \
+                     what is written to them in a phase that does not write the {side} store would be overwritten then",
+                    side.other()
+                )
+            }
             Unmet::UnresolvedIntents(count) => write!(
                 f,
                 "the journal holds {count} open {} of transactions that are gone",
@@ -237,6 +259,14 @@ impl fmt::Display for Unmet {
             Unmet::UnknownToOld(count) => unknown_to_old(f, *count),
         }
     }
+}
+
+/// The phase in which the rows of the store of `side` come over to the other.
+fn back_to(side: Side) -> Named {
+    Named(match side {
+        Side::Old => Phase::DualRead,
+        Side::New => Phase::NewPrimary,
+    })
 }
 
 fn silent(f: &mut fmt::Formatter<'_>, store: &str, why: Option<&str>) -> fmt::Result {

@@ -1,0 +1,262 @@
+//! Rows that hold each other's unique values: two that were swapped, a hundred that moved up by one.
+//!
+//! None of them can be written before another one has let go of its value, so they are written together: first all of them are brought out of each other's way, then each
+//! gets its right values. Where no other row points to them they are deleted for that moment. Elsewhere a delete would act on those that do, so each keeps its key, and gets
+//! values that nobody has where they clash.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use bytes::Bytes;
+use crossfade_store::{Column, ColumnMap, Form, Key, Row, StoreError, StoreResult};
+
+use super::{Manner, Repair, Repaired};
+
+/// Dirty keys of the table among which the rows that are in the way are looked for, and so the most that are written together.
+const LOOKED_THROUGH: usize = 10_000;
+
+/// `unique_violation`
+fn clashes(outcome: &StoreResult<Repaired>) -> bool {
+    matches!(outcome, Err(StoreError::Rejected { sqlstate, .. }) if sqlstate == "23505")
+}
+
+impl Repair<'_> {
+    /// Repairs those of the keys that a unique value keeps out, together with the dirty keys whose rows have it. Those are marked still, and find their rows in
+    /// order when their turn comes. What is not mended keeps the error that it had.
+    pub(super) async fn exchange(&self, keys: &[Key], outcomes: &mut [StoreResult<Repaired>]) {
+        let relation = self.table.on(self.secondary.side());
+        let is_clashing = |outcomes: &[StoreResult<Repaired>]| -> Vec<usize> {
+            (0..outcomes.len())
+                .filter(|&index| clashes(&outcomes[index]))
+                .collect()
+        };
+        let clashing = is_clashing(outcomes);
+        if clashing.is_empty() {
+            return;
+        }
+        let manner = if relation.referenced_by.is_empty() {
+            Manner::Anew
+        } else {
+            Manner::Aside
+        };
+        let clashing: Vec<Key> = clashing.iter().map(|&index| keys[index].clone()).collect();
+        // A store that does not answer has said so.
+        for group in self.in_each_others_way(&clashing).await.unwrap_or_default() {
+            self.together(&group, manner, keys, outcomes).await;
+        }
+        // Where the values are that clash, no catalog says of every constraint.
+        let left: Vec<Key> = is_clashing(outcomes)
+            .into_iter()
+            .map(|index| keys[index].clone())
+            .collect();
+        if left.len() > 1 && manner == Manner::Anew {
+            self.together(&left, manner, keys, outcomes).await;
+        }
+    }
+
+    async fn together(
+        &self,
+        group: &[Key],
+        manner: Manner,
+        keys: &[Key],
+        outcomes: &mut [StoreResult<Repaired>],
+    ) {
+        let Ok(swept) = self.sweep(group, manner).await else {
+            return;
+        };
+        let places: HashMap<&Key, usize> = std::iter::zip(keys, 0..).collect();
+        let mut others = Vec::new();
+        for (key, done) in std::iter::zip(group, swept) {
+            match (places.get(key), done) {
+                (Some(&index), Some(done)) => outcomes[index] = Ok(done),
+                (None, _) => others.push(key.clone()),
+                (Some(_), None) => {}
+            }
+        }
+        // They have been refused for as long as this was not done, and would wait.
+        for mark in self.ledger.marks(self.table, &others).iter().flatten() {
+            self.ledger.give_back(mark);
+        }
+    }
+
+    /// Groups of two and more: each of these keys with the dirty ones that have a value which its row is to get, and so on.
+    async fn in_each_others_way(&self, clashing: &[Key]) -> StoreResult<Vec<Vec<Key>>> {
+        let primary = self.primary.side();
+        let known: HashSet<&Key> = clashing.iter().collect();
+        let mut all: Vec<Key> = clashing.to_vec();
+        let dirty = self.ledger.page(self.table, None, LOOKED_THROUGH);
+        // What is stale in the primary is not repaired from there.
+        let others = dirty.into_iter().filter(|dirty| !dirty.is_stale(primary));
+        all.extend(
+            others
+                .map(|dirty| dirty.key)
+                .filter(|key| !known.contains(key)),
+        );
+        let wanted = self
+            .primary
+            .fetch(self.table, &all, Form::Comparable)
+            .await?;
+        let held = self
+            .secondary
+            .fetch(self.table, &all, Form::Comparable)
+            .await?;
+        let indexes: Vec<Vec<usize>> = self.unique_places();
+        let mut holders: HashMap<(usize, Vec<&Bytes>), usize> = HashMap::new();
+        for (holder, row) in held.iter().enumerate() {
+            for (index, places) in indexes.iter().enumerate() {
+                if let Some(values) = row.as_ref().and_then(|row| values(row, places)) {
+                    holders.insert((index, values), holder);
+                }
+            }
+        }
+        let mut groups = Vec::new();
+        let mut seen = HashSet::new();
+        for first in 0..clashing.len() {
+            let (mut group, mut open) = (Vec::new(), vec![first]);
+            while let Some(at) = open.pop() {
+                if !seen.insert(at) {
+                    continue;
+                }
+                group.push(all[at].clone());
+                for (index, places) in indexes.iter().enumerate() {
+                    let wanted = wanted[at].as_ref().and_then(|row| values(row, places));
+                    let holder = wanted.and_then(|values| holders.get(&(index, values)));
+                    open.extend(holder.filter(|holder| **holder != at));
+                }
+            }
+            if group.len() > 1 {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The columns of each unique index of the secondary, as indexes into the carried ones.
+    fn unique_places(&self) -> Vec<Vec<usize>> {
+        let secondary = self.secondary.side();
+        let place = |name: &String| {
+            let mut columns = self.table.columns.iter();
+            columns.position(|column| column.on(secondary).name == *name)
+        };
+        let indexes = self.table.on(secondary).unique.iter();
+        indexes
+            .filter_map(|index| index.columns.iter().map(place).collect())
+            .collect()
+    }
+
+    /// The row with values in it that clash with nobody's. Only the columns of unique indexes differ, and none that another row may point to.
+    pub(super) fn aside(&self, row: &Row) -> Row {
+        let secondary = self.secondary.side();
+        let relation = self.table.on(secondary);
+        let is_pointed_to = |name: &String| {
+            let mut keys = relation.referenced_by.iter();
+            keys.any(|key| key.parent_columns.contains(name))
+        };
+        let mut row = row.clone();
+        for index in &relation.unique {
+            let of_index = |(place, column): &(usize, &ColumnMap)| {
+                let column = column.on(secondary);
+                index.columns.contains(&column.name)
+                    && !self.table.key.contains(place)
+                    && !column.generated
+                    && !column.identity_always
+                    && !is_pointed_to(&column.name)
+            };
+            let columns: Vec<(usize, &ColumnMap)> = self
+                .table
+                .columns
+                .iter()
+                .enumerate()
+                .filter(of_index)
+                .collect();
+            let nullable = |(_, column): &&(usize, &ColumnMap)| {
+                let column = column.on(secondary);
+                let domain = column.domain.as_ref();
+                !column.not_null && domain.is_none_or(|domain| !domain.not_null)
+            };
+            if let Some((place, _)) = columns
+                .iter()
+                .find(nullable)
+                .filter(|_| !index.nulls_not_distinct)
+            {
+                row.0[*place] = None;
+                continue;
+            }
+            let valued = columns
+                .iter()
+                .find_map(|(place, column)| Some((*place, nobodys(&column.old, &column.new)?)));
+            if let Some((place, value)) = valued {
+                row.0[place] = Some(value);
+            }
+        }
+        row
+    }
+}
+
+/// `None` where one is NULL: such a row is in nobody's way, or in few.
+fn values<'r>(row: &'r Row, places: &[usize]) -> Option<Vec<&'r Bytes>> {
+    let value = |place: &usize| row.0.get(*place).and_then(Option::as_ref);
+    places.iter().map(value).collect()
+}
+
+/// A value that in all likelihood no row has; one that is there all the same is refused, and another one is tried with the next repair. `None` for types that
+/// have too few. Great rather than small: many columns take nothing below zero.
+fn nobodys(old: &Column, new: &Column) -> Option<Bytes> {
+    let random = RandomState::new().hash_one(0_u8);
+    let kinds = [kind(old)?, kind(new)?];
+    let text = match kinds {
+        [Kind::Number(one), Kind::Number(other)] => {
+            let half = one.min(other) / 2;
+            (half + random % half).to_string()
+        }
+        [Kind::Text(one), Kind::Text(other)] => {
+            let length = one.min(other);
+            let mut text = format!("{random:016x}");
+            text.truncate(length);
+            text
+        }
+        [Kind::Uuid, Kind::Uuid] => {
+            let more = RandomState::new().hash_one(1_u8);
+            format!(
+                "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+                random >> 32,
+                (random >> 16) & 0xffff,
+                random & 0xfff,
+                more >> 52,
+                more & 0xffff_ffff_ffff
+            )
+        }
+        _differ => return None,
+    };
+    Some(Bytes::from(text))
+}
+
+/// What [`nobodys`] knows values of.
+enum Kind {
+    /// Whole numbers up to this one.
+    Number(u64),
+    /// Text of up to as many characters.
+    Text(usize),
+    Uuid,
+}
+
+fn kind(column: &Column) -> Option<Kind> {
+    /// Characters of 64 bits.
+    const ALL: usize = 16;
+    // What a domain accepts, only the store knows.
+    Some(match column.type_oid {
+        21 => Kind::Number(0x7fff),
+        23 => Kind::Number(0x7fff_ffff),
+        20 => Kind::Number(0x7fff_ffff_ffff_ffff),
+        25 => Kind::Text(ALL),
+        // The modifier of `varchar(n)` is n + 4, and -1 where it has none.
+        1043 => match usize::try_from(column.modifier) {
+            Ok(modifier) => Kind::Text(modifier.saturating_sub(4).min(ALL)),
+            Err(_unlimited) => Kind::Text(ALL),
+        },
+        2950 => Kind::Uuid,
+        _another => return None,
+    })
+}

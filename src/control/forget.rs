@@ -143,7 +143,7 @@ fn take_out(record: &mut Record, id: &str, name: &str, reason: &Reason, tables: 
             Side::Old => format!("{table} (reverse)"),
         };
         let table = record.tables.entry(table).or_default();
-        table.bypassed = Some(format!(
+        table.bypass(format!(
             "proxy \"{name}\" was forgotten with its journal: {reason}"
         ));
     }
@@ -153,6 +153,8 @@ fn take_out(record: &mut Record, id: &str, name: &str, reason: &Reason, tables: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossfade_journal::TableState;
+
     use crate::control::record::{Member, tests::record};
 
     #[test]
@@ -188,6 +190,11 @@ mod tests {
             let found: Vec<&str> = record.tables.keys().map(String::as_str).collect();
             assert_eq!(found, doubted.into_iter().collect::<Vec<_>>(), "{phase}");
             assert!(record.tables.values().all(|table| table.bypassed.is_some()));
+            let meanwhile = |table: &TableState| table.bypasses > 0;
+            assert!(
+                record.tables.values().all(meanwhile),
+                "a verify that runs does not take it back"
+            );
         }
     }
 }

@@ -319,7 +319,8 @@ fn phase_of(app: &App, table: &TableMap) -> Option<Phase> {
 /// The command that brings the two stores together again.
 pub(crate) fn remedy(table: &str, phase: Option<Phase>) -> String {
     let reverse = match phase {
-        Some(Phase::NewPrimary) => " --reverse",
+        // The new store's rows count.
+        Some(phase) if phase.primary() == Side::New => " --reverse",
         _forward => "",
     };
     format!("crossfade verify --table {table}{reverse} --repair")

@@ -37,7 +37,7 @@ pub(crate) use flip::{Called, Step, change_tables, together};
 pub(crate) use forget::forget;
 pub(crate) use ledger::SharedLedger;
 pub(crate) use record::{Published, Record};
-pub(crate) use seat::{Other, Seat};
+pub(crate) use seat::{Other, Seat, Unheard};
 
 use crate::{
     app::{App, Counts, Whose, lock},

@@ -11,7 +11,7 @@ mod supervisor;
 pub(crate) use attempt::{Outcome, announce, attempt, is_passing, settled};
 pub(crate) use evidence::gather;
 pub(crate) use preflight::{Preflight, preflight};
-pub(crate) use record::standing_after;
+pub(crate) use record::apply;
 pub(crate) use supervisor::{first_look, supervise};
 
 use crossfade_toggle::{Move, Refusal, Toggle, guard};

@@ -144,10 +144,14 @@ pub enum Reach {
 pub struct Verified {
     /// Rows compared.
     pub rows: u64,
-    /// Rows that differ and are not known to the journal, after any repair.
+    /// Rows that differ, after any repair.
     pub differences: u64,
+    /// How many of them the journal knows.
+    pub pending: u64,
     /// The epoch it ended in.
     pub snapshot: Snapshot,
+    /// What [`Ledger::verifying`] has answered.
+    pub bypasses: u64,
 }
 
 /// What is on record of one table in one direction.
@@ -254,12 +258,13 @@ pub trait Ledger: Send + Sync + 'static {
         found: Verified,
     ) -> BoxFuture<'a, LedgerResult>;
 
-    /// A verify over the whole table begins: what is doubted from now on is in doubt when it has ended, too; durable when it resolves.
+    /// A verify over the whole table begins: what is doubted from now on is in doubt when it has ended, too; durable when it resolves. Answers how often the target was
+    /// bypassed until now: what bypasses it from now on the verify may not see.
     fn verifying<'a>(
         &'a self,
         table: &'a TableMap,
         direction: Direction,
-    ) -> BoxFuture<'a, LedgerResult>;
+    ) -> BoxFuture<'a, Result<u64, LedgerError>>;
 
     /// Whether [`Ledger::doubt`] was called since the last verify of the table began.
     fn is_doubted(&self, table: &TableMap, direction: Direction) -> bool;
@@ -293,6 +298,19 @@ pub trait Ledger: Send + Sync + 'static {
     /// When another process that shares this memory may know of more.
     fn knows_all_stale(&self, _table: &TableMap, _from: Side) -> LedgerResult {
         Ok(())
+    }
+
+    /// Whether every key of a table that the store of `from` is stale for at this moment, also by a write that is under way, is known here or can be looked up
+    /// ([`Ledger::elsewhere`]). Asked for before a look at rows that the other store may have deleted. May wait for what is under way.
+    ///
+    /// # Errors
+    /// When another process that shares this memory may know of more.
+    fn knows_all_under_way<'a>(
+        &'a self,
+        _table: &'a TableMap,
+        _from: Side,
+    ) -> BoxFuture<'a, LedgerResult> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

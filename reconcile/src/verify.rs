@@ -67,6 +67,8 @@ pub struct VerifyReport {
     pub listed: Vec<Difference>,
     /// What is on record now: whether the table is complete.
     pub complete: bool,
+    /// Whether it was held against the old store what the new one has as the primary: a repair only copies what is missing there.
+    pub into_primary: bool,
 }
 
 impl VerifyReport {
@@ -135,9 +137,10 @@ impl Engine {
         let stands = move |phase| Scope::of(direction, phase, standing) == Ok(scope);
         let job = Job::bind(Arc::clone(&self.gates), &map.toggle, published, stands)?;
         self.nothing_given_up(map).await?;
-        if scope.is_recorded() {
-            self.ledger.verifying(map, direction).await?;
-        }
+        let bypasses = match scope.is_recorded() {
+            true => self.ledger.verifying(map, direction).await?,
+            false => 0,
+        };
         let estimated = self
             .stores
             .on(scope.source())
@@ -165,7 +168,9 @@ impl Engine {
             let found = Verified {
                 rows: report.rows,
                 differences: report.left() + counted,
+                pending: counted,
                 snapshot: pin.snapshot(),
+                bypasses,
             };
             self.ledger.verified(map, direction, found).await?;
         }
@@ -335,6 +340,7 @@ impl Run {
             stale,
             listed: std::mem::take(&mut *lock(&self.found.listed)),
             complete: false,
+            into_primary: self.scope.repairs_from().is_none(),
         }
     }
 }

@@ -4,20 +4,16 @@
 //! them. It has to be of the right moments: of rows that were *ended* before the store was asked, what was said before is enough; of rows that were *begun*, everybody must have
 //! said something that it began to say behind the store's answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crossfade_phase::Side;
 use crossfade_store::{OwnChanges, OwnTotal, TableMap};
-use tokio::time::{Instant, timeout_at};
 
 use super::Watch;
 use crate::{
     app::App,
-    control::{Other, Seat},
+    control::{Other, Seat, Unheard},
 };
-
-/// Longest wait for what the others say next: several signs of life.
-const NEXT: Duration = Duration::from_secs(3);
 
 /// All proxies but this one, at one moment.
 pub(super) struct Crowd {
@@ -36,7 +32,7 @@ pub(super) enum Unknown {
 
 /// Who adds it all up: the first by its id of those that run. `None` for this proxy.
 pub(super) fn watcher(seat: &Seat) -> Option<String> {
-    let mut others = running(seat);
+    let mut others = seat.running();
     others.sort_by(|one, other| one.id.cmp(&other.id));
     let first = others.into_iter().next()?;
     (first.id < seat.me.id).then_some(first.name)
@@ -47,7 +43,7 @@ pub(super) fn watcher(seat: &Seat) -> Option<String> {
 /// # Errors
 /// Why nothing can be said.
 pub(super) fn now(seat: &Seat, epoch: u64) -> Result<Crowd, Unknown> {
-    let others = running(seat);
+    let others = seat.running();
     let mut lives = Vec::new();
     for other in &others {
         let Some(row) = other.row().filter(|_| !other.is_silent()) else {
@@ -66,36 +62,15 @@ pub(super) fn now(seat: &Seat, epoch: u64) -> Result<Crowd, Unknown> {
 /// # Errors
 /// Why nothing can be said.
 pub(super) async fn later(seat: &Arc<Seat>, epoch: u64) -> Result<Crowd, Unknown> {
-    let until = Instant::now() + NEXT;
-    // As it is in the store now: what follows it may have begun before, and what follows that has not.
-    let read = seat.serials().await.map_err(|_| Unknown::Moving)?;
-    loop {
-        let seen = seat.heard();
-        tokio::pin!(seen);
-        seen.as_mut().enable();
-        let behind = running(seat).into_iter().find(|other| {
-            let said = other.heard.as_ref().map(|heard| heard.serial());
-            let before = read.get(&other.id).copied().unwrap_or(i64::MAX - 2);
-            said.is_none_or(|said| said < before + 2)
-        });
-        let Some(other) = behind else {
-            return now(seat, epoch);
-        };
-        if timeout_at(until, seen).await.is_err() {
-            return Err(silent(&other));
-        }
+    match seat.hear_all().await {
+        Ok(()) => now(seat, epoch),
+        Err(Unheard::Trouble(_)) => Err(Unknown::Moving),
+        Err(silent @ Unheard::Silent(_)) => Err(Unknown::Silent(silent.to_string())),
     }
 }
 
 fn silent(other: &Other) -> Unknown {
-    Unknown::Silent(format!("proxy \"{}\" has not been heard of", other.name))
-}
-
-/// The others that may write: not those that have ended.
-fn running(seat: &Seat) -> Vec<Other> {
-    let mut others = seat.others();
-    others.retain(|other| other.row().is_none_or(|row| !row.ended));
-    others
+    Unknown::Silent(Unheard::Silent(other.name.clone()).to_string())
 }
 
 impl Crowd {

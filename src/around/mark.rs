@@ -48,7 +48,7 @@ impl Watch {
 async fn mark_for_all(seat: &Seat, record: &str, reason: &str) -> Result<(), String> {
     let marked = seat.change(|all| {
         let known = all.tables.entry(record.to_owned()).or_default();
-        known.bypassed = Some(reason.to_owned());
+        known.bypass(reason.to_owned());
         Ok(())
     });
     marked.await.map_err(|trouble| trouble.to_string())
@@ -60,7 +60,7 @@ async fn mark_here(app: &App, record: &str, reason: String) -> Result<(), String
         if journal.state().table(&name).bypassed.as_ref() == Some(&reason) {
             return Ok(());
         }
-        let change = |known: &mut TableState| known.bypassed = Some(reason);
+        let change = |known: &mut TableState| known.bypass(reason);
         journal.state().update_table(&name, change).map(drop)
     });
     let marked = marked.await.map_err(|error| error.to_string())?;

@@ -299,6 +299,13 @@ fn table_text(table: &TableStatus) -> String {
             verified.at
         ));
     }
+    if let Some(verified) = &table.reverse_verified {
+        parts.push(format!(
+            "verified in reverse, {} at {}",
+            plural(verified.differences, "difference", "differences"),
+            verified.at
+        ));
+    }
     if let Some(why) = &table.bypassed {
         parts.push(format!("not trusted: {why}"));
     }

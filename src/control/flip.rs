@@ -262,9 +262,7 @@ pub(crate) fn change_tables(
     mapping: &[String],
 ) {
     for table in tables {
-        for (name, change) in crate::flip::standing_after(table, step) {
-            change.apply(record.tables.entry(name).or_default());
-        }
+        crate::flip::apply(&mut record.tables, table, step);
     }
     lost_rows(record, tables, step);
     if step.from().primary() == Side::Old && step.to().primary() == Side::Old {

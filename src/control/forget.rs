@@ -174,7 +174,7 @@ fn take_out(
             .tables
             .entry(record_of(table, primary.other()))
             .or_default();
-        state.bypassed = Some(format!(
+        state.bypass(format!(
             "proxy \"{name}\" was forgotten with its journal: {reason}"
         ));
         if newer > 0 {
@@ -195,6 +195,8 @@ fn record_of(table: &str, side: Side) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossfade_journal::TableState;
+
     use crate::control::record::{Member, tests::record};
 
     #[test]
@@ -235,6 +237,11 @@ mod tests {
             let found: Vec<&str> = record.tables.keys().map(String::as_str).collect();
             assert_eq!(found, doubted.into_iter().collect::<Vec<_>>(), "{phase}");
             assert!(record.tables.values().all(|table| table.bypassed.is_some()));
+            let meanwhile = |table: &TableState| table.bypasses > 0;
+            assert!(
+                record.tables.values().all(meanwhile),
+                "a verify that runs does not take it back"
+            );
         }
     }
 

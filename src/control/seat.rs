@@ -1,6 +1,7 @@
 //! One proxy's seat at the control of one toggle: what it has read last, and how it changes the record.
 
 mod change;
+mod hear;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use super::{
     row::{Heard, ROW, Row},
 };
 use crate::app::{Whose, lock};
+pub(crate) use hear::Unheard;
 
 /// For how long a proxy may commit what writes both stores after its last sign of life.
 pub(crate) const LEASE: Duration = Duration::from_secs(5);

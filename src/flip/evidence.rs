@@ -1,5 +1,6 @@
 //! Gathers the facts that a guard weighs.
 
+use crossfade_journal::Verified;
 use crossfade_phase::{DirtyKeys, Phase, Side};
 use crossfade_reconcile::{Direction, standing};
 use crossfade_store::{StoreError, StoreResult, TableMap};
@@ -266,7 +267,10 @@ fn facts(app: &App, table: &TableMap) -> TableFacts {
             .backfilled_at_epoch
             .is_none_or(|epoch| verified.at_epoch >= epoch)
     });
+    let left = |verified: &Option<Verified>| verified.as_ref().map_or(0, Verified::left);
     TableFacts {
+        left: left(&forward.verified),
+        reverse_left: left(&reverse.verified),
         name: table.old.name.to_string(),
         // Entering phase 3 sets it, unless the table began empty there with nothing running beside: so it is there also for 'never verified'.
         new_bypassed: forward.bypassed.is_some(),
@@ -275,6 +279,10 @@ fn facts(app: &App, table: &TableMap) -> TableFacts {
         differences: since_backfill
             .filter(|_| forward.bypassed.is_none())
             .map(|verified| verified.differences),
-        reverse_differences: reverse.verified.map(|verified| verified.differences),
+        // That a verify found nothing says little of a store that was bypassed while it ran, as by a move to 6.
+        reverse_differences: reverse
+            .verified
+            .map(|verified| verified.differences)
+            .filter(|count| *count > 0 || reverse.bypassed.is_none()),
     }
 }

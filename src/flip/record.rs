@@ -1,5 +1,7 @@
 //! Makes a move durable, with what it does to the standing of the tables (trap 38).
 
+use std::collections::BTreeMap;
+
 use crossfade_crash::{self as crash, Point};
 use crossfade_journal::{Journal, StateError, TableState, Why};
 use crossfade_phase::{Phase, Side};
@@ -21,17 +23,26 @@ pub(super) fn record(
 ) -> Result<u64, StateError> {
     // One write for all of them: clients wait meanwhile, and a toggle may have many tables.
     journal.state().update_tables(|known| {
-        for (name, change) in tables.iter().flat_map(|table| standing_after(table, step)) {
-            change.apply(known.entry(name).or_default());
+        for table in tables {
+            apply(known, table, step);
         }
     })?;
     crash::at(Point::FlipMarked);
     journal.state().set_phase(toggle, step.to(), why(basis))
 }
 
+/// Changes what is on record of a table as a move does.
+pub(crate) fn apply(known: &mut BTreeMap<String, TableState>, table: &TableMap, step: Move) {
+    let forward = known.get(&table.old.name.to_string());
+    let in_step = forward.is_none_or(TableState::is_in_step);
+    for (name, change) in standing_after(table, step, in_step) {
+        change.apply(known.entry(name).or_default());
+    }
+}
+
 /// What a move does to what is on record of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+enum Change {
     /// Writes go round the store, or may have.
     Bypassed(String),
     /// The same, and what was verified says nothing any more.
@@ -45,13 +56,19 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn apply(&self, known: &mut TableState) {
+    fn apply(&self, known: &mut TableState) {
         match self {
-            Change::Bypassed(reason) => known.bypassed = Some(reason.clone()),
+            Change::Bypassed(reason) => known.bypass(reason.clone()),
             Change::Outdated(reason) => {
-                (known.verified, known.bypassed) = (None, Some(reason.clone()))
+                known.verified = None;
+                known.bypass(reason.clone());
             }
-            Change::InStep => *known = TableState::default(),
+            Change::InStep => {
+                *known = TableState {
+                    bypasses: known.bypasses,
+                    ..TableState::default()
+                }
+            }
             // Nobody can delete in a table that is not complete (docs/decision/11).
             Change::Unseen => known.deleted_unseen |= known.is_complete(),
             Change::Seen => known.deleted_unseen = false,
@@ -59,11 +76,11 @@ impl Change {
     }
 }
 
-/// What a move does to the records of a table, by their names.
-pub(crate) fn standing_after(table: &TableMap, step: Move) -> Vec<(String, Change)> {
+/// What a move does to the records of a table, by their names. `in_step` is what is known of the new store.
+fn standing_after(table: &TableMap, step: Move, in_step: bool) -> Vec<(String, Change)> {
     let forward = [forward(step), deletes(step)].into_iter().flatten();
     let forward = forward.map(|change| (table.old.name.to_string(), change));
-    let reverse = reverse(step).map(|change| (reverse_name(table), change));
+    let reverse = reverse(step, in_step).map(|change| (reverse_name(table), change));
     forward.chain(reverse).collect()
 }
 
@@ -89,12 +106,16 @@ fn forward(step: Move) -> Option<Change> {
     Some(Change::Bypassed(reason))
 }
 
-/// The old store misses writes from phase 6 on, and until the way back to 5 is effective.
-fn reverse(step: Move) -> Option<Change> {
+/// The old store misses writes from phase 6 on, and until the way back to 5 is effective. Where a move to 5 was forced upon a new store that is not in step with it, also
+/// what that one has beyond its rows: it counts from then on, and no verify forwards shows it in 5.
+fn reverse(step: Move, in_step: bool) -> Option<Change> {
     let written = |phase: Phase| phase.primary() == Side::Old || phase == Phase::NewPrimary;
     match (step.from(), step.to()) {
         // Inside the barrier and with an empty journal: the old store has every row.
-        (Phase::DualRead, Phase::NewPrimary) => Some(Change::InStep),
+        (Phase::DualRead, Phase::NewPrimary) if in_step => Some(Change::InStep),
+        (Phase::DualRead, Phase::NewPrimary) => Some(Change::Outdated(
+            "the new store was not in step when it became the primary".to_owned(),
+        )),
         (from, to) if written(from) && !written(to) => Some(Change::Outdated(format!(
             "phase {to} does not write the old store"
         ))),
@@ -125,7 +146,9 @@ mod tests {
     use super::*;
     use crossfade_config::QualifiedName;
     use crossfade_journal::Verified;
+    use crossfade_reconcile::{Direction, Ledger};
     use crossfade_store::{Relation, TableId};
+    use crossfade_toggle::Snapshot;
 
     fn table() -> TableMap {
         let name = QualifiedName {
@@ -164,6 +187,7 @@ mod tests {
             at_epoch: 9,
             rows: 3,
             differences: 0,
+            pending: 0,
         };
         let change = |known: &mut TableState| {
             (known.verified, known.bypassed, known.backfilled_at_epoch) =
@@ -202,5 +226,58 @@ mod tests {
         assert!(journal.state().table("public.orders").deleted_unseen);
         walk(&journal, &[5, 4]);
         assert!(!journal.state().table("public.orders").deleted_unseen);
+    }
+
+    /// The verify begins in 6 and ends in 5, or begins in 5 and ends in 6: what was written in 6 to rows that it had passed the old store does not have.
+    #[tokio::test]
+    async fn trap_38_a_reverse_verify_that_a_move_overtakes_does_not_make_the_old_store_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let reverse = reverse_name(&table());
+        let verify = async |journal: &Journal, meanwhile: &[u8]| {
+            let table = table();
+            let begun = journal.verifying(&table, Direction::Reverse).await.unwrap();
+            walk(journal, meanwhile);
+            let found = crossfade_reconcile::Verified {
+                rows: 3,
+                differences: 0,
+                pending: 0,
+                snapshot: Snapshot::first(Phase::NewPrimary),
+                bypasses: begun,
+            };
+            let ended = Ledger::verified(journal, &table, Direction::Reverse, found);
+            ended.await.unwrap();
+            journal.state().table(&reverse).bypassed
+        };
+        walk(&journal, &[3, 4, 5]);
+        assert!(verify(&journal, &[5, 6]).await.is_some());
+        assert_eq!(verify(&journal, &[]).await, None);
+        assert!(verify(&journal, &[6, 5]).await.is_some());
+        assert_eq!(verify(&journal, &[]).await, None);
+    }
+
+    /// Where the move was forced: what the new store has beyond the old one's rows no forward verify of 5 sees.
+    #[test]
+    fn trap_38_the_old_store_has_every_row_only_of_a_new_store_that_was_trusted() {
+        let reverse = reverse_name(&table());
+        for differences in [None, Some(2), Some(0)] {
+            let dir = tempfile::tempdir().unwrap();
+            let journal = Journal::open(dir.path()).unwrap();
+            walk(&journal, &[2, 3]);
+            if let Some(differences) = differences {
+                verified(&journal, "public.orders");
+                let change = |known: &mut TableState| {
+                    let found = known.verified.as_mut().unwrap();
+                    found.differences = differences;
+                };
+                journal
+                    .state()
+                    .update_table("public.orders", change)
+                    .unwrap();
+            }
+            walk(&journal, &[3, 4, 5]);
+            let is_trusted = journal.state().table(&reverse).bypassed.is_none();
+            assert_eq!(is_trusted, differences == Some(0), "{differences:?}");
+        }
     }
 }

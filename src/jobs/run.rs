@@ -187,7 +187,7 @@ fn backfilled(batch: &Batch, index: usize, outcome: Result<BackfillReport, Error
 fn verified(batch: &Batch, index: usize, outcome: Result<VerifyReport, Error>) {
     let mut view = lock(&batch.parts[index].view);
     match outcome {
-        Ok(report) => view.verified(&report),
+        Ok(report) => view.verified(&report, batch.request.direction()),
         Err(error) => view.ended(stage_of(&error), error.to_string()),
     }
 }

@@ -1,6 +1,6 @@
 //! What is told of jobs, on the admin port and on the command line alike.
 
-use crossfade_reconcile::{Progress, VerifyReport};
+use crossfade_reconcile::{Direction, Progress, VerifyReport};
 use crossfade_store::TableMap;
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,7 @@ impl PartView {
         (self.stage, self.outcome, self.eta_s, self.braked) = (stage, Some(outcome), None, false);
     }
 
-    pub(super) fn verified(&mut self, report: &VerifyReport) {
+    pub(super) fn verified(&mut self, report: &VerifyReport, direction: Direction) {
         let VerifyReport {
             rows,
             differences,
@@ -140,6 +140,7 @@ impl PartView {
             stale,
             listed,
             complete,
+            into_primary,
         } = report;
         self.listed = listed.iter().map(ToString::to_string).collect();
         (self.rows, self.changed) = (*rows, *differences);
@@ -160,7 +161,13 @@ impl PartView {
         }
         let clean = report.left() == 0 && *pending == 0 && *stale == 0;
         if report.left() > 0 {
-            outcome.push_str("; `crossfade verify --repair` repairs them");
+            outcome.push_str(match direction {
+                Direction::Reverse => "; `crossfade verify --reverse --repair` repairs them",
+                Direction::Forward if *into_primary => {
+                    "; the new store's rows count: `crossfade verify --repair` copies what it has lost, `crossfade verify --reverse --repair` makes the old store like it"
+                }
+                Direction::Forward => "; `crossfade verify --repair` repairs them",
+            });
         }
         self.ended(if clean { Stage::Done } else { Stage::No }, outcome);
     }
@@ -214,14 +221,34 @@ mod tests {
             stale: 0,
             listed: Vec::new(),
             complete: false,
+            into_primary: false,
         };
-        let mut part = view(&[Stage::Running]).tables.remove(0);
-        part.verified(&report);
-        assert_eq!(part.stage, Stage::No);
-        let outcome = part.outcome.unwrap();
+        let outcome = |report: &VerifyReport, direction| {
+            let mut part = view(&[Stage::Running]).tables.remove(0);
+            part.verified(report, direction);
+            assert_eq!(part.stage, Stage::No);
+            part.outcome.unwrap()
+        };
+        let forward = outcome(&report, Direction::Forward);
         assert!(
-            outcome.contains("3 differ, 2 of them repaired") && outcome.contains("--repair"),
-            "{outcome}"
+            forward.contains("3 differ, 2 of them repaired")
+                && forward.contains("`crossfade verify --repair` repairs them"),
+            "{forward}"
+        );
+        let reverse = outcome(&report, Direction::Reverse);
+        assert!(
+            reverse.contains("`crossfade verify --reverse --repair` repairs them"),
+            "{reverse}"
+        );
+        let report = VerifyReport {
+            into_primary: true,
+            ..report
+        };
+        let choice = outcome(&report, Direction::Forward);
+        assert!(
+            choice.contains("`crossfade verify --repair` copies")
+                && choice.contains("`crossfade verify --reverse --repair`"),
+            "{choice}"
         );
     }
 }

@@ -164,6 +164,7 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         .get(&table.toggle)
         .map(|toggle| toggle.gate().current().phase);
     let both = phase == Some(Phase::NewPrimary);
+    let new_counts = phase.is_some_and(|phase| phase.primary() == Side::New);
     let labels = [table.toggle.as_str(), name.as_str()];
     let verified = |verified: crossfade_journal::Verified| VerifiedStatus {
         rows: verified.rows,
@@ -181,7 +182,7 @@ fn table_status(app: &App, table: &TableMap) -> TableStatus {
         complete: forward.is_complete(),
         backfilled: forward.backfilled_at_epoch.is_some(),
         verified: forward.verified.map(verified),
-        reverse_verified: reverse.verified.map(verified),
+        reverse_verified: reverse.verified.filter(|_| new_counts).map(verified),
         bypassed: forward.bypassed,
         old_bypassed: reverse.bypassed.filter(|_| both),
         dirty_keys: dirty.as_ref().map_or(0, |dirty| dirty.keys),

@@ -7,6 +7,7 @@ pub(crate) mod flips;
 pub(crate) mod gone;
 mod strangers;
 pub(crate) mod touch;
+mod verify;
 
 use std::time::Duration;
 

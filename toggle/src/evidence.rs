@@ -118,6 +118,10 @@ pub struct TableFacts {
     pub differences: Option<u64>,
     /// Differences that the last reverse verify left; `None` when there was none since phase 6 began.
     pub reverse_differences: Option<u64>,
+    /// Differences that the last verify left, and that no key in a journal stood for: that the journals are empty says nothing of them.
+    pub left: u64,
+    /// The same of the last reverse verify.
+    pub reverse_left: u64,
 }
 
 impl TableFacts {
@@ -130,6 +134,8 @@ impl TableFacts {
             backfilled: false,
             differences: None,
             reverse_differences: None,
+            left: 0,
+            reverse_left: 0,
         }
     }
 

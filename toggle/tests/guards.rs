@@ -20,6 +20,8 @@ fn good(phase: Phase) -> Evidence {
         backfilled: true,
         differences: Some(0),
         reverse_differences: Some(0),
+        left: 0,
+        reverse_left: 0,
     };
     Evidence {
         current: Snapshot::first(phase),
@@ -237,6 +239,31 @@ fn trap_38_a_spell_back_in_2_makes_the_new_store_untrusted_until_verified() {
 }
 
 #[test]
+fn a_store_in_which_a_verify_has_left_differences_does_not_become_what_counts() {
+    for step in [step(3, 4), step(4, 5), step(4, 6)] {
+        let unmet = refused(step, |e| e.tables[0].left = 2);
+        let (table, count) = (orders(), 2);
+        assert_eq!(unmet, [Unmet::Differences { table, count }]);
+        assert_eq!(
+            unmet[0].command(),
+            "crossfade verify --repair --table orders"
+        );
+        // A table that began empty with phase 3 needs no verify, and what the journal knew it has repaired when it is empty.
+        for differences in [None, Some(2)] {
+            let mut evidence = good(step.from());
+            evidence.tables[0].differences = differences;
+            assert!(guard(step, &evidence).is_ok(), "{step}");
+        }
+    }
+    let unmet = refused(step(5, 4), |e| e.tables[0].reverse_left = 2);
+    let (table, count) = (orders(), 2);
+    assert_eq!(unmet, [Unmet::ReverseDifferences { table, count }]);
+    let mut evidence = good(Phase::NewPrimary);
+    evidence.tables[0].reverse_differences = None;
+    assert!(guard(step(5, 4), &evidence).is_ok());
+}
+
+#[test]
 fn trap_38_from_5_back_to_4_only_with_nothing_dirty_in_the_old_store() {
     let unmet = refused(step(5, 4), |e| e.tables[0].old_bypassed = true);
     assert_eq!(unmet, [Unmet::OldBypassed(orders())]);
@@ -424,8 +451,8 @@ fn design_allows(step: Move, e: &Evidence) -> bool {
     };
     let has_tables = !e.tables.is_empty();
     let every = |fact: fn(&TableFacts) -> bool| has_tables && e.tables.iter().all(fact);
-    let new_trusted = fresh(Side::New) && every(|t| !t.new_bypassed);
-    let old_trusted = fresh(Side::Old) && every(|t| !t.old_bypassed);
+    let new_trusted = fresh(Side::New) && every(|t| !t.new_bypassed && t.left == 0);
+    let old_trusted = fresh(Side::Old) && every(|t| !t.old_bypassed && t.reverse_left == 0);
     let no_mismatch = e
         .comparison
         .is_some_and(|c| c.mismatches == 0 && c.watched >= c.window);
@@ -466,8 +493,11 @@ prop_compose! {
         backfilled in prop::bool::weighted(0.85),
         differences in facts_count(),
         reverse_differences in facts_count(),
+        left in facts_count(),
+        reverse_left in facts_count(),
     ) -> TableFacts {
-        TableFacts { name: "orders".to_owned(), new_bypassed, old_bypassed, backfilled, differences, reverse_differences }
+        let (left, reverse_left) = (left.unwrap_or(0), reverse_left.unwrap_or(0));
+        TableFacts { name: "orders".to_owned(), new_bypassed, old_bypassed, backfilled, differences, reverse_differences, left, reverse_left }
     }
 }
 

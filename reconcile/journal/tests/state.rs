@@ -81,6 +81,7 @@ fn trap_38_a_bypassed_table_is_not_complete() {
         at_epoch: 4,
         rows: 10,
         differences: 0,
+        pending: 0,
     };
     let update = |bypassed: Option<&str>, differences| {
         let table = state.update_table("public.orders", |table| {

@@ -164,14 +164,18 @@ impl Ledger for Journal {
         &'a self,
         table: &'a TableMap,
         direction: Direction,
-    ) -> BoxFuture<'a, LedgerResult> {
-        if !self.is_doubted(table, direction) {
-            return Box::pin(std::future::ready(Ok(())));
-        }
+    ) -> BoxFuture<'a, Result<u64, LedgerError>> {
         let record = record_of(table, direction);
-        blocking(self, move |journal| {
-            let change = standing::verifying;
-            journal.state().update_table(&record, change).map(drop)
+        Box::pin(async move {
+            let bypasses = self.state().table(&record).bypasses;
+            if self.is_doubted(table, direction) {
+                let written = blocking(self, move |journal| {
+                    let change = standing::verifying;
+                    journal.state().update_table(&record, change).map(drop)
+                });
+                written.await?;
+            }
+            Ok(bypasses)
         })
     }
 

@@ -20,13 +20,13 @@ pub(crate) enum Scope {
     /// Forward in 5 to 7: the new store has every row that the old has, unless it deleted it, and none that is older than the old's. What it has
     /// beyond that is its own affair, and the reverse verify's.
     Covered {
-        /// Whether a row that only the old has is one that was never copied. Not so once the table has been complete in 6 or 7: there it was deleted since
-        /// (trap 27).
+        /// Whether a row that only the old has is one that was never copied, and one that is older in the new one that lost a write. Not so once the table has been
+        /// complete in 6 or 7: there it was deleted since, and perhaps inserted again (trap 27).
         gaps_show: bool,
     },
     /// Reverse: the old has the new's rows.
     Reverse {
-        /// Whether the table is complete. If not, what only the old has is not copied yet, and deleting it would lose it.
+        /// Whether the table is complete, or was when the new store began to be written alone. If not, what only the old has is not copied yet, and deleting it would lose it.
         complete: bool,
     },
 }
@@ -39,6 +39,7 @@ impl Scope {
         standing: Standing,
     ) -> Result<Scope, NotNow> {
         let complete = standing.is_complete();
+        let deletes = complete || standing.deleted_unseen;
         match (direction, phase) {
             (Direction::Forward, Phase::DeployNew) => Err(NotNow::TooEarly(phase)),
             (Direction::Forward, Phase::UseOld) => Ok(Scope::Old { dual: false }),
@@ -49,11 +50,12 @@ impl Scope {
                 gaps_show: !standing.deleted_unseen,
             }),
             (Direction::Forward, Phase::NewWrites | Phase::Backfill) => Ok(Scope::Covered {
-                gaps_show: !complete && !standing.deleted_unseen,
+                gaps_show: !deletes,
             }),
             (Direction::Forward, Phase::NewOnly) => Err(NotNow::OldGone(phase)),
             (Direction::Reverse, phase) => {
-                direction.role(phase).map(|_| Scope::Reverse { complete })
+                let scope = Scope::Reverse { complete: deletes };
+                direction.role(phase).map(|_| scope)
             }
         }
     }
@@ -101,13 +103,13 @@ impl Scope {
         new: Option<&Row>,
     ) -> Option<Verdict> {
         let ahead = matches!(self, Scope::Covered { .. });
+        if self == (Scope::Covered { gaps_show: false }) {
+            return None;
+        }
         let (old, new) = match (old, new) {
             (None, None) => return None,
             (Some(_), None) => {
-                let fine = matches!(
-                    self,
-                    Scope::Reverse { complete: false } | Scope::Covered { gaps_show: false }
-                );
+                let fine = self == (Scope::Reverse { complete: false });
                 return (!fine).then_some(Verdict::Missing(Side::New));
             }
             (None, Some(_)) => return (!ahead).then_some(Verdict::Missing(Side::Old)),

@@ -16,7 +16,7 @@ use crossfade_store::{Form, Key, Row, Store, StoreResult, TableMap};
 use tokio::time::sleep;
 
 use super::{Difference, Scope, judge::Verdict};
-use crate::{Elsewhere, Engine, Error, error::During as _};
+use crate::{Elsewhere, Engine, Error, LedgerResult, error::During as _};
 
 /// What became of suspicious keys. Those in neither list are alike.
 #[derive(Debug, Default)]
@@ -73,6 +73,8 @@ impl Engine {
                 sleep(pause).await;
                 pause *= 2;
             }
+            let found = settled.differences.len();
+            let known = self.knows_what_hides(table, scope, turn == looks).await;
             let seen = self.look(table, scope, &open).await?;
             let mut still = Vec::new();
             for (key, look) in std::iter::zip(open, seen) {
@@ -101,9 +103,23 @@ impl Engine {
                     self.decide(table, scope, key, values, settled).await?;
                 }
             }
+            if settled.differences.len() > found {
+                // Trap 27: what only the old store has may be deleted in the new one by somebody whose journal cannot be read from here.
+                known?;
+            }
             open = still;
         }
         Ok(())
+    }
+
+    /// Before the last look forward in 5 to 7: whether it can tell a row of the old store that does not count.
+    async fn knows_what_hides(&self, table: &TableMap, scope: Scope, last: bool) -> LedgerResult {
+        if last && matches!(scope, Scope::Covered { .. }) {
+            let from = scope.source();
+            self.ledger.knows_all_under_way(table, from).await
+        } else {
+            Ok(())
+        }
     }
 
     fn doubtful(&self, scope: Scope, key: Key, settled: &mut Settled) {

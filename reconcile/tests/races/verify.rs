@@ -288,6 +288,43 @@ async fn in_phase_7_what_the_new_store_did_since_is_no_difference_and_a_gap_is()
     );
 }
 
+/// Complete before 6: what was deleted there and inserted again may have a lower version than the old store's row, and is what counts.
+#[tokio::test(start_paused = true)]
+async fn trap_27_what_the_new_store_alone_has_changed_takes_no_completeness_away() {
+    for phase in [Phase::NewWrites, Phase::Backfill] {
+        let world = World::new(Phase::DualRead);
+        (0..10).for_each(|n| world.old.put(row(n, "first", 5)));
+        world.backfill(Direction::Forward).await.unwrap();
+        assert!(world.verify(Direction::Forward).await.unwrap().complete);
+        world.flip(Phase::NewWrites).await;
+        if phase == Phase::Backfill {
+            world.flip(phase).await;
+        }
+        let unseen = |table: &mut crossfade_journal::TableState| table.deleted_unseen = true;
+        let state = world.journal().state();
+        state.update_table("public.t", unseen).unwrap();
+        world.new.remove(&key(2));
+        world.new.put(row(1, "again", 1));
+        let report = world.verify(Direction::Forward).await.unwrap();
+        assert_eq!((report.differences, report.complete), (0, true), "{phase}");
+    }
+}
+
+/// Where the table has lost its completeness since, too.
+#[tokio::test(start_paused = true)]
+async fn trap_27_reverse_takes_deletes_of_a_table_that_was_complete_back_to_the_old_store() {
+    let world = World::new(Phase::NewWrites);
+    world.fill(Side::Old, 0..10);
+    world.fill(Side::New, 0..10);
+    let unseen = |table: &mut crossfade_journal::TableState| table.deleted_unseen = true;
+    let state = world.journal().state();
+    state.update_table("public.t", unseen).unwrap();
+    world.new.remove(&key(5));
+    let report = world.verify_and_repair(Direction::Reverse).await.unwrap();
+    assert_eq!((report.differences, report.repaired), (1, 1));
+    world.assert_equal();
+}
+
 #[tokio::test(start_paused = true)]
 async fn reverse_never_deletes_what_is_not_copied_yet() {
     let world = World::new(Phase::NewWrites);
@@ -437,4 +474,36 @@ async fn trap_38_what_comes_into_doubt_while_a_verify_runs_stays_in_doubt() {
     assert_eq!(why(&world).as_deref(), Some("within"));
     world.verify(Direction::Reverse).await.unwrap();
     assert_eq!(why(&world), None);
+}
+
+/// A move from 6 to 5, and a proxy that is forgotten, are noted in the record of the table while a verify of it runs.
+#[tokio::test(start_paused = true)]
+async fn trap_38_what_bypasses_a_store_while_a_verify_runs_is_not_taken_back_by_it() {
+    for (phase, direction, name) in [
+        (Phase::DualWrite, Direction::Forward, "public.t"),
+        (Phase::NewPrimary, Direction::Reverse, "public.t (reverse)"),
+    ] {
+        let world = World::new(phase);
+        world.fill(Side::Old, 0..20);
+        world.fill(Side::New, 0..20);
+        let known = |world: &World| world.journal().state().table(name);
+        let bypass = |journal: crossfade_journal::Journal, why: &'static str| {
+            let change = |table: &mut crossfade_journal::TableState| table.bypass(why.into());
+            journal.state().update_table(name, change).unwrap();
+        };
+        bypass(world.journal().clone(), "before");
+        let journal = world.journal().clone();
+        let within = async move { bypass(journal, "within") };
+        world.new.before(Op::Digest, move || within);
+        let report = world.verify(direction).await.unwrap();
+        assert_eq!((report.differences, report.complete), (0, false));
+        assert_eq!(known(&world).bypassed.as_deref(), Some("within"));
+        assert_eq!(
+            known(&world).backfilled_at_epoch,
+            None,
+            "what came meanwhile may have to be copied"
+        );
+        world.verify(direction).await.unwrap();
+        assert_eq!(known(&world).bypassed, None);
+    }
 }

@@ -63,6 +63,8 @@ pub struct TableState {
     pub verified: Option<Verified>,
     /// Why writes may have passed by the new store since it was last verified; `None` when none did (trap 38).
     pub bypassed: Option<String>,
+    /// How often that was noted: a verify that was under way at the last of them may have passed the rows that it is about, and does not take it back.
+    pub bypasses: u64,
     /// Why it came into doubt since the last verify of it began, which that verify may not have seen: it stays bypassed when the verify ends.
     pub doubt: Option<String>,
     /// It was complete in a phase that does not write the old store: a row that only the old store has may be one that was deleted since (trap 27).
@@ -70,6 +72,19 @@ pub struct TableState {
 }
 
 impl TableState {
+    /// Writes went round the target, or may have, and no verify that has begun before knows.
+    pub fn bypass(&mut self, why: String) {
+        self.bypassed = Some(why);
+        self.bypasses += 1;
+    }
+
+    /// Whether nothing is known that the target lacks, or has beyond what it should: not bypassed, and no difference left by the last verify.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        let differ = |verified: &Verified| verified.left() > 0;
+        self.bypassed.is_none() && !self.verified.as_ref().is_some_and(differ)
+    }
+
     /// Whether every row is in the new store: backfilled, verified in or after that epoch with no difference, and not bypassed since.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -93,6 +108,17 @@ pub struct Verified {
     pub rows: u64,
     /// Rows that differed, after a second look.
     pub differences: u64,
+    /// How many of them the journal knew: they were to be repaired.
+    #[serde(default)]
+    pub pending: u64,
+}
+
+impl Verified {
+    /// Differences that no key in the journal stood for: nothing repairs them by itself.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.differences.saturating_sub(self.pending)
+    }
 }
 
 /// How far a backfill came.

@@ -169,13 +169,18 @@ fn take_out(
         phase => phase.primary(),
     };
     let newer = left.stale.stale(primary);
+    let known = if newer > 0 {
+        format!(", which had {newer} keys that the {primary} store is stale for")
+    } else {
+        String::new()
+    };
     for table in left.tables {
         let state = record
             .tables
             .entry(record_of(table, primary.other()))
             .or_default();
         state.bypass(format!(
-            "proxy \"{name}\" was forgotten with its journal: {reason}"
+            "proxy \"{name}\" was forgotten with its journal{known}: {reason}"
         ));
         if newer > 0 {
             record.lost.insert(record_of(table, primary), newer);

@@ -5,17 +5,23 @@
 //! values that nobody has where they clash.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
 };
 
 use bytes::Bytes;
-use crossfade_store::{Column, ColumnMap, Form, Key, Row, StoreError, StoreResult};
+use crossfade_store::{Column, ColumnMap, Form, Key, Row, Store, StoreError, StoreResult};
 
 use super::{Manner, Repair, Repaired};
 
 /// Dirty keys of the table among which the rows that are in the way are looked for, and so the most that are written together.
 const LOOKED_THROUGH: usize = 10_000;
+
+/// Keys looked up at once.
+const BATCH: usize = 500;
+
+/// The number of a unique index, and what a row has in its columns.
+type Unique = (usize, Vec<Bytes>);
 
 /// `unique_violation`
 fn clashes(outcome: &StoreResult<Repaired>) -> bool {
@@ -94,56 +100,68 @@ impl Repair<'_> {
                 .map(|dirty| dirty.key)
                 .filter(|key| !known.contains(key)),
         );
-        let wanted = self
-            .primary
-            .fetch(self.table, &all, Form::Comparable)
-            .await?;
-        let held = self
-            .secondary
-            .fetch(self.table, &all, Form::Comparable)
-            .await?;
-        let indexes: Vec<Vec<usize>> = self.unique_places();
-        let mut holders: HashMap<(usize, Vec<&Bytes>), usize> = HashMap::new();
-        for (holder, row) in held.iter().enumerate() {
-            for (index, places) in indexes.iter().enumerate() {
-                if let Some(values) = row.as_ref().and_then(|row| values(row, places)) {
-                    holders.insert((index, values), holder);
-                }
+        let wanted = self.unique_values(self.primary, &all).await?;
+        let held = self.unique_values(self.secondary, &all).await?;
+        let mut holders: HashMap<&Unique, usize> = HashMap::new();
+        for (holder, values) in held.iter().enumerate() {
+            holders.extend(values.iter().map(|value| (value, holder)));
+        }
+        let mut group_of: Vec<usize> = (0..all.len()).collect();
+        let mut reached = vec![false; all.len()];
+        let mut open: Vec<usize> = (0..clashing.len()).collect();
+        while let Some(at) = open.pop() {
+            if std::mem::replace(&mut reached[at], true) {
+                continue;
+            }
+            for &holder in wanted[at].iter().filter_map(|value| holders.get(value)) {
+                let (one, other) = (first_of(&mut group_of, at), first_of(&mut group_of, holder));
+                group_of[one] = other;
+                open.push(holder);
             }
         }
-        let mut groups = Vec::new();
-        let mut seen = HashSet::new();
-        for first in 0..clashing.len() {
-            let (mut group, mut open) = (Vec::new(), vec![first]);
-            while let Some(at) = open.pop() {
-                if !seen.insert(at) {
-                    continue;
-                }
-                group.push(all[at].clone());
-                for (index, places) in indexes.iter().enumerate() {
-                    let wanted = wanted[at].as_ref().and_then(|row| values(row, places));
-                    let holder = wanted.and_then(|values| holders.get(&(index, values)));
-                    open.extend(holder.filter(|holder| **holder != at));
-                }
-            }
-            if group.len() > 1 {
-                groups.push(group);
-            }
+        let mut groups: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
+        for (at, key) in all.into_iter().enumerate().filter(|(at, _)| reached[*at]) {
+            groups
+                .entry(first_of(&mut group_of, at))
+                .or_default()
+                .push(key);
         }
-        Ok(groups)
+        Ok(groups
+            .into_values()
+            .filter(|group| group.len() > 1)
+            .collect())
     }
 
-    /// The columns of each unique index of the secondary, as indexes into the carried ones.
-    fn unique_places(&self) -> Vec<Vec<usize>> {
+    /// What the rows of the keys have in the columns of the secondary's unique indexes. No more is kept of them: there may be many.
+    async fn unique_values(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+    ) -> StoreResult<Vec<Vec<Unique>>> {
         let secondary = self.secondary.side();
         let place = |name: &String| {
             let mut columns = self.table.columns.iter();
             columns.position(|column| column.on(secondary).name == *name)
         };
         let indexes = self.table.on(secondary).unique.iter();
-        indexes
+        let indexes: Vec<Vec<usize>> = indexes
             .filter_map(|index| index.columns.iter().map(place).collect())
-            .collect()
+            .collect();
+        let unique = |row: Row| -> Vec<Unique> {
+            let indexes = indexes.iter().enumerate();
+            indexes
+                .filter_map(|(index, places)| Some((index, values(&row, places)?)))
+                .collect()
+        };
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(BATCH) {
+            let rows = store.fetch(self.table, keys, Form::Comparable).await?;
+            found.extend(
+                rows.into_iter()
+                    .map(|row| row.map(unique).unwrap_or_default()),
+            );
+        }
+        Ok(found)
     }
 
     /// The row with values in it that clash with nobody's. Only the columns of unique indexes differ, and none that another row may point to.
@@ -195,9 +213,18 @@ impl Repair<'_> {
     }
 }
 
+/// The one that stands for a group, by one of its members.
+fn first_of(group_of: &mut [usize], mut at: usize) -> usize {
+    while group_of[at] != at {
+        group_of[at] = group_of[group_of[at]];
+        at = group_of[at];
+    }
+    at
+}
+
 /// `None` where one is NULL: such a row is in nobody's way, or in few.
-fn values<'r>(row: &'r Row, places: &[usize]) -> Option<Vec<&'r Bytes>> {
-    let value = |place: &usize| row.0.get(*place).and_then(Option::as_ref);
+fn values(row: &Row, places: &[usize]) -> Option<Vec<Bytes>> {
+    let value = |place: &usize| row.0.get(*place).cloned().flatten();
     places.iter().map(value).collect()
 }
 

@@ -186,6 +186,11 @@ pub(crate) async fn trap_38_what_only_a_forgotten_journal_knew_to_be_newer_is_no
     pair.both_in("new-primary").await;
     pair.stores.new.run(TAKE).await;
     without_b(&mut pair).await;
+    let status = pair.a.cli(&["status"]).expect(0).stdout;
+    assert!(
+        status.contains("which had 2 keys that the new store is stale for"),
+        "{status}"
+    );
     let refusal = pair.a.flip_refused("dual-read").await;
     assert!(refusal.contains("without the old store"), "{refusal}");
     pair.a.ask("shop", "new-primary");

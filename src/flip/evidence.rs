@@ -279,10 +279,6 @@ fn facts(app: &App, table: &TableMap) -> TableFacts {
         differences: since_backfill
             .filter(|_| forward.bypassed.is_none())
             .map(|verified| verified.differences),
-        // That a verify found nothing says little of a store that was bypassed while it ran, as by a move to 6.
-        reverse_differences: reverse
-            .verified
-            .map(|verified| verified.differences)
-            .filter(|count| *count > 0 || reverse.bypassed.is_none()),
+        reverse_differences: reverse.verified.map(|verified| verified.differences),
     }
 }

@@ -251,6 +251,8 @@ mod tests {
         };
         walk(&journal, &[3, 4, 5]);
         assert!(verify(&journal, &[5, 6]).await.is_some());
+        let known = journal.state().table(&reverse);
+        assert_eq!(known.verified, None, "6 asks for a verify that began in 6");
         assert_eq!(verify(&journal, &[]).await, None);
         assert!(verify(&journal, &[6, 5]).await.is_some());
         assert_eq!(verify(&journal, &[]).await, None);

@@ -16,15 +16,15 @@ pub(crate) use bulk::{
     Bulk, Context, CopyIn, Emptied, Gives, OnDocuments, STAGE, Truncate, bulk, hindered,
 };
 pub(crate) use decide::decide;
-pub(crate) use query::{elsewhere, harmless};
+pub(crate) use query::{elsewhere, harmless, may_set, set_config_of};
 
 use crate::{
     errors::ClientError,
     session::{Capture, Effect},
     shared::{Shared, home},
     sql::{
-        Analyzer, Kind, Lexer, PathId, Refusal, SelectFacts, Source, StatementFacts, Target,
-        constant,
+        Analyzer, Glance, Kind, Lexer, PathId, Refusal, SelectFacts, Source, StatementFacts,
+        Target, constant,
     },
     wire::frontend::Bind,
 };
@@ -65,6 +65,10 @@ pub(crate) struct Plan {
     pub(crate) custom_settings: Vec<String>,
     /// It changes what names mean in what comes after it, or may do so.
     pub(crate) moves_names: bool,
+    /// It may do so, or change how texts are read, and nothing in its text tells: it calls functions that nobody knows.
+    pub(crate) unseen: bool,
+    /// It changes a definition, which other sessions may feel.
+    pub(crate) defines: bool,
     /// It does so by making or dropping relations: only names that it holds itself are concerned.
     pub(crate) makes_relations: bool,
     /// It only reads.
@@ -121,6 +125,8 @@ impl Plan {
             local_state: false,
             custom_settings: Vec::new(),
             moves_names: false,
+            unseen: false,
+            defines: false,
             makes_relations: false,
             reads: false,
             deallocates: None,
@@ -296,9 +302,8 @@ impl Router {
         self.analyzer().path(&schemas)
     }
 
-    /// Whether anything in a text matters to us; if not, it goes home as it is.
-    pub(crate) fn looks_at(&self, sql: &[u8], conforming: bool) -> bool {
-        let glance = self.analyzer().glance(sql, conforming);
+    /// Whether anything in a text of which this is seen matters to us; if not, it goes home as it is.
+    pub(crate) fn looks_at(&self, glance: Glance) -> bool {
         // While unmapped tables are elsewhere than at home, every statement has to be told apart.
         glance.mapped || glance.session || self.is_split()
     }

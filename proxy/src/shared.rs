@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -63,6 +63,7 @@ pub struct Shared {
     analyzers: Vec<Mutex<Option<Arc<Mutex<Analyzer>>>>>,
     pub(crate) cancels: Cancels,
     pub(crate) clients: AtomicUsize,
+    definitions: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -164,6 +165,7 @@ impl Shared {
                 .collect(),
             cancels: Cancels::default(),
             clients: AtomicUsize::new(0),
+            definitions: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             config: ArcSwap::from_pointee(config),
         })
@@ -276,6 +278,16 @@ impl Shared {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.flips.notify_waiters();
+    }
+
+    /// How many changes of definitions sessions have made: another table of a mapped one's name may have come, or gone.
+    pub(crate) fn definitions(&self) -> u64 {
+        self.definitions.load(Ordering::Acquire)
+    }
+
+    /// A session has changed a definition, or ended the transaction in which it did.
+    pub(crate) fn note_definition(&self) {
+        self.definitions.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn stopping(&self) -> bool {

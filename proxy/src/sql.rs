@@ -34,6 +34,7 @@ pub use facts::{
 pub use lexer::{Lexer, Token, TokenKind};
 pub(crate) use names::NAME_BYTES;
 pub use names::{Glance, NameSet};
+pub(crate) use rewrite::MOVED;
 pub use rewrite::{MergeTexts, Merged, Parts, Refusal, Rewritten, Target, Written};
 pub use text::constant;
 
@@ -81,6 +82,12 @@ impl Analyzer {
     #[must_use]
     pub fn glance(&self, text: &[u8], conforming: bool) -> Glance {
         self.names.glance(text, conforming)
+    }
+
+    /// See [`NameSet::is_beyond_ascii`].
+    #[must_use]
+    pub fn is_beyond_ascii(&self) -> bool {
+        self.names.is_beyond_ascii()
     }
 
     /// The number of an effective search path: schemas in order, with `"$user"` replaced by its value. Sessions of one application have

@@ -21,4 +21,5 @@ pub(crate) mod sequences;
 mod transactions;
 mod truncate;
 mod types;
+mod unseen;
 mod with;

@@ -3,7 +3,7 @@
 use super::Router;
 use crate::{
     errors::ClientError,
-    sql::{Kind, SelectFacts, StatementFacts},
+    sql::{Kind, Lexer, SelectFacts, StatementFacts, Token, TokenKind, constant},
 };
 
 impl Router {
@@ -18,6 +18,7 @@ impl Router {
         conforming: bool,
     ) -> Result<(), ClientError> {
         let analyzer = self.analyzer();
+        // The server has read the whole text by the time that it runs a statement of it.
         let named = |text: &[u8]| analyzer.glance(text, conforming).mapped;
         let moves = |&(text, moves, makes_relations): &(&[u8], bool, bool)| {
             moves && (!makes_relations || named(text))
@@ -35,19 +36,53 @@ impl Router {
 }
 
 /// A `set_config` of settings that are written out and decide on no name: the usual way to tell the server who a request is for.
-pub(crate) fn harmless(statement: &StatementFacts, sql: &[u8]) -> bool {
+pub(crate) fn harmless(statement: &StatementFacts, sql: &[u8], conforming: bool) -> bool {
     let only_by_function = statement.traits.set_config
         && matches!(
             statement.kind,
             Kind::Select(SelectFacts { into: false, .. })
         )
         && !statement.other_tables;
-    let text = String::from_utf8_lossy(sql).to_ascii_lowercase();
-    let decisive = ["search_path", "role", "session_authorization"];
-    only_by_function
-        && statement.params == 0
-        && !statement.traits.temporary
-        && !decisive.iter().any(|name| text.contains(name))
+    let decisive = [
+        "search_path",
+        "role",
+        "session_authorization",
+        "client_encoding",
+        "standard_conforming_strings",
+    ];
+    only_by_function && !statement.traits.temporary && !may_set(sql, conforming, &decisive)
+}
+
+/// The settings that calls of `set_config` name; `None` for one that cannot be read in the text.
+pub(crate) fn set_config_of(sql: &[u8], conforming: bool) -> Vec<Option<String>> {
+    let tokens = Lexer::new(sql, conforming).filter(|token| token.kind.is_significant());
+    let tokens: Vec<Token> = tokens.collect();
+    let is_call = |token: &Token| {
+        let name = token.of(sql);
+        let name = name.strip_prefix(b"\"").unwrap_or(name);
+        let name = name.strip_suffix(b"\"").unwrap_or(name);
+        matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
+            && name.eq_ignore_ascii_case(b"set_config")
+    };
+    tokens
+        .windows(4)
+        .filter(|tokens| is_call(&tokens[0]) && tokens[1].kind == TokenKind::Mark(b'('))
+        .map(|tokens| match tokens[3].kind {
+            TokenKind::Mark(b',') => constant(tokens[2], sql, conforming),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a `set_config` of the text names one of these settings, or none that can be read in the text.
+pub(crate) fn may_set(sql: &[u8], conforming: bool, settings: &[&str]) -> bool {
+    let named = set_config_of(sql, conforming);
+    let is_other = |name: String| {
+        let mut settings = settings.iter();
+        !settings.any(|setting| name.eq_ignore_ascii_case(setting))
+    };
+    let mut names = named.into_iter();
+    names.len() == 0 || !names.all(|name| name.is_some_and(is_other))
 }
 
 /// A transaction over statements that go to different stores.

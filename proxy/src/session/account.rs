@@ -13,8 +13,8 @@ use crossfade_store::postgres::sql::{quote_ident, quote_literal};
 use super::{End, handover::text, managed::Managed, settings::LIFTED};
 use crate::{
     errors::ClientError,
-    route::Plan,
-    sql::{Kind, Lexer, SetAction, SetTarget, StatementFacts, Token, TokenKind, constant},
+    route::{Plan, may_set},
+    sql::{Kind, SetAction, SetTarget, StatementFacts},
 };
 
 /// Roles that the one of this name may become. From 16 on a membership may be without the right to.
@@ -209,36 +209,9 @@ fn role_in(options: &str) -> Option<String> {
     role
 }
 
-/// The settings that calls of `set_config` name; `None` for one that cannot be read in the text.
-pub(super) fn set_config_of(sql: &[u8], conforming: bool) -> impl Iterator<Item = Option<String>> {
-    let tokens = Lexer::new(sql, conforming).filter(|token| token.kind.is_significant());
-    let tokens: Vec<Token> = tokens.collect();
-    let is_call = |token: &Token| {
-        let name = token.of(sql);
-        let name = name.strip_prefix(b"\"").unwrap_or(name);
-        let name = name.strip_suffix(b"\"").unwrap_or(name);
-        matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
-            && name.eq_ignore_ascii_case(b"set_config")
-    };
-    let named: Vec<Option<String>> = tokens
-        .windows(4)
-        .filter(|tokens| is_call(&tokens[0]) && tokens[1].kind == TokenKind::Mark(b'('))
-        .map(|tokens| match tokens[3].kind {
-            TokenKind::Mark(b',') => constant(tokens[2], sql, conforming),
-            _ => None,
-        })
-        .collect();
-    named.into_iter()
-}
-
 /// Whether a `set_config` names one of the settings that say who works, or none that can be read in the text.
 fn may_set_the_role(sql: &[u8], conforming: bool) -> bool {
-    let mut settings = set_config_of(sql, conforming).peekable();
-    let is_harmless = |name: String| {
-        let who = ["role", "session_authorization"];
-        !who.iter().any(|setting| name.eq_ignore_ascii_case(setting))
-    };
-    settings.peek().is_none() || !settings.all(|name| name.is_some_and(is_harmless))
+    may_set(sql, conforming, &["role", "session_authorization"])
 }
 
 /// Anywhere in a code block, as far as it is written out. `UPDATE … SET role = …` sets a column.

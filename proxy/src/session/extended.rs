@@ -15,7 +15,7 @@ use super::{
     client::Frame,
     managed::Managed,
     merge::widened,
-    statements::{Before, Portal, Statement},
+    statements::{Before, Portal, Stamp, Statement},
     transaction::Effect,
 };
 use crate::{
@@ -116,7 +116,7 @@ impl Managed {
         if !self.ensure_path(sql).await? || self.skips() {
             return Ok(());
         }
-        let stamp = (self.pins.stamp(), self.path);
+        let stamp = self.stamp();
         let planned = self.plan_single(sql).map(Arc::new);
         let plan = match planned.and_then(|plan| self.check_block(plan)) {
             Ok(plan) => plan,
@@ -167,9 +167,18 @@ impl Managed {
         }
     }
 
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            phases: self.pins.stamp(),
+            path: self.path,
+            conforming: self.conforming(),
+            utf8: self.speaks_utf8(),
+        }
+    }
+
     /// What the named statement does in the pinned phases.
     pub(super) fn plan_of(&mut self, name: &Bytes) -> Result<Arc<Plan>, ClientError> {
-        let stamp = (self.pins.stamp(), self.path);
+        let stamp = self.stamp();
         let Some(statement) = self.prepared.statements.get(name) else {
             return Ok(Arc::new(Plan::pass(self.home)));
         };
@@ -397,6 +406,9 @@ impl Managed {
         let (side, plan, compare) = (portal.side, portal.plan.clone(), portal.compare.take());
         if portal.ran || portal.portioned {
             let ran = portal.ran;
+            if plan.unseen {
+                self.forget_names();
+            }
             return self.execute_again(side, &name, rows, ran).await;
         }
         if !self.activate(side).await? {

@@ -31,13 +31,14 @@ impl Managed {
         }
     }
 
-    /// Refuses a text that cannot be read.
+    /// Refuses a text that cannot be read, or in which a mapped table's name would not be seen.
     pub(super) fn check_text(&self, sql: &[u8]) -> Result<(), ClientError> {
         if sql.is_ascii() || self.router.is_careless() {
             return Ok(());
         }
         let encoding = self.told("client_encoding");
-        if UNREADABLE.contains(&encoding) {
+        let unseen = self.router.analyzer().is_beyond_ascii() && !self.speaks_utf8();
+        if unseen || UNREADABLE.contains(&encoding) {
             return Err(ClientError::new(
                 "0A000",
                 format!("crossfade cannot read SQL in client_encoding {encoding}"),

@@ -271,8 +271,7 @@ impl Managed {
         {
             return;
         }
-        self.status.retain(|(known, _)| known != name);
-        self.status.push((name.to_owned(), value.to_owned()));
+        self.note_status(name, value);
         backend::parameter_status(&mut self.client.out, name, value);
     }
 }

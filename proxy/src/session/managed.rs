@@ -85,6 +85,14 @@ pub(crate) struct Managed {
     pub(super) last_path: Option<PathId>,
     /// What names mean was changed in the present transaction, and its end may change it back.
     pub(super) names_moved: bool,
+    /// Other relations hide mapped tables: what a name means is asked each time, as nothing that the server gives back would tell.
+    pub(super) hides: bool,
+    /// Definitions were changed in the present transaction: with its end other sessions see it.
+    pub(super) defines: bool,
+    /// How many changes of definitions had been made by all sessions when this one looked last.
+    pub(super) definitions: u64,
+    /// A cursor, or a statement of SQL-level PREPARE, may call what changes the meaning of names when it runs.
+    pub(super) may_call: bool,
     /// The present batch has run something that is more than a read.
     pub(super) batch_wrote: bool,
     /// A message of the present batch was refused: the server is about to raise the error, and the rest is skipped.
@@ -222,6 +230,10 @@ impl Managed {
             path: None,
             last_path: None,
             names_moved: false,
+            hides: false,
+            defines: false,
+            definitions: 0,
+            may_call: false,
             batch_wrote: false,
             refused: false,
             names: 0,
@@ -424,6 +436,12 @@ impl Managed {
         } else {
             Ok(())
         }
+    }
+
+    /// Takes note of a setting's value as a server has told it.
+    pub(super) fn note_status(&mut self, name: &str, value: &str) {
+        self.status.retain(|(known, _)| known != name);
+        self.status.push((name.to_owned(), value.to_owned()));
     }
 
     pub(super) fn backend(&mut self, side: Side) -> Result<&mut Backend, End> {

@@ -9,8 +9,12 @@ use super::{
     ask::Values,
     backend::{Execute, Expect},
     managed::Managed,
+    relayed::READ_BY,
 };
-use crate::wire::{backend::Status, frontend};
+use crate::{
+    sql::Glance,
+    wire::{backend::Status, frontend},
+};
 
 /// Between the schemas of the path, and between them and the hidden tables: no name of a schema holds them in practice.
 const PART: char = '\u{1}';
@@ -20,11 +24,27 @@ const END: char = '\u{2}';
 const NAME: &[u8] = b"crossfade_question";
 
 impl Managed {
-    /// Learns the effective search path, and which mapped tables others of the same name hide, should the text name a mapped table and
-    /// nobody have asked since it may have changed. In a pipeline the question waits for what was sent before it. `false` when the server did not answer, for a
+    /// The quick look at a text. Where nobody knows how strings are read, by either way to read them.
+    pub(super) fn glance(&self, sql: &[u8]) -> Glance {
+        let analyzer = self.router.analyzer();
+        let glance = analyzer.glance(sql, self.conforming());
+        if self.path.is_some() || !sql.contains(&b'\\') {
+            return glance;
+        }
+        glance.or(analyzer.glance(sql, !self.conforming()))
+    }
+
+    /// Learns the effective search path, which mapped tables others of the same name hide, and how texts are read, should the text name a mapped table and
+    /// nobody have asked since that may have changed. In a pipeline the question waits for what was sent before it. `false` when the server did not answer, for a
     /// cancel say: the client has its error in place of an answer to the text, and nothing runs up to the next Sync.
     pub(super) async fn ensure_path(&mut self, sql: &[u8]) -> Result<bool, End> {
-        if self.path.is_some() || !self.router.analyzer().glance(sql, self.conforming()).mapped {
+        let definitions = self.shared.definitions();
+        if self.definitions != definitions {
+            self.definitions = definitions;
+            self.path = None;
+        }
+        let glance = self.glance(sql);
+        if !glance.mapped || (self.path.is_some() && !glance.bulk && !self.hides) {
             return Ok(true);
         }
         let home = self.home;
@@ -94,20 +114,28 @@ impl Managed {
             })
             .collect();
         format!(
-            "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list FROM \
+            "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list || pg_catalog.chr(2) || pg_catalog.current_setting('client_encoding') \
+             || pg_catalog.chr(2) || pg_catalog.current_setting('standard_conforming_strings') FROM \
              (SELECT pg_catalog.current_schemas(true) AS p) AS x, \
              LATERAL (SELECT COALESCE(pg_catalog.string_agg(t.i::pg_catalog.text, pg_catalog.chr(1)), '') AS list \
              FROM (VALUES {}) AS t(i, s, n) \
              JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(t.n)) \
              JOIN pg_catalog.pg_namespace AS ns ON ns.oid = c.relnamespace \
-             WHERE pg_catalog.array_position(p, ns.nspname) < pg_catalog.array_position(p, t.s::pg_catalog.name)) AS h",
+             WHERE ns.nspname <> t.s::pg_catalog.name) AS h",
             tables.join(", ")
         )
     }
 
     fn learn_names(&mut self, side: Side, answer: &Bytes) {
         let answer = String::from_utf8_lossy(answer);
-        let (schemas, hidden) = answer.split_once(END).unwrap_or((&answer, ""));
+        let mut parts = answer.split(END);
+        let (schemas, hidden) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        for (name, value) in std::iter::zip(READ_BY, parts) {
+            self.note_status(name, value);
+        }
         let schemas: Vec<String> = schemas
             .split(PART)
             .filter(|schema| !schema.is_empty())
@@ -117,6 +145,7 @@ impl Managed {
             .split(PART)
             .filter_map(|id| id.parse().ok().map(TableId))
             .collect();
+        self.hides = !hidden.is_empty();
         let path = self.router.analyzer().path_hiding(&schemas, &hidden);
         if self.last_path.replace(path) != Some(path) {
             tracing::trace!(%side, ?schemas, ?hidden, "the session's names have a new meaning");

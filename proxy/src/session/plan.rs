@@ -7,15 +7,18 @@ use crossfade_phase::Side;
 
 use super::{
     Capture, End,
-    account::set_config_of,
     managed::Managed,
     own::Extent,
     statements::{Before, Portal},
 };
 use crate::{
     errors::ClientError,
-    route::{self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless},
-    sql::{Facts, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written},
+    route::{
+        self, Deallocated, Lookup, Merge, Plan, Variant, decide, elsewhere, harmless, set_config_of,
+    },
+    sql::{
+        Facts, Glance, Kind, Lexer, PathId, Problem, StatementFacts, Target, TokenKind, Written,
+    },
     wire::frontend::Bind,
 };
 
@@ -60,9 +63,12 @@ impl Managed {
         self.set_locally |= plan.local_state;
         self.custom_settings
             .extend(plan.custom_settings.iter().cloned());
-        if plan.moves_names || (plan.undoes() && self.names_moved) {
-            self.names_moved = true;
-            self.path = None;
+        if plan.moves_names || plan.unseen || (plan.undoes() && self.names_moved) {
+            self.forget_names();
+        }
+        if plan.defines {
+            self.defines = true;
+            self.shared.note_definition();
         }
         match &plan.deallocates {
             None => Ok(()),
@@ -71,6 +77,12 @@ impl Managed {
                 self.deallocate(|name| name[..] == *named.as_bytes())
             }
         }
+    }
+
+    /// What names mean, and how texts are read, is not known from here on, nor behind the end of the transaction.
+    pub(super) fn forget_names(&mut self) {
+        self.names_moved = true;
+        self.path = None;
     }
 
     fn deallocate(&mut self, goes: impl Fn(&Bytes) -> bool) -> Result<(), End> {
@@ -110,14 +122,22 @@ impl Managed {
     /// The plan of a text of one statement, as a Parse has it.
     pub(super) fn plan_single(&mut self, sql: &[u8]) -> Result<Plan, ClientError> {
         self.check_text(sql)?;
-        let Some(facts) = self.look(sql) else {
+        let glance = self.glance(sql);
+        let Some(facts) = self.look(sql, glance) else {
             return Ok(Plan {
                 may_end: may_end(sql, self.conforming()),
+                unseen: glance.calls,
                 ..Plan::pass(self.home)
             });
         };
         match &facts.statements[..] {
-            [statement] => self.plan(sql, &facts, 0, statement),
+            [statement] => {
+                let plan = self.plan(sql, &facts, 0, statement)?;
+                Ok(Plan {
+                    unseen: plan.unseen || glance.calls,
+                    ..plan
+                })
+            }
             // The server refuses several statements in one Parse, and an empty one does nothing.
             [] => self
                 .without_statements(&facts)
@@ -129,7 +149,11 @@ impl Managed {
     /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
     pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<Planned>, ClientError> {
         self.check_text(sql)?;
-        let Some(facts) = self.look(sql) else {
+        let glance = self.glance(sql);
+        let Some(facts) = self.look(sql, glance) else {
+            if glance.calls {
+                self.forget_names();
+            }
             return Ok(Vec::new());
         };
         self.without_statements(&facts)?;
@@ -143,7 +167,9 @@ impl Managed {
         };
         let mut plans = Vec::with_capacity(texts.len());
         for ((index, statement), text) in facts.statements.iter().enumerate().zip(texts) {
-            plans.push((text, Arc::new(self.plan(sql, &facts, index, statement)?)));
+            let mut plan = self.plan(sql, &facts, index, statement)?;
+            plan.unseen |= glance.calls && self.glance(&text).calls;
+            plans.push((text, Arc::new(plan)));
         }
         self.check_names(&plans)?;
         self.check_places(&plans)?;
@@ -151,13 +177,12 @@ impl Managed {
     }
 
     /// The facts of a text; `None` when nothing in it matters to us.
-    fn look(&self, sql: &[u8]) -> Option<Arc<Facts>> {
-        let conforming = self.conforming();
-        if !self.router.looks_at(sql, conforming) {
+    fn look(&self, sql: &[u8], glance: Glance) -> Option<Arc<Facts>> {
+        if !self.router.looks_at(glance) {
             return None;
         }
         let path = self.path_id();
-        Some(self.router.analyzer().facts(sql, conforming, path))
+        Some(self.router.analyzer().facts(sql, self.conforming(), path))
     }
 
     /// What the grammar refuses, the server refuses as well, and the client gets the server's own error. What is beyond the analysis must
@@ -184,6 +209,13 @@ impl Managed {
     ) -> Result<Plan, ClientError> {
         if let Kind::Prepare { name, .. } = &statement.kind {
             self.sql_prepared.insert(name.clone());
+            // By another meaning of names it would write a mapped table: the server looks at it anew whenever that changes.
+            let path = self.router.every_schema();
+            if self.writes_mapped_by(path, name.as_bytes(), sql) {
+                self.sql_writes.insert(name.clone());
+            } else {
+                self.sql_writes.remove(name);
+            }
         }
         if let Kind::Execute(name) = statement.kind.running() {
             self.check_execute(&Bytes::copy_from_slice(name.as_bytes()))?;
@@ -195,7 +227,9 @@ impl Managed {
             session_state: decision.session_state,
             local_state: decision.local_state,
             custom_settings: custom_settings(statement, sql, self.conforming()),
-            moves_names: decision.moves_names && !harmless(statement, sql),
+            moves_names: decision.moves_names && !harmless(statement, sql, self.conforming()),
+            unseen: self.may_call(&statement.kind, sql),
+            defines: decision.makes_relations && !statement.traits.temporary,
             makes_relations: decision.makes_relations,
             reads: decision.reads,
             deallocates: decision.deallocates,
@@ -325,11 +359,30 @@ impl Managed {
         home.is_some_and(|home| home.stale.contains(name))
     }
 
+    /// Whether a statement may call what its own text does not name.
+    fn may_call(&mut self, kind: &Kind, sql: &[u8]) -> bool {
+        match kind {
+            Kind::Do { .. } | Kind::Call(_) | Kind::Execute(_) => true,
+            Kind::Explain { analyze, .. } => *analyze,
+            Kind::Fetch(_) => self.may_call,
+            Kind::Declare { .. } | Kind::Prepare { .. } => {
+                self.may_call |= self.glance(sql).calls;
+                false
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a text writes a mapped table, or may do so.
     pub(super) fn writes_mapped(&self, name: &[u8], sql: &[u8]) -> bool {
-        let Some(facts) = self.look(sql) else {
+        self.writes_mapped_by(self.path_id(), name, sql)
+    }
+
+    fn writes_mapped_by(&self, path: PathId, name: &[u8], sql: &[u8]) -> bool {
+        if !self.router.looks_at(self.glance(sql)) {
             return false;
-        };
+        }
+        let facts = self.router.analyzer().facts(sql, self.conforming(), path);
         // The server keeps the whole text of the Query in which the statement was prepared.
         let makes = |statement: &&StatementFacts| matches!(&statement.kind, Kind::Prepare { name: made, .. } if made.as_bytes() == name);
         let mut made = facts.statements.iter().filter(makes);
@@ -338,6 +391,7 @@ impl Managed {
 
     fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
         let unsure = self.is_unsure_behind_an_end();
+        // Behind what nobody sees it is asked anew as well.
         let pieces = plans.iter().enumerate().map(|(place, (text, plan))| {
             // Behind the first one it is asked anew.
             let ends = unsure && place > 0 && plan.undoes();
@@ -401,7 +455,10 @@ fn speaks_of_an_end(sql: &[u8]) -> bool {
 fn custom_settings(statement: &StatementFacts, sql: &[u8], conforming: bool) -> Vec<String> {
     let mut names = match &statement.kind {
         Kind::Set(set) => vec![set.name.clone()],
-        _ if statement.traits.set_config => set_config_of(sql, conforming).flatten().collect(),
+        _ if statement.traits.set_config => set_config_of(sql, conforming)
+            .into_iter()
+            .flatten()
+            .collect(),
         _ => Vec::new(),
     };
     names.retain(|name| name.contains('.'));

@@ -15,6 +15,7 @@ use super::{
     transaction::{Effect, Transaction},
 };
 use crate::errors::ClientError;
+use crate::sql::MOVED;
 use crate::wire::{
     ProtocolError,
     backend::{self, Status},
@@ -177,15 +178,18 @@ impl Managed {
                 self.backend(side)?.note_parameter(&name, &value);
                 return Ok(());
             }
-            self.status.retain(|(known, _)| *known != name);
-            self.status.push((name.into_owned(), value.into_owned()));
+            self.note_status(&name, &value);
         }
         self.show(frame);
         Ok(())
     }
 
     fn error(&mut self, side: Side, frame: &Frame) -> Result<(), End> {
-        match self.intent_error(side, frame)? {
+        let refused = match self.intent_error(side, frame)? {
+            None => self.moved_names(frame),
+            refused => refused,
+        };
+        match refused {
             Some(error) => {
                 self.note_refusal(&error);
                 self.client.error(&error);
@@ -221,6 +225,19 @@ impl Managed {
             self.own.failed(&capture);
         }
         Ok(())
+    }
+
+    /// Whether the error says that a name means another table than it did; then what the client is told.
+    fn moved_names(&mut self, frame: &Frame) -> Option<ClientError> {
+        let told = backend::error_field(&frame.body(), b'M')?;
+        if !told.contains(MOVED) {
+            return None;
+        }
+        self.forget_names();
+        let error = ClientError::new("0A000", "crossfade refused a write: the name of its table means another one by now, and nobody has seen why")
+            .detail("A trigger, or a function that a view, a default or a constraint calls, may have set search_path; or another session has made, dropped or renamed a table of this name.")
+            .hint("send it again, as names are looked up anew; SET search_path in a statement of its own, or name the table with its schema");
+        Some(error)
     }
 
     /// Whether the error is about the intent of the transaction; then what the client is told. What is the primary's own affair (a cancel, a serialization failure, a
@@ -280,6 +297,9 @@ impl Managed {
         }
         if status == Status::Idle && std::mem::take(&mut self.names_moved) {
             self.path = None;
+        }
+        if status == Status::Idle && std::mem::take(&mut self.defines) {
+            self.shared.note_definition();
         }
         if show {
             if status == Status::Idle {

@@ -22,7 +22,7 @@ const SQL_STATEMENTS: &str =
     "SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 
 /// What says how a client's texts are read. A relay leaves it to the server.
-const READ_BY: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+pub(super) const READ_BY: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
 
 impl Managed {
     /// After a relay: the statements that the client has prepared meanwhile (trap 34). The server knows the named ones, the relay the unnamed.
@@ -49,6 +49,8 @@ impl Managed {
             self.prepared.statements.insert(name, statement);
         }
         self.learn_unnamed();
+        // Nobody has seen what its cursors call.
+        self.may_call = true;
         self.learn_how_to_read(side).await?;
         let rows = self.ask(side, SQL_STATEMENTS).await?;
         let rows = rows.map_err(|refused| not_carried(side, refused))?;
@@ -71,9 +73,8 @@ impl Managed {
         let rows = self.ask(side, &shows.join("; ")).await?;
         let rows = rows.map_err(|refused| not_carried(side, refused))?;
         for (name, value) in std::iter::zip(READ_BY, rows.into_iter().flatten()) {
-            self.status.retain(|(known, _)| known != name);
             let value = value.map(|value| text(&value)).unwrap_or_default();
-            self.status.push((name.to_owned(), value));
+            self.note_status(name, &value);
         }
         Ok(())
     }

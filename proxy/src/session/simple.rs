@@ -51,8 +51,8 @@ impl Managed {
             Ok(pieces) => pieces,
             Err(error) => return self.refuse_query(&error).await,
         };
-        if pieces.len() > 1 && pieces[0].1.undoes() && self.is_unsure_behind_an_end() {
-            return self.query_behind_an_end(sql, pieces).await;
+        if let Some(first) = self.unsure_behind(&pieces) {
+            return self.query_in_steps(sql, pieces, first).await;
         }
         let pieces = self.pieces(pieces);
         match &pieces[..] {
@@ -91,28 +91,48 @@ impl Managed {
         pieces
     }
 
-    /// A Query that begins with the end of a block, behind which names may mean something else: what follows is planned when that is known.
-    async fn query_behind_an_end(
+    /// The first statement behind which names may mean something else in those that follow: the end of a block in which that was changed, or a call of a
+    /// function that may change it unseen.
+    fn unsure_behind(&self, planned: &[Planned]) -> Option<usize> {
+        let unsure = |(place, (_, plan)): &(usize, &Planned)| {
+            plan.unseen || *place == 0 && plan.undoes() && self.is_unsure_behind_an_end()
+        };
+        let (first, _) = planned.iter().enumerate().find(unsure)?;
+        let mut rest = planned[first + 1..].iter();
+        rest.any(|(text, _)| self.glance(text).mapped)
+            .then_some(first)
+    }
+
+    /// A Query of which a statement may change what names mean in those behind it: what follows is planned when that is known.
+    async fn query_in_steps(
         &mut self,
         sql: &[u8],
         mut planned: Vec<Planned>,
+        mut first: usize,
     ) -> Result<(), End> {
-        planned.truncate(1);
-        let end = self.pieces(planned);
-        let side = self.run_pieces(&end).await?;
-        self.settle_batch(side).await?;
-        if self.skips() || !self.ensure_path(sql).await? {
-            return self.end_query(side).await;
-        }
-        match self.plan_all(sql) {
-            Ok(mut planned) => {
-                planned.remove(0);
-                let rest = self.pieces(planned);
-                self.take_apart(&rest).await
+        let mut done = 0;
+        loop {
+            planned.truncate(first + 1);
+            done += planned.len();
+            let pieces = self.pieces(planned);
+            let side = self.run_pieces(&pieces).await?;
+            self.settle_batch(side).await?;
+            if self.skips() || !self.ensure_path(sql).await? {
+                return self.end_query(side).await;
             }
-            Err(error) => {
-                self.refuse(&error)?;
-                self.end_query(side).await
+            match self.plan_all(sql) {
+                Ok(mut all) => planned = all.split_off(done.min(all.len())),
+                Err(error) => {
+                    self.refuse(&error)?;
+                    return self.end_query(side).await;
+                }
+            }
+            match self.unsure_behind(&planned) {
+                Some(next) => first = next,
+                None => {
+                    let rest = self.pieces(planned);
+                    return self.take_apart(&rest).await;
+                }
             }
         }
     }

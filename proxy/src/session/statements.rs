@@ -11,8 +11,14 @@ use crate::{
     wire::frontend::Target,
 };
 
-/// For which phases, and which meaning of names, a plan holds.
-pub(crate) type Stamp = (u64, Option<PathId>);
+/// For which phases, which meaning of names and which way to read texts a plan holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(super) phases: u64,
+    pub(super) path: Option<PathId>,
+    pub(super) conforming: bool,
+    pub(super) utf8: bool,
+}
 
 /// A prepared statement as the client made it. Which text a server has under which name is the backend's affair: a flip may ask for
 /// another one (trap 34).

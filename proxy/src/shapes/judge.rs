@@ -168,7 +168,8 @@ impl Court {
     /// What a phase would send to which store.
     fn sent(&self, router: &Router, text: &[u8]) -> Result<Vec<Piece>, ClientError> {
         let whole = || Piece::whole(router.home, text);
-        if !router.looks_at(text, true) {
+        let glance = router.analyzer().glance(text, true);
+        if !router.looks_at(glance) {
             return Ok(whole());
         }
         let facts = router.analyzer().facts(text, true, self.path);
@@ -227,7 +228,7 @@ impl Court {
                 side: decision.side,
                 sql,
                 own: own.to_vec(),
-                moves_names: decision.moves_names && !harmless(statement, text),
+                moves_names: decision.moves_names && !harmless(statement, text, true),
                 makes_relations: decision.makes_relations,
             });
         }

@@ -1,5 +1,7 @@
 //! The quick look at a statement: does its text hold a name that matters? Only then is it parsed (DESIGN 6).
 
+mod calls;
+
 use std::collections::HashMap;
 
 use crossfade_store::{Aliases, Mapping};
@@ -14,6 +16,23 @@ pub struct Glance {
     /// Some statement begins with a word that works on the session or its transaction (BEGIN, SET, PREPARE, FETCH, …), or a function
     /// is named that belongs to one store's session (`nextval`, `set_config`, `pg_advisory_lock`, …), or a temporary table (trap 32).
     pub session: bool,
+    /// A function is called that may change what later statements mean, by setting `search_path`, say, and nobody sees it (trap 13).
+    pub calls: bool,
+    /// A word is there of statements that write without giving their rows back (COPY, TRUNCATE, MERGE).
+    pub bulk: bool,
+}
+
+impl Glance {
+    /// What either of them shows.
+    #[must_use]
+    pub fn or(self, other: Glance) -> Glance {
+        Glance {
+            mapped: self.mapped || other.mapped,
+            session: self.session || other.session,
+            calls: self.calls || other.calls,
+            bulk: self.bulk || other.bulk,
+        }
+    }
 }
 
 /// Words that begin a statement on the session or its transaction.
@@ -52,7 +71,7 @@ const SESSION_STATEMENTS: [&str; 30] = [
 ];
 
 /// Words anywhere in a statement that make it one of the session.
-const SESSION_WORDS: [&str; 7] = [
+const SESSION_WORDS: [&str; 8] = [
     "nextval",
     "currval",
     "lastval",
@@ -60,11 +79,21 @@ const SESSION_WORDS: [&str; 7] = [
     "set_config",
     "temp",
     "temporary",
+    // A schema that is made, dropped or renamed may hide a mapped table.
+    "schema",
 ];
+
+/// Words of statements that write without giving their rows back.
+const BULK_WORDS: [&str; 3] = ["copy", "truncate", "merge"];
+
+/// What settings are written through.
+const CALLING_WORDS: [&str; 1] = ["pg_settings"];
 
 const MAPPED: u8 = 1;
 const SESSION: u8 = 2;
 const OPENS_SESSION: u8 = 4;
+const BULK: u8 = 8;
+const CALLS: u8 = 16;
 
 /// Longest identifier that PostgreSQL keeps; it cuts longer ones.
 pub(crate) const NAME_BYTES: usize = 63;
@@ -77,6 +106,8 @@ pub struct NameSet {
     lengths: [u64; 256],
     /// Mapped names that hold more than the characters of a word.
     unusual: Vec<Box<[u8]>>,
+    /// A mapped name holds more than ASCII.
+    beyond_ascii: bool,
 }
 
 impl NameSet {
@@ -87,6 +118,7 @@ impl NameSet {
             names: HashMap::default(),
             lengths: [0; 256],
             unusual: Vec::new(),
+            beyond_ascii: false,
         };
         for table in &mapping.tables {
             set.add(&table.old.name.name, MAPPED);
@@ -109,11 +141,18 @@ impl NameSet {
         for word in SESSION_WORDS {
             set.add(word, SESSION);
         }
+        for word in BULK_WORDS {
+            set.add(word, BULK);
+        }
+        for word in CALLING_WORDS {
+            set.add(word, CALLS);
+        }
         set
     }
 
     fn add(&mut self, name: &str, what: u8) {
         let bytes = name.as_bytes();
+        self.beyond_ascii |= !bytes.is_ascii();
         if !bytes.iter().all(|&byte| is_word_byte(byte)) {
             self.unusual.push(bytes.into());
         }
@@ -169,9 +208,15 @@ impl NameSet {
                 }
             }
             // Escapes could spell anything.
-            TokenKind::UnicodeQuoted | TokenKind::Error => MAPPED | SESSION,
+            TokenKind::UnicodeQuoted | TokenKind::Error => MAPPED | SESSION | BULK | CALLS,
             _ => 0,
         }
+    }
+
+    /// Whether a text in another encoding than UTF-8 could name a mapped table, and not be seen to.
+    #[must_use]
+    pub fn is_beyond_ascii(&self) -> bool {
+        self.beyond_ascii
     }
 
     /// One pass over the text of a query. `conforming` is the session's `standard_conforming_strings`.
@@ -179,9 +224,13 @@ impl NameSet {
     pub fn glance(&self, text: &[u8], conforming: bool) -> Glance {
         let mut glance = Glance::default();
         let (mut first, mut runs_body) = (true, false);
+        let mut callee = Callee::default();
         for token in Lexer::new(text, conforming) {
+            if !token.kind.is_significant() {
+                continue;
+            }
+            glance.calls |= callee.is_called_by(token, text);
             let found = match token.kind {
-                TokenKind::Space | TokenKind::Comment => continue,
                 TokenKind::Mark(b';') => {
                     (first, runs_body) = (true, false);
                     continue;
@@ -197,6 +246,8 @@ impl NameSet {
             };
             glance.mapped |= found & MAPPED != 0;
             glance.session |= found & SESSION != 0 || (first && found & OPENS_SESSION != 0);
+            glance.bulk |= found & BULK != 0;
+            glance.calls |= found & CALLS != 0;
             if first {
                 runs_body = token.is_word(text, "do");
                 // `(SELECT …)` and `((…` begin with what is inside.
@@ -228,6 +279,58 @@ impl NameSet {
     #[must_use]
     pub fn body_names_mapped(&self, body: &[u8]) -> bool {
         self.of_body(body) & MAPPED != 0
+    }
+}
+
+/// The name before a bracket.
+#[derive(Default)]
+struct Callee {
+    /// The last token, if it is a name.
+    name: Option<Token>,
+    /// What follows in brackets are columns: it names the target of an INSERT, an alias, or a WITH query.
+    is_target: bool,
+    /// A point came behind the name: the next one goes on.
+    qualifies: bool,
+}
+
+impl Callee {
+    /// Whether `token` is the bracket behind the name of a function that is not known.
+    fn is_called_by(&mut self, token: Token, text: &[u8]) -> bool {
+        match token.kind {
+            TokenKind::Word | TokenKind::Quoted | TokenKind::UnicodeQuoted => {
+                if !self.qualifies {
+                    let before = self.name.take();
+                    let before = before.unwrap_or(token);
+                    let names = |word| before.is_word(text, word);
+                    self.is_target = ["into", "as", "with", "recursive", "copy", "table"]
+                        .into_iter()
+                        .any(names);
+                }
+                (self.name, self.qualifies) = (Some(token), false);
+                false
+            }
+            TokenKind::Mark(b'.') => {
+                self.qualifies = self.name.is_some();
+                false
+            }
+            TokenKind::Mark(b'(') => {
+                let name = self.name.take();
+                name.is_some_and(|name| !self.is_target && !is_harmless(name, text))
+            }
+            _ => {
+                *self = Callee::default();
+                false
+            }
+        }
+    }
+}
+
+fn is_harmless(name: Token, text: &[u8]) -> bool {
+    let bytes = name.of(text);
+    match name.kind {
+        TokenKind::Word => calls::is_harmless(bytes, true),
+        TokenKind::Quoted => calls::is_harmless(&bytes[1..bytes.len() - 1], false),
+        _ => false,
     }
 }
 
@@ -294,6 +397,35 @@ mod tests {
         let text = br"select 'a\' from orders -- '";
         assert!(names.names_mapped(text, true));
         assert!(!names.names_mapped(text, false));
+    }
+
+    #[test]
+    fn trap_13_calls_of_unknown_functions_are_seen() {
+        for text in [
+            "SELECT become('tenant')",
+            "select app . become ( 'tenant' )",
+            "SELECT \"become\"/* x */('tenant')",
+            "SELECT count(*), app.\"Become\"(1) FROM t",
+            "INSERT INTO t (a, b) VALUES (become('x'), 1)",
+            "SELECT * FROM become('x') AS f(a)",
+            "SELECT \"COUNT\"(1)",
+            "SELECT U&\"become\"(1)",
+            "UPDATE pg_settings SET setting = 'x'",
+        ] {
+            assert!(glance(text).calls, "{text}");
+        }
+        for text in [
+            "SELECT count(*) FILTER (WHERE a IN (1, 2)), COALESCE(sum(b), 0) FROM t WHERE (a, b) = ANY (SELECT 1, 2)",
+            "INSERT INTO app.t (a, b) VALUES ($1, now()) ON CONFLICT (a) DO UPDATE SET (b, c) = ROW (1, 2) RETURNING (xmax = 0)",
+            "WITH RECURSIVE x (a) AS (SELECT 1) SELECT a::numeric(10,2), CAST(a AS varchar(20)), become FROM x AS y (a) JOIN z USING (a)",
+            "SELECT row_number() OVER (PARTITION BY a ORDER BY b), extract(epoch FROM c), jsonb_build_object('a', 1) FROM t",
+            "COPY app.t (a, b) FROM STDIN",
+            "SELECT 'become(1)', $$become(1)$$ -- become(1)",
+            "SELECT set_config('app.tenant', $1, true), nextval('s')",
+            "EXPLAIN (ANALYZE) SELECT 1",
+        ] {
+            assert!(!glance(text).calls, "{text}");
+        }
     }
 
     #[test]

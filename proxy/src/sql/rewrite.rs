@@ -31,6 +31,7 @@ use super::{
     lexer::{Lexer, Token},
 };
 
+pub(crate) use capture::MOVED;
 pub use merge::{MergeTexts, Merged};
 pub(super) use merge::{Places, expand, is_recast};
 pub(super) use script::Script;

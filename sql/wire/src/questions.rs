@@ -14,7 +14,7 @@ const SQL_STATEMENTS: &str =
     "SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 
 const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
-     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
+     WHERE source = 'session' AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') \
      UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
 
 const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() \
@@ -25,7 +25,8 @@ const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE lock
 const CHANNELS: &str =
     "SELECT pg_catalog.quote_ident(c) FROM pg_catalog.pg_listening_channels() AS c";
 
-const NAMES_BEGIN: &str = "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list FROM \
+const NAMES_BEGIN: &str = "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list || pg_catalog.chr(2) || pg_catalog.current_setting('client_encoding') \
+     || pg_catalog.chr(2) || pg_catalog.current_setting('standard_conforming_strings') FROM \
      (SELECT pg_catalog.current_schemas(true) AS p) AS x, \
      LATERAL (SELECT COALESCE(pg_catalog.string_agg(t.i::pg_catalog.text, pg_catalog.chr(1)), '') AS list \
      FROM (VALUES ";
@@ -33,7 +34,7 @@ const NAMES_BEGIN: &str = "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1
 const NAMES_END: &str = ") AS t(i, s, n) \
      JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(t.n)) \
      JOIN pg_catalog.pg_namespace AS ns ON ns.oid = c.relnamespace \
-     WHERE pg_catalog.array_position(p, ns.nspname) < pg_catalog.array_position(p, t.s::pg_catalog.name)) AS h";
+     WHERE ns.nspname <> t.s::pg_catalog.name) AS h";
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]

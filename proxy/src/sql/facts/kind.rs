@@ -204,7 +204,7 @@ impl Kind {
         }
     }
 
-    /// Whether the setting it changes decides what later names mean.
+    /// Whether the setting it changes decides what later names mean, or how later texts are read.
     #[must_use]
     pub fn changes_names(&self) -> bool {
         match self {
@@ -214,6 +214,8 @@ impl Kind {
                     SetTarget::SearchPath
                         | SetTarget::Role
                         | SetTarget::SessionAuthorization
+                        | SetTarget::ClientEncoding
+                        | SetTarget::ConformingStrings
                         | SetTarget::All
                 )
             }

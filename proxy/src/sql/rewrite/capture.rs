@@ -3,7 +3,7 @@
 use crossfade_phase::Side;
 use crossfade_store::{
     ColumnMap, Form, TableId,
-    postgres::sql::{canonical, image_list, quote_ident, quote_name},
+    postgres::sql::{canonical, image_list, quote_ident, quote_literal, quote_name},
 };
 
 use pg_query::protobuf as pb;
@@ -149,7 +149,8 @@ pub(super) fn append(
     keys: Vec<Vec<Piece>>,
 ) -> Result<(), Refusal> {
     let below = below::call(walk, table, side, qualifier)?;
-    let images = image_list(walk.map(table), side, &quote_ident(qualifier), Form::Own);
+    let mut images = image_list(walk.map(table), side, &quote_ident(qualifier), Form::Own);
+    sure_of_name(walk, table, side, &mut images[0]);
     walk.plan.images = images.len();
     walk.plan.old_keys = keys.len();
     walk.plan.below = below.is_some();
@@ -176,6 +177,28 @@ pub(super) fn append(
     };
     walk.plan.after(at, pieces);
     Ok(())
+}
+
+/// What the server says of a name that means another table than it did when it was asked.
+pub(crate) const MOVED: &str = "crossfade_moved_names";
+
+/// The client's text names the table as it did, and the server decides what that means at the moment in which it reads the text. Should that be another table by now, as
+/// nobody has seen it, the statement fails while it is planned, before a row is touched. Both names are constants by then: it costs nothing (docs/decision/28).
+fn sure_of_name(walk: &Rewriter<'_>, table: TableId, side: Side, image: &mut String) {
+    let Some(relation) = walk.statement.tree.node("relation") else {
+        return;
+    };
+    let map = walk.map(table);
+    // Elsewhere the table is named with its schema, or there are no schemas.
+    let as_written = side == Side::Old || (map.new.name == map.old.name && !map.new.shapeless);
+    if !as_written || !relation.text("schemaname").is_empty() {
+        return;
+    }
+    let named = quote_literal(&quote_ident(relation.text("relname")));
+    let meant = quote_literal(&quote_name(&map.on(side).name));
+    *image = format!(
+        "CASE WHEN {named}::pg_catalog.regclass OPERATOR(pg_catalog.=) {meant}::pg_catalog.regclass OR '{MOVED}'::pg_catalog.text::pg_catalog.bool THEN {image} END"
+    );
 }
 
 /// The key as it was, of the rows that an UPDATE of the key changes (trap 9): one expression a key column.

@@ -6,19 +6,20 @@ const STATEMENTS: &str = "SELECT name, statement, (parameter_types::oid[])::text
 const SQL_STATEMENTS: &str =
     "SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 const SETTINGS: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
-     WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' \
+     WHERE source = 'session' AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') \
      UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
 const BOUND: &str = "SELECT 'advisory locks' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() \
      UNION SELECT 'temporary tables' FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v') \
      UNION SELECT 'cursors WITH HOLD' FROM pg_catalog.pg_cursors WHERE is_holdable \
      UNION SELECT 'statements of SQL-level PREPARE' FROM pg_catalog.pg_prepared_statements WHERE from_sql";
-const NAMES: &str = "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list FROM \
+const NAMES: &str = "SELECT pg_catalog.array_to_string(p, pg_catalog.chr(1)) || pg_catalog.chr(2) || h.list || pg_catalog.chr(2) || pg_catalog.current_setting('client_encoding') \
+     || pg_catalog.chr(2) || pg_catalog.current_setting('standard_conforming_strings') FROM \
      (SELECT pg_catalog.current_schemas(true) AS p) AS x, \
      LATERAL (SELECT COALESCE(pg_catalog.string_agg(t.i::pg_catalog.text, pg_catalog.chr(1)), '') AS list \
      FROM (VALUES (0, 'public', 'kv'), (1, 'shop', 'kv')) AS t(i, s, n) \
      JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(t.n)) \
      JOIN pg_catalog.pg_namespace AS ns ON ns.oid = c.relnamespace \
-     WHERE pg_catalog.array_position(p, ns.nspname) < pg_catalog.array_position(p, t.s::pg_catalog.name)) AS h";
+     WHERE ns.nspname <> t.s::pg_catalog.name) AS h";
 
 async fn rows(peer: &mut Peer, sql: &str) -> Vec<String> {
     let mut rows = peer.ask(sql).await;

@@ -53,18 +53,8 @@ pub(crate) fn harmless(statement: &StatementFacts, sql: &[u8], conforming: bool)
     only_by_function && !statement.traits.temporary && !may_set(sql, conforming, &decisive)
 }
 
-/// Whether a `set_config` of the text names one of these settings, or none that can be read in the text.
-pub(crate) fn may_set(sql: &[u8], conforming: bool, settings: &[&str]) -> bool {
-    let mut named = set_config_of(sql, conforming).peekable();
-    let is_other = |name: String| {
-        let mut settings = settings.iter();
-        !settings.any(|setting| name.eq_ignore_ascii_case(setting))
-    };
-    named.peek().is_none() || !named.all(|name| name.is_some_and(is_other))
-}
-
 /// The settings that calls of `set_config` name; `None` for one that cannot be read in the text.
-pub(crate) fn set_config_of(sql: &[u8], conforming: bool) -> impl Iterator<Item = Option<String>> {
+pub(crate) fn set_config_of(sql: &[u8], conforming: bool) -> Vec<Option<String>> {
     let tokens = Lexer::new(sql, conforming).filter(|token| token.kind.is_significant());
     let tokens: Vec<Token> = tokens.collect();
     let is_call = |token: &Token| {
@@ -74,15 +64,25 @@ pub(crate) fn set_config_of(sql: &[u8], conforming: bool) -> impl Iterator<Item 
         matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
             && name.eq_ignore_ascii_case(b"set_config")
     };
-    let named: Vec<Option<String>> = tokens
+    tokens
         .windows(4)
         .filter(|tokens| is_call(&tokens[0]) && tokens[1].kind == TokenKind::Mark(b'('))
         .map(|tokens| match tokens[3].kind {
             TokenKind::Mark(b',') => constant(tokens[2], sql, conforming),
             _ => None,
         })
-        .collect();
-    named.into_iter()
+        .collect()
+}
+
+/// Whether a `set_config` of the text names one of these settings, or none that can be read in the text.
+pub(crate) fn may_set(sql: &[u8], conforming: bool, settings: &[&str]) -> bool {
+    let named = set_config_of(sql, conforming);
+    let is_other = |name: String| {
+        let mut settings = settings.iter();
+        !settings.any(|setting| name.eq_ignore_ascii_case(setting))
+    };
+    let mut names = named.into_iter();
+    names.len() == 0 || !names.all(|name| name.is_some_and(is_other))
 }
 
 /// A transaction over statements that go to different stores.

@@ -455,7 +455,10 @@ fn speaks_of_an_end(sql: &[u8]) -> bool {
 fn custom_settings(statement: &StatementFacts, sql: &[u8], conforming: bool) -> Vec<String> {
     let mut names = match &statement.kind {
         Kind::Set(set) => vec![set.name.clone()],
-        _ if statement.traits.set_config => set_config_of(sql, conforming).flatten().collect(),
+        _ if statement.traits.set_config => set_config_of(sql, conforming)
+            .into_iter()
+            .flatten()
+            .collect(),
         _ => Vec::new(),
     };
     names.retain(|name| name.contains('.'));

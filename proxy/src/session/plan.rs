@@ -390,14 +390,10 @@ impl Managed {
     }
 
     fn check_names(&self, plans: &[Planned]) -> Result<(), ClientError> {
-        let unsure = self.is_unsure_behind_an_end();
-        // Behind what nobody sees it is asked anew as well.
-        let pieces = plans.iter().enumerate().map(|(place, (text, plan))| {
-            // Behind the first one it is asked anew.
-            let ends = unsure && place > 0 && plan.undoes();
-            let makes = plan.makes_relations && !ends;
-            (&text[..], plan.moves_names || ends, makes)
-        });
+        // Behind what may change it, and behind the end of a block in which that was changed, it is asked anew (`Managed::query`).
+        let pieces = plans
+            .iter()
+            .map(|(text, plan)| (&text[..], plan.moves_names, plan.makes_relations));
         self.router.check_names(pieces, self.conforming())
     }
 

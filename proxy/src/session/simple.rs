@@ -94,8 +94,8 @@ impl Managed {
     /// The first statement behind which names may mean something else in those that follow: the end of a block in which that was changed, or a call of a
     /// function that may change it unseen.
     fn unsure_behind(&self, planned: &[Planned]) -> Option<usize> {
-        let unsure = |(place, (_, plan)): &(usize, &Planned)| {
-            plan.unseen || *place == 0 && plan.undoes() && self.is_unsure_behind_an_end()
+        let unsure = |(_, (_, plan)): &(usize, &Planned)| {
+            plan.unseen || plan.undoes() && self.is_unsure_behind_an_end()
         };
         let (first, _) = planned.iter().enumerate().find(unsure)?;
         let mut rest = planned[first + 1..].iter();

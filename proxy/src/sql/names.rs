@@ -291,6 +291,8 @@ struct Callee {
     is_target: bool,
     /// A point came behind the name: the next one goes on.
     qualifies: bool,
+    /// The last token is a closing bracket: a name behind it is an alias.
+    closed: bool,
 }
 
 impl Callee {
@@ -299,13 +301,13 @@ impl Callee {
         match token.kind {
             TokenKind::Word | TokenKind::Quoted | TokenKind::UnicodeQuoted => {
                 if !self.qualifies {
-                    let before = self.name.take();
-                    let before = before.unwrap_or(token);
+                    let before = self.name.take().unwrap_or(token);
                     let names = |word| before.is_word(text, word);
-                    self.is_target = ["into", "as", "with", "recursive", "copy", "table"]
-                        .into_iter()
-                        .any(names);
+                    let mut columns =
+                        ["into", "as", "with", "recursive", "copy", "table"].into_iter();
+                    self.is_target = self.closed || columns.any(names);
                 }
+                self.closed = false;
                 (self.name, self.qualifies) = (Some(token), false);
                 false
             }
@@ -314,11 +316,15 @@ impl Callee {
                 false
             }
             TokenKind::Mark(b'(') => {
+                self.closed = false;
                 let name = self.name.take();
                 name.is_some_and(|name| !self.is_target && !is_harmless(name, text))
             }
             _ => {
-                *self = Callee::default();
+                *self = Callee {
+                    closed: token.kind == TokenKind::Mark(b')'),
+                    ..Callee::default()
+                };
                 false
             }
         }
@@ -420,6 +426,7 @@ mod tests {
             "WITH RECURSIVE x (a) AS (SELECT 1) SELECT a::numeric(10,2), CAST(a AS varchar(20)), become FROM x AS y (a) JOIN z USING (a)",
             "SELECT row_number() OVER (PARTITION BY a ORDER BY b), extract(epoch FROM c), jsonb_build_object('a', 1) FROM t",
             "COPY app.t (a, b) FROM STDIN",
+            "MERGE INTO t USING (VALUES (1, 2)) v(a, b) ON t.a = v.a WHEN MATCHED THEN DELETE",
             "SELECT 'become(1)', $$become(1)$$ -- become(1)",
             "SELECT set_config('app.tenant', $1, true), nextval('s')",
             "EXPLAIN (ANALYZE) SELECT 1",

@@ -291,7 +291,7 @@ fn lost_rows(record: &mut Record, tables: &[TableMap], step: Move) {
             let comes = step.changes_primary() && step.to().primary() == has_them;
             if comes && record.lost.contains_key(&name) {
                 let known = record.tables.entry(name).or_default();
-                known.bypassed = Some(
+                known.bypass(
                     "a proxy was forgotten that knew of rows which are missing here".to_owned(),
                 );
             }

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) capture: Option<Arc<Capture>>,
     /// What is sent around it.
     pub(crate) bulk: Option<Arc<Bulk>>,
+    /// What names meant when it was made.
+    pub(crate) path: Option<PathId>,
     /// The client asked for rows.
     pub(crate) returns_rows: bool,
     /// What it does to the transaction.
@@ -119,6 +121,7 @@ impl Plan {
             functions: Vec::new(),
             capture: None,
             bulk: None,
+            path: None,
             returns_rows: true,
             effect: None,
             session_state: false,

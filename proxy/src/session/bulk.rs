@@ -37,6 +37,7 @@ impl Managed {
     pub(super) async fn run_bulk(
         &mut self,
         side: Side,
+        plan: &Plan,
         bulk: &Arc<Bulk>,
         step: Step<'_>,
     ) -> Result<(), End> {
@@ -50,6 +51,14 @@ impl Managed {
             // The server refuses it in its own words.
             self.push_step(side, &step, Execute::default())?;
             return self.settle_batch(side).await;
+        }
+        let on_documents = matches!(**bulk, Bulk::OnDocuments(_));
+        if !on_documents && !self.still_means(side, plan.path).await? {
+            return Ok(());
+        }
+        if plan.unseen {
+            // What it calls, it calls from here on.
+            self.forget_names();
         }
         match &**bulk {
             Bulk::Copy(copy) => {

@@ -430,7 +430,7 @@ impl Managed {
         }
         if let Some(bulk) = &plan.bulk {
             self.note_statement(&plan)?;
-            return self.run_bulk(side, bulk, Step::Portal(&name)).await;
+            return self.run_bulk(side, &plan, bulk, Step::Portal(&name)).await;
         }
         let capture = plan.capture.clone();
         let captured = capture.is_some();

@@ -12,7 +12,8 @@ use super::{
     relayed::READ_BY,
 };
 use crate::{
-    sql::Glance,
+    errors::ClientError,
+    sql::{Glance, PathId},
     wire::{backend::Status, frontend},
 };
 
@@ -22,6 +23,13 @@ const END: char = '\u{2}';
 
 /// Of a question's statement and portal.
 const NAME: &[u8] = b"crossfade_question";
+
+/// What the client is told of a name that means another table than it did.
+pub(super) fn moved_names() -> ClientError {
+    ClientError::new("0A000", "crossfade refused a write: the name of its table means another one by now, and nobody has seen why")
+        .detail("A trigger, or a function that a view, a default or a constraint calls, may have set search_path; or another session has made, dropped or renamed a table of this name.")
+        .hint("send it again, as names are looked up anew; SET search_path in a statement of its own, or name the table with its schema")
+}
 
 impl Managed {
     /// The quick look at a text. Where nobody knows how strings are read, by either way to read them.
@@ -64,6 +72,28 @@ impl Managed {
         }
         self.learn_names(home, &answer);
         Ok(true)
+    }
+
+    /// Whether names mean what they meant when a statement was planned that resolves its names only as it runs, and gives nothing back by which a mistake would be seen. Where they
+    /// do not, or nobody answers, the client has the error and nothing more is to be done.
+    pub(super) async fn still_means(
+        &mut self,
+        side: Side,
+        planned: Option<PathId>,
+    ) -> Result<bool, End> {
+        let question = self.question();
+        let answer = self.inquire(side, &question).await?;
+        if self.skips() || answer.is_empty() {
+            return Ok(false);
+        }
+        self.learn_names(side, &answer);
+        if self.path == planned {
+            return Ok(true);
+        }
+        self.forget_names();
+        self.refuse(&moved_names())?;
+        self.settle_batch(side).await?;
+        Ok(false)
     }
 
     /// Asks the server for one value, in the client's transaction as it is. Empty when the transaction has failed: then the client has the error.

@@ -222,6 +222,7 @@ impl Managed {
         }
         let decision = decide(&self.router, &*self.shared.complete, statement)?;
         let mut plan = Plan {
+            path: self.path,
             returns_rows: decision.returns_rows,
             effect: decision.effect,
             session_state: decision.session_state,

@@ -12,6 +12,7 @@ use super::{
     handover::values,
     managed::{Managed, out_of_step},
     merge::Found,
+    names::moved_names,
     transaction::{Effect, Transaction},
 };
 use crate::errors::ClientError;
@@ -234,10 +235,7 @@ impl Managed {
             return None;
         }
         self.forget_names();
-        let error = ClientError::new("0A000", "crossfade refused a write: the name of its table means another one by now, and nobody has seen why")
-            .detail("A trigger, or a function that a view, a default or a constraint calls, may have set search_path; or another session has made, dropped or renamed a table of this name.")
-            .hint("send it again, as names are looked up anew; SET search_path in a statement of its own, or name the table with its schema");
-        Some(error)
+        Some(moved_names())
     }
 
     /// Whether the error is about the intent of the transaction; then what the client is told. What is the primary's own affair (a cancel, a serialization failure, a

@@ -238,7 +238,8 @@ impl Managed {
             } else if let Some(bulk) = &piece.plan.bulk {
                 self.note_statement(&piece.plan)?;
                 let sql = piece.plan.sql.as_ref().unwrap_or(&piece.sql);
-                self.run_bulk(side, bulk, Step::Text(sql)).await?;
+                self.run_bulk(side, &piece.plan, bulk, Step::Text(sql))
+                    .await?;
                 if self.skips() {
                     break;
                 }

@@ -1,8 +1,8 @@
 //! Rows that hold each other's unique values: two that were swapped, a hundred that moved up by one.
 //!
 //! None of them can be written before another one has let go of its value, so they are written together: first all of them are brought out of each other's way, then each
-//! gets its right values. Where no other row points to them they are deleted for that moment. Elsewhere a delete would act on those that do, so each keeps its key, and gets
-//! values that nobody has where they clash.
+//! gets its right values. Each keeps its key, and gets values that nobody has where they clash. Where there are none for the type of a column they are deleted for that moment, if no
+//! row points to them and they have no column that is not carried: a delete would act on the ones and lose the others.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -38,27 +38,38 @@ impl Repair<'_> {
                 .filter(|&index| clashes(&outcomes[index]))
                 .collect()
         };
-        let clashing = is_clashing(outcomes);
-        if clashing.is_empty() {
+        if is_clashing(outcomes).is_empty() {
             return;
         }
-        let manner = if relation.referenced_by.is_empty() {
-            Manner::Anew
-        } else {
-            Manner::Aside
-        };
-        let clashing: Vec<Key> = clashing.iter().map(|&index| keys[index].clone()).collect();
-        // A store that does not answer has said so.
-        for group in self.in_each_others_way(&clashing).await.unwrap_or_default() {
-            self.together(&group, manner, keys, outcomes).await;
+        // A delete acts on what points to the row, and takes what is not carried along with it.
+        let carries_all = relation.columns.iter().all(|column| {
+            let mut carried = self.table.columns.iter();
+            column.generated || carried.any(|map| map.on(self.secondary.side()).name == column.name)
+        });
+        let mut manners = vec![Manner::Aside];
+        if relation.referenced_by.is_empty() && carries_all {
+            manners.push(Manner::Anew);
+        }
+        for manner in &manners {
+            let clashing: Vec<Key> = is_clashing(outcomes)
+                .into_iter()
+                .map(|index| keys[index].clone())
+                .collect();
+            if clashing.is_empty() {
+                return;
+            }
+            // A store that does not answer has said so.
+            for group in self.in_each_others_way(&clashing).await.unwrap_or_default() {
+                self.together(&group, *manner, keys, outcomes).await;
+            }
         }
         // Where the values are that clash, no catalog says of every constraint.
         let left: Vec<Key> = is_clashing(outcomes)
             .into_iter()
             .map(|index| keys[index].clone())
             .collect();
-        if left.len() > 1 && manner == Manner::Anew {
-            self.together(&left, manner, keys, outcomes).await;
+        if left.len() > 1 && manners.contains(&Manner::Anew) {
+            self.together(&left, Manner::Anew, keys, outcomes).await;
         }
     }
 

@@ -122,6 +122,29 @@ async fn dirty_keys_are_drained_towards_the_old_store_in_phase_5() {
 }
 
 #[tokio::test]
+async fn an_exchange_keeps_what_is_not_carried() {
+    let old = "CREATE TABLE desks (id int PRIMARY KEY, place int NOT NULL UNIQUE, day date NOT NULL UNIQUE, note text)";
+    let new = "CREATE TABLE desks (id int PRIMARY KEY, place int NOT NULL UNIQUE, day date NOT NULL UNIQUE)";
+    let tables =
+        "[toggle.shop]\nphase = \"use-old\"\n[toggle.shop.table.desks]\ncolumn.note = false\n";
+    let pair = Pair::of(Phase::NewPrimary, old, new, tables).await;
+    let rows = "INSERT INTO desks SELECT n, n, date '2026-01-01' + n FROM generate_series(1, 6) n";
+    pair.databases.old.run(rows).await;
+    pair.databases
+        .old
+        .run("UPDATE desks SET note = 'kept'")
+        .await;
+    pair.databases.new.run(rows).await;
+    let swap = "UPDATE desks SET place = 100 + place; UPDATE desks SET place = 107 - place";
+    pair.databases.new.run(swap).await;
+    mark(&pair, "public.desks", 1..=6).await;
+    let report = pair.engine.repair(None, false).await.unwrap();
+    assert_eq!(report.left_dirty, 0, "{report:?}");
+    let kept = "SELECT count(*) FROM desks WHERE note = 'kept' AND place = 7 - id";
+    assert_eq!(pair.databases.old.value(kept).await, "6");
+}
+
+#[tokio::test]
 async fn a_row_that_somebody_has_locked_in_the_secondary_holds_up_no_other() {
     let pair = Pair::of(Phase::NewPrimary, TREE, TREE, TREE_TABLES).await;
     let (old, new) = (&pair.databases.old, &pair.databases.new);

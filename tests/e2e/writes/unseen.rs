@@ -409,3 +409,36 @@ async fn trap_13_a_mapped_name_in_another_encoding_is_refused() {
         .await;
     shop.stores.assert_equal(&["n\u{f6}tes"]).await;
 }
+
+#[tokio::test]
+async fn trap_13_what_gives_nothing_back_is_asked_about_when_it_runs() {
+    for phase in ["dual-write", "dual-read"] {
+        let world = World::in_phase(phase).await;
+        let bound = |sql| [parse("p", sql, &[]), bind("p", "p", &[]), sync()];
+        for (turn, write) in [
+            ("SET LOCAL search_path = tenant", "TRUNCATE notes"),
+            ("SELECT public.become('tenant')", "TRUNCATE notes"),
+        ] {
+            let [mut client, _] = world.clients().await;
+            client.query("BEGIN").await;
+            client.ask(&bound(write)).await;
+            client.query(turn).await;
+            let said = told(&client.ask(&[execute("p", 0), sync()]).await);
+            assert!(said[0].contains("0A000"), "{turn}: {said:?}");
+            client.query("ROLLBACK").await;
+            world.assert_alike(turn).await;
+        }
+        let [mut client, _] = world.clients().await;
+        client.query(LOOK).await;
+        let both = "INSERT INTO public.log VALUES ('tenant'); TRUNCATE notes";
+        let said = told(&client.query(both).await);
+        assert!(said.last().unwrap().contains("0A000"), "{said:?}");
+        world.assert_alike(both).await;
+        for sql in ["SET search_path = public", "TRUNCATE notes"] {
+            for mut client in world.clients().await {
+                client.query(sql).await;
+            }
+        }
+        world.assert_alike("TRUNCATE").await;
+    }
+}

@@ -55,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) bulk: Option<Arc<Bulk>>,
     /// What names meant when it was made.
     pub(crate) path: Option<PathId>,
+    /// That is asked again before every execution.
+    pub(crate) asks_anew: bool,
     /// The client asked for rows.
     pub(crate) returns_rows: bool,
     /// What it does to the transaction.
@@ -122,6 +124,7 @@ impl Plan {
             capture: None,
             bulk: None,
             path: None,
+            asks_anew: false,
             returns_rows: true,
             effect: None,
             session_state: false,

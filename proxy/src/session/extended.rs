@@ -265,7 +265,12 @@ impl Managed {
         match self.prepared.statements.get(&name) {
             Some(statement) => {
                 let sql = statement.sql.clone();
-                if !self.ensure_path(&sql).await? || self.skips() {
+                // The usual case: its text was looked at when it was planned.
+                let is_planned = |(stamp, plan): &(Stamp, Arc<Plan>)| {
+                    *stamp == self.stamp() && !plan.asks_anew && self.knows_names()
+                };
+                let sure = statement.planned.as_ref().is_some_and(is_planned);
+                if !sure && (!self.ensure_path(&sql).await? || self.skips()) {
                     return Ok(());
                 }
                 if let Err(error) = self.check_fetch(&sql) {

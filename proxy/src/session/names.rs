@@ -42,6 +42,11 @@ impl Managed {
         glance.or(analyzer.glance(sql, !self.conforming()))
     }
 
+    /// Whether nothing may have changed what names mean since that was asked, as far as a write that gives its rows back needs to know.
+    pub(super) fn knows_names(&self) -> bool {
+        self.path.is_some() && !self.hides && self.definitions == self.shared.definitions()
+    }
+
     /// Learns the effective search path, which mapped tables others of the same name hide, and how texts are read, should the text name a mapped table and
     /// nobody have asked since that may have changed. In a pipeline the question waits for what was sent before it. `false` when the server did not answer, for a
     /// cancel say: the client has its error in place of an answer to the text, and nothing runs up to the next Sync.
@@ -52,7 +57,7 @@ impl Managed {
             self.path = None;
         }
         let glance = self.glance(sql);
-        if !glance.mapped || (self.path.is_some() && !glance.bulk && !self.hides) {
+        if !glance.mapped || (self.knows_names() && !glance.bulk) {
             return Ok(true);
         }
         let home = self.home;

@@ -123,21 +123,23 @@ impl Managed {
     pub(super) fn plan_single(&mut self, sql: &[u8]) -> Result<Plan, ClientError> {
         self.check_text(sql)?;
         let glance = self.glance(sql);
+        let plan = self.plan_glanced(sql, glance)?;
+        Ok(Plan {
+            unseen: plan.unseen || glance.calls,
+            asks_anew: glance.mapped && glance.bulk,
+            ..plan
+        })
+    }
+
+    fn plan_glanced(&mut self, sql: &[u8], glance: Glance) -> Result<Plan, ClientError> {
         let Some(facts) = self.look(sql, glance) else {
             return Ok(Plan {
                 may_end: may_end(sql, self.conforming()),
-                unseen: glance.calls,
                 ..Plan::pass(self.home)
             });
         };
         match &facts.statements[..] {
-            [statement] => {
-                let plan = self.plan(sql, &facts, 0, statement)?;
-                Ok(Plan {
-                    unseen: plan.unseen || glance.calls,
-                    ..plan
-                })
-            }
+            [statement] => self.plan(sql, &facts, 0, statement),
             // The server refuses several statements in one Parse, and an empty one does nothing.
             [] => self
                 .without_statements(&facts)

@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) path: Option<PathId>,
     /// That is asked again before every execution.
     pub(crate) asks_anew: bool,
+    /// The text, if it goes to the old store from another home and holds a name that may mean a mapped table there.
+    pub(crate) beside: Option<bytes::Bytes>,
     /// The client asked for rows.
     pub(crate) returns_rows: bool,
     /// What it does to the transaction.
@@ -125,6 +127,7 @@ impl Plan {
             bulk: None,
             path: None,
             asks_anew: false,
+            beside: None,
             returns_rows: true,
             effect: None,
             session_state: false,

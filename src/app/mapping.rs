@@ -157,12 +157,13 @@ fn append(whole: &mut Mapping, part: Mapping) {
 }
 
 fn append_aliases(whole: &mut Aliases, part: Aliases, offset: usize) {
-    let both = [
+    let all = [
         (&mut whole.views, part.views),
         (&mut whole.children, part.children),
         (&mut whole.writing_functions, part.writing_functions),
+        (&mut whole.namesakes, part.namesakes),
     ];
-    for (whole, part) in both {
+    for (whole, part) in all {
         for (name, tables) in part {
             whole
                 .entry(name)

@@ -58,6 +58,8 @@ pub struct Aliases {
     pub children: BTreeMap<String, Vec<TableId>>,
     /// Functions whose body names a mapped table together with a word that writes.
     pub writing_functions: BTreeMap<String, Vec<TableId>>,
+    /// Schemas with relations that have the name of a mapped table: earlier in a path they hide it.
+    pub namesakes: BTreeMap<String, Vec<TableId>>,
 }
 
 /// One mapped table with both of its ends.

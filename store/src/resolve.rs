@@ -142,6 +142,7 @@ async fn aliases(store: &dyn Store, tables: Vec<(TableId, QualifiedName)>) -> St
             Alias::View(name) => aliases.views.entry(name),
             Alias::Child(name) => aliases.children.entry(name),
             Alias::WritingFunction(name) => aliases.writing_functions.entry(name),
+            Alias::Namesake(schema) => aliases.namesakes.entry(schema),
         }
         .or_default();
         if !ids.contains(&id) {

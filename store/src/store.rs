@@ -313,6 +313,8 @@ pub enum Alias {
     Child(String),
     /// The function (unqualified name) whose body names the table together with a word that writes.
     WritingFunction(String),
+    /// A relation of the table's name in this schema: earlier in a path it hides the table.
+    Namesake(String),
 }
 
 /// Which form the values of a scan take.

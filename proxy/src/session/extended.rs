@@ -56,10 +56,10 @@ impl Managed {
     /// Makes `side` the server of the present batch. What the other one still owes is waited for first, so that answers keep
     /// their order. `false` when nothing more is to be done: the batch has failed there, or has written there, and could not be atomic; or the
     /// session's settings cannot be carried.
-    async fn activate(&mut self, side: Side) -> Result<bool, End> {
+    pub(super) async fn activate(&mut self, side: Side) -> Result<bool, End> {
         let before = self.active;
         if before == side {
-            return Ok(true);
+            return self.carry_unseen(side).await;
         }
         self.settle_batch(before).await?;
         if self.skips() {
@@ -113,7 +113,7 @@ impl Managed {
         if let Some(tally) = &mut self.tally {
             tally.parse(&name, sql);
         }
-        if !self.ensure_path(sql).await? || self.skips() {
+        if self.ensure_path(sql).await?.is_none() || self.skips() {
             return Ok(());
         }
         let stamp = self.stamp();
@@ -198,7 +198,7 @@ impl Managed {
     /// Goes to the plan's server. The first statement of an implicit transaction decides where the transaction is.
     pub(super) async fn activate_for(&mut self, plan: &Plan) -> Result<bool, End> {
         self.need(plan.side).await?;
-        self.activate(plan.side).await
+        Ok(self.activate(plan.side).await? && self.is_unmapped_beside(plan).await?)
     }
 
     /// Sees to it that the plan's server has the statement in the plan's variant.
@@ -270,7 +270,7 @@ impl Managed {
                     *stamp == self.stamp() && !plan.asks_anew && self.knows_names()
                 };
                 let sure = statement.planned.as_ref().is_some_and(is_planned);
-                if !sure && (!self.ensure_path(&sql).await? || self.skips()) {
+                if !sure && (self.ensure_path(&sql).await?.is_none() || self.skips()) {
                     return Ok(());
                 }
                 if let Err(error) = self.check_fetch(&sql) {
@@ -419,7 +419,7 @@ impl Managed {
         if !self.activate(side).await? {
             return Ok(());
         }
-        if plan.may_end && self.ends_unseen(side).await? {
+        if plan.may_end && self.ends_unseen(side).await? || !self.still_passes(&plan).await? {
             return Ok(());
         }
         self.note_run(side, &name, &plan, rows)?;

@@ -105,7 +105,7 @@ impl Managed {
                 None => self.tell_left_behind("what it may have held there", to),
             }
         }
-        self.settings_at = None;
+        (self.settings_at, self.set_unseen) = (None, None);
         self.home = to;
         for (name, value) in self.backend(to)?.reported.clone() {
             self.tell_parameter(&name, &value);
@@ -123,7 +123,7 @@ impl Managed {
         let config = self.shared.config.load();
         let (soon, late) = (config.writes.secondary_timeout, config.flips.drain_timeout);
         drop(config);
-        let known = self.settings_at != Some(from);
+        let known = ![self.settings_at, self.set_unseen].contains(&Some(from));
         let within = if known { soon } else { soon.max(late) };
         if let Ok(told) = tokio::time::timeout(within, self.belongings(from, to)).await {
             return told.map(Some);

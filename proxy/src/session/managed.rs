@@ -137,6 +137,8 @@ pub(crate) struct Managed {
     pub(super) quiet: bool,
     /// The only store whose server has the session's settings as they are, should it be one alone.
     pub(super) settings_at: Option<Side>,
+    /// In this store alone a function may have set something that nobody has seen.
+    pub(super) set_unseen: Option<Side>,
     /// Something was set until the end of a transaction that may not have ended yet.
     pub(super) set_locally: bool,
     /// What is still to be given up in the store that is not home.
@@ -215,6 +217,7 @@ impl Managed {
             muted: false,
             quiet: false,
             settings_at: None,
+            set_unseen: None,
             set_locally: false,
             given_up: GivenUp::default(),
             compares: Vec::new(),
@@ -336,9 +339,10 @@ impl Managed {
     /// there too: should it be needed, another one is made.
     async fn lost(&mut self, side: Side) -> Result<(), End> {
         self.flush_client().await?;
-        let (at_home, settings_at) = (side == self.home, self.settings_at);
+        let at_home = side == self.home;
+        let settled = ![self.settings_at, self.set_unseen].contains(&Some(side));
         let backend = self.backend(side)?;
-        if !at_home && backend.is_idle() && settings_at != Some(side) {
+        if !at_home && backend.is_idle() && settled {
             tracing::debug!(%side, "a store ended a connection that its session did not use");
             self.drop_backend(side);
             return Ok(());
@@ -356,6 +360,9 @@ impl Managed {
         self.prepared.changes.retain(|change| change.side != side);
         if self.settings_at == Some(side) {
             self.settings_at = None;
+        }
+        if self.set_unseen == Some(side) {
+            self.set_unseen = None;
         }
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);

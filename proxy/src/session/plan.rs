@@ -63,6 +63,9 @@ impl Managed {
         self.set_locally |= plan.local_state;
         self.custom_settings
             .extend(plan.custom_settings.iter().cloned());
+        if plan.unseen {
+            self.set_unseen = Some(plan.side);
+        }
         if plan.moves_names || plan.unseen || (plan.undoes() && self.names_moved) {
             self.forget_names();
         }
@@ -124,11 +127,18 @@ impl Managed {
         self.check_text(sql)?;
         let glance = self.glance(sql);
         let plan = self.plan_glanced(sql, glance)?;
-        Ok(Plan {
+        Ok(self.as_glanced(plan, sql, glance))
+    }
+
+    /// A plan with what only the quick look at its text tells.
+    fn as_glanced(&self, plan: Plan, text: &[u8], glance: Glance) -> Plan {
+        let beside = glance.mapped && plan.side == Side::Old && self.home == Side::New;
+        Plan {
             unseen: plan.unseen || glance.calls,
             asks_anew: glance.mapped && glance.bulk,
+            beside: beside.then(|| Bytes::copy_from_slice(text)),
             ..plan
-        })
+        }
     }
 
     fn plan_glanced(&mut self, sql: &[u8], glance: Glance) -> Result<Plan, ClientError> {
@@ -149,9 +159,12 @@ impl Managed {
     }
 
     /// The plans of all statements of a Query, with their texts; none for a Query that goes on as it is.
-    pub(super) fn plan_all(&mut self, sql: &[u8]) -> Result<Vec<Planned>, ClientError> {
+    pub(super) fn plan_all(
+        &mut self,
+        sql: &[u8],
+        glance: Glance,
+    ) -> Result<Vec<Planned>, ClientError> {
         self.check_text(sql)?;
-        let glance = self.glance(sql);
         let Some(facts) = self.look(sql, glance) else {
             if glance.calls {
                 self.forget_names();
@@ -169,8 +182,12 @@ impl Managed {
         };
         let mut plans = Vec::with_capacity(texts.len());
         for ((index, statement), text) in facts.statements.iter().enumerate().zip(texts) {
-            let mut plan = self.plan(sql, &facts, index, statement)?;
-            plan.unseen |= glance.calls && self.glance(&text).calls;
+            let plan = self.plan(sql, &facts, index, statement)?;
+            let glance = match &facts.statements[..] {
+                [_] => glance,
+                _ => self.glance(&text),
+            };
+            let plan = self.as_glanced(plan, &text, glance);
             plans.push((text, Arc::new(plan)));
         }
         self.check_names(&plans)?;

@@ -40,11 +40,15 @@ impl Managed {
     pub(super) async fn carry_settings(&mut self, to: Side) -> Result<bool, End> {
         let from = to.other();
         let resting = self.backends.get(from).is_none_or(Backend::is_idle);
+        // What a function may have set comes on top of what is there: no list holds all that it may have set there.
+        let unseen = self.set_unseen == Some(from);
         // What was set until the end of a transaction is gone with it.
-        if self.settings_at != Some(from) && (resting || !self.set_locally) {
+        let whole = self.settings_at == Some(from) || !resting && self.set_locally;
+        if whole {
+            self.settings_at = Some(from);
+        } else if !unseen {
             return Ok(true);
         }
-        self.settings_at = Some(from);
         let rows = if resting {
             self.settings_of(from).await?
         } else {
@@ -63,7 +67,8 @@ impl Managed {
             Ok(rows)
         };
         let set = match rows {
-            Ok(rows) => self.set_settings(to, &rows).await?,
+            Ok(rows) if whole => self.set_settings(to, &rows).await?,
+            Ok(rows) => self.add_settings(to, &rows).await?,
             Err(refused) => Err(refused),
         };
         if let Err(refused) = set {
@@ -73,8 +78,23 @@ impl Managed {
         if resting {
             // Otherwise they end with the transaction, or may yet be rolled back.
             self.settings_at = None;
+            self.set_unseen = None;
         }
         Ok(true)
+    }
+
+    /// Carries to the store of `to`, if it is at rest, what a function may have set in the other one. `false` as for [`Managed::carry_settings`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(super) async fn carry_unseen(&mut self, to: Side) -> Result<bool, End> {
+        let from = to.other();
+        let there = self.backends.get(from).is_some();
+        let rests = self.backends.get(to).is_some_and(Backend::is_idle);
+        if self.set_unseen != Some(from) || !there || !rests {
+            return Ok(true);
+        }
+        self.carry_settings(to).await
     }
 
     /// What the store has that is not home was set there by the statement just before: whatever comes next, at home, is to see it.
@@ -170,7 +190,7 @@ impl Managed {
             && endpoint.is_ok_and(|endpoint| endpoint.config.url.kind != StoreKind::Mongo)
     }
 
-    /// Sets them in the store of `to`, over whose connection nothing goes on.
+    /// Sets them in the store of `to`, over whose connection nothing goes on, and nothing else.
     ///
     /// # Errors
     /// When the session is over.
@@ -179,14 +199,32 @@ impl Managed {
         to: Side,
         rows: &[Values],
     ) -> Result<Result<(), Refused>, End> {
+        self.set_behind(to, vec!["RESET ALL".to_owned()], rows)
+            .await
+    }
+
+    /// As [`Managed::set_settings`], beside what is set there already.
+    async fn add_settings(
+        &mut self,
+        to: Side,
+        rows: &[Values],
+    ) -> Result<Result<(), Refused>, End> {
+        self.set_behind(to, Vec::new(), rows).await
+    }
+
+    async fn set_behind(
+        &mut self,
+        to: Side,
+        mut steps: Vec<String>,
+        rows: &[Values],
+    ) -> Result<Result<(), Refused>, End> {
         let who = match self.who_works(to, rows) {
             Ok(who) => who,
             Err(error) => return Ok(Err(Refused::own(error))),
         };
         // What the client's own user may set, the role at work need not: as it was there it goes first, and as it is to be it comes behind what it may not set.
-        let mut sql = String::from("RESET ALL");
         if self.has_an_authorization(to) {
-            sql.push_str("; RESET SESSION AUTHORIZATION");
+            steps.push("RESET SESSION AUTHORIZATION".to_owned());
         }
         let own = self.backend(to)?.acts_as.as_ref();
         let own = own.map_or("none", |own| &own.role);
@@ -206,13 +244,14 @@ impl Managed {
             .chain(others.into_iter().filter_map(told))
             .chain(who)
             .chain(limits.into_iter().filter_map(told));
-        for (name, value) in sets {
-            sql.push_str(&format!(
-                "; SELECT pg_catalog.set_config({}, {}, false)",
+        steps.extend(sets.map(|(name, value)| {
+            format!(
+                "SELECT pg_catalog.set_config({}, {}, false)",
                 quote_literal(&name),
                 quote_literal(&value)
-            ));
-        }
+            )
+        }));
+        let sql = steps.join("; ");
         if !sql.is_ascii()
             && let Err(refused) = self.ask(to, "SET client_encoding = 'UTF8'").await?
         {

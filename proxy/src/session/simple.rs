@@ -43,10 +43,12 @@ impl Managed {
             tally.query(sql);
         }
         self.forget_unnamed();
-        if !self.ensure_path(sql).await? {
+        let Some(glance) = self.ensure_path(sql).await? else {
             return self.push_sync(self.active);
-        }
-        let planned = self.check_fetch(sql).and_then(|()| self.plan_all(sql));
+        };
+        let planned = self
+            .check_fetch(sql)
+            .and_then(|()| self.plan_all(sql, glance));
         let pieces = match planned {
             Ok(pieces) => pieces,
             Err(error) => return self.refuse_query(&error).await,
@@ -69,9 +71,14 @@ impl Managed {
             many if many
                 .iter()
                 .all(|piece| piece.plan.is_plain(self.home) && !piece.stands_in)
+                && (self.router.is_careless()
+                    || !many.iter().any(|piece| piece.plan.asks_anew))
                 && !self.captures_pending(self.home) =>
             {
-                self.pass(frame, many)
+                match self.activate(self.home).await? {
+                    true => self.pass(frame, many),
+                    false => self.push_sync(self.active),
+                }
             }
             _ => self.take_apart(&pieces).await,
         }
@@ -117,10 +124,13 @@ impl Managed {
             let pieces = self.pieces(planned);
             let side = self.run_pieces(&pieces).await?;
             self.settle_batch(side).await?;
-            if self.skips() || !self.ensure_path(sql).await? {
+            if self.skips() {
                 return self.end_query(side).await;
             }
-            match self.plan_all(sql) {
+            let Some(glance) = self.ensure_path(sql).await? else {
+                return self.end_query(side).await;
+            };
+            match self.plan_all(sql, glance) {
                 Ok(mut all) => planned = all.split_off(done.min(all.len())),
                 Err(error) => {
                     self.refuse(&error)?;
@@ -227,6 +237,10 @@ impl Managed {
             }
             side = piece.plan.side;
             if piece.plan.may_end && self.ends_unseen(side).await? {
+                break;
+            }
+            // What the statements before it have set off may have changed what its name means.
+            if index > 0 && !self.still_passes(&piece.plan).await? {
                 break;
             }
             if matches!(piece.plan.effect, Some(Effect::Commit { .. }))

@@ -127,6 +127,7 @@ impl NameSet {
             views,
             children,
             writing_functions,
+            namesakes: _,
         } = &mapping.old_aliases;
         for name in views
             .keys()

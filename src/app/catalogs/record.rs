@@ -238,6 +238,7 @@ pub(super) enum AliasRecord {
     View(String),
     Child(String),
     WritingFunction(String),
+    Namesake(String),
 }
 
 impl From<&Alias> for AliasRecord {
@@ -246,6 +247,7 @@ impl From<&Alias> for AliasRecord {
             Alias::View(name) => AliasRecord::View(name),
             Alias::Child(name) => AliasRecord::Child(name),
             Alias::WritingFunction(name) => AliasRecord::WritingFunction(name),
+            Alias::Namesake(schema) => AliasRecord::Namesake(schema),
         }
     }
 }
@@ -256,6 +258,7 @@ impl AliasRecord {
             AliasRecord::View(name) => Alias::View(name),
             AliasRecord::Child(name) => Alias::Child(name),
             AliasRecord::WritingFunction(name) => Alias::WritingFunction(name),
+            AliasRecord::Namesake(schema) => Alias::Namesake(schema),
         }
     }
 }

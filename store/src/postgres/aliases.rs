@@ -22,6 +22,11 @@ const REACHING: &str = "WITH RECURSIVE reach(oid) AS (SELECT $1::oid UNION SELEC
         SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)) AS view \
     FROM reach JOIN pg_class c USING (oid) WHERE c.oid <> $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
 
+/// Schemas in which something else has the table's name. `to_regclass` finds indexes and sequences too.
+const NAMESAKES: &str = "SELECT n.nspname::text AS schema FROM pg_class own JOIN pg_class c ON c.relname = own.relname AND c.oid <> own.oid \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE own.oid = $1 AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast%' ORDER BY 1";
+
 /// Functions that users made, and whether their source has a word that writes. Those with a body in standard SQL keep no source text; the
 /// server writes it out.
 fn functions(version: u32) -> String {
@@ -59,18 +64,19 @@ pub(super) async fn aliases(
             };
             found.push((table.clone(), alias));
         }
+        for row in lease.rows(NAMESAKES, &[Param::oid(oid)], SHORT).await? {
+            let schema = lease.read(&row, "schema")?;
+            found.push((table.clone(), Alias::Namesake(schema)));
+        }
         // A function that writes through a view or a partition names that.
         let mut names: Vec<String> = vec![table.name.clone()];
-        names.extend(
-            found
-                .iter()
-                .filter(|(of, _)| of == table)
-                .map(|(_, alias)| match alias {
-                    Alias::View(name) | Alias::Child(name) | Alias::WritingFunction(name) => {
-                        name.clone()
-                    }
-                }),
-        );
+        let of_table = found.iter().filter(|(of, _)| of == table);
+        names.extend(of_table.filter_map(|(_, alias)| match alias {
+            Alias::View(name) | Alias::Child(name) | Alias::WritingFunction(name) => {
+                Some(name.clone())
+            }
+            Alias::Namesake(_) => None,
+        }));
         for function in writing(&sources, &names) {
             found.push((table.clone(), Alias::WritingFunction(function)));
         }

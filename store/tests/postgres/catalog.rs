@@ -131,6 +131,7 @@ const REACHED: &str = r#"
     CREATE VIEW public.open_orders AS SELECT * FROM public.orders; CREATE MATERIALIZED VIEW public.daily AS SELECT count(*) FROM public.open_orders;
     CREATE VIEW public.both_of_them AS SELECT o.id FROM public.other o WHERE EXISTS (SELECT FROM public.daily);
     CREATE VIEW public.others AS SELECT * FROM public.other;
+    CREATE SCHEMA elsewhere; CREATE VIEW elsewhere.orders AS SELECT * FROM public.other;
     CREATE TABLE public.child (extra int) INHERITS (public.orders);
     CREATE TABLE public.parted (id int, at date) PARTITION BY RANGE (id); CREATE TABLE public.part_1 PARTITION OF public.parted FOR VALUES FROM (0) TO (10);
     CREATE FUNCTION public.add_order() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO Orders VALUES (1); END $$;
@@ -165,6 +166,7 @@ async fn names_that_reach_a_mapped_table_are_found() {
         names(&aliases.writing_functions),
         ["add_order", "add_through_view", "clear_orders"]
     );
+    assert_eq!(names(&aliases.namesakes), ["elsewhere"]);
     let orders = mapping
         .tables
         .iter()

@@ -475,10 +475,13 @@ async fn trap_32_unlisten_is_of_both_stores() {
     }
     shop.stores.old.run(notify).await;
     assert_eq!(heard(&mut wire).await, "Second first third");
+    // The other store is told before the next statement runs.
     done(&mut wire, "UNLISTEN first").await;
+    done(&mut wire, "SELECT 1").await;
     shop.stores.old.run(notify).await;
     assert_eq!(heard(&mut wire).await, "Second third");
     done(&mut wire, "UNLISTEN *").await;
+    done(&mut wire, "SELECT 1").await;
     shop.stores.old.run(notify).await;
     assert_eq!(heard(&mut wire).await, "");
     shop.proxy.flip("dual-read").await;

@@ -99,10 +99,16 @@ const TURNS: &[&str] = &[
 
 #[tokio::test]
 async fn trap_13_what_turns_names_unseen_is_asked_about() {
-    for phase in ["dual-write", "dual-read"] {
+    for phase in ["dual-write", "dual-read", "new-primary"] {
         let world = World::in_phase(phase).await;
         let mut id = 0;
         for turn in TURNS {
+            let [mut client, _] = world.clients().await;
+            if told(&client.query(turn).await)[0].contains("crossfade refused") {
+                // In the store that the client has not signed in to itself.
+                assert_eq!(phase, "new-primary", "{turn}");
+                continue;
+            }
             for form in 0..4 {
                 id += 1;
                 let write = format!("DELETE FROM notes WHERE id = {id}");
@@ -143,7 +149,9 @@ async fn trap_13_what_turns_names_unseen_is_asked_about() {
                     assert_eq!(answers[0], answers[1], "{what}");
                 }
                 world.assert_alike(&what).await;
-                assert!(!refused || form == 3, "{what}: {answers:?}");
+                // The tenant's is in the old store alone from phase 5 on: a transaction over both is refused.
+                let may_be = form == 3 || form != 0 && phase == "new-primary";
+                assert!(!refused || may_be, "{what}: {answers:?}");
             }
         }
     }
@@ -428,6 +436,22 @@ async fn trap_13_what_gives_nothing_back_is_asked_about_when_it_runs() {
             client.query("ROLLBACK").await;
             world.assert_alike(turn).await;
         }
+        // And what was to be passed on, as the name meant another table.
+        for write in ["TRUNCATE notes", "COPY notes FROM STDIN"] {
+            let [mut client, _] = world.clients().await;
+            client.query("SET search_path = tenant").await;
+            client.query("BEGIN").await;
+            client.ask(&bound(write)).await;
+            client.query("SET search_path = public").await;
+            let said = told(&client.ask(&[execute("p", 0), sync()]).await);
+            assert!(said[0].contains("0A000"), "{write}: {said:?}");
+            client.query("ROLLBACK").await;
+            client.query("SET search_path = tenant").await;
+            let both = format!("INSERT INTO public.log VALUES ('public'); {write}");
+            let said = told(&client.query(&both).await);
+            assert!(said.last().unwrap().contains("0A000"), "{write}: {said:?}");
+            world.assert_alike(write).await;
+        }
         let [mut client, _] = world.clients().await;
         client.query(LOOK).await;
         let both = "INSERT INTO public.log VALUES ('tenant'); TRUNCATE notes";
@@ -440,5 +464,82 @@ async fn trap_13_what_gives_nothing_back_is_asked_about_when_it_runs() {
             }
         }
         world.assert_alike("TRUNCATE").await;
+    }
+}
+
+/// From phase 5 on tables that are not mapped are in the old store alone, and names are asked of the new one.
+#[tokio::test]
+async fn trap_13_a_name_means_what_it_means_in_the_old_store() {
+    let only_old = "CREATE SCHEMA olds; CREATE TABLE olds.notes (id int PRIMARY KEY, a text); INSERT INTO olds.notes SELECT n, 'olds' FROM generate_series(1, 20) n;
+        CREATE TABLE one AS SELECT 1 AS n; CREATE TABLE others AS SELECT 'public' AS a; CREATE TABLE olds.others AS SELECT 'olds' AS a;
+        CREATE SCHEMA \"Odd, one\"; CREATE VIEW \"Odd, one\".notes AS SELECT * FROM olds.notes;";
+    let only_new = "CREATE SCHEMA news; CREATE TABLE news.notes (id int PRIMARY KEY, a text); INSERT INTO news.notes SELECT n, 'news' FROM generate_series(1, 20) n;";
+    let [old, new] = [only_old, only_new].map(|only| format!("{SCHEMA}{only}"));
+    for phase in ["new-primary", "new-writes", "backfill"] {
+        let shop = Shop::with(phase, &old, &new, TABLES, SEED, |config| config).await;
+        let rows = |schema: &str| format!("SELECT id FROM {schema}.notes ORDER BY id");
+        let mut id = 0;
+        for (path, means) in [
+            ("olds, public", "olds"),
+            ("\"Odd, one\", public", "olds"),
+            ("news, public", "refused"),
+            ("public, olds", "public"),
+            ("pg_temp, public, olds", "public"),
+        ] {
+            for set in [
+                format!("SET search_path = {path}"),
+                format!("SELECT public.become('{path}')"),
+                // In the one store or the other.
+                format!("SELECT public.become('{path}') FROM public.one"),
+            ] {
+                id += 1;
+                let mut client = shop.proxy.wire(&shop.stores.old).await;
+                client.query(LOOK).await;
+                client.query(&set).await;
+                let others = if path.starts_with("olds") {
+                    "olds"
+                } else {
+                    "public"
+                };
+                if id % 2 == 0 {
+                    let found = client.query("SELECT a FROM others").await;
+                    assert!(
+                        found[1].body.ends_with(others.as_bytes()),
+                        "{phase}: {set}: {found:?}"
+                    );
+                }
+                let said = told(
+                    &client
+                        .query(&format!("DELETE FROM notes WHERE id = {id}"))
+                        .await,
+                );
+                let found = client.query("SELECT a FROM others").await;
+                assert!(
+                    found[1].body.ends_with(others.as_bytes()),
+                    "{phase}: {set}: {found:?}"
+                );
+                let what = format!("{phase}: {set}: {said:?}");
+                shop.proxy.drained().await;
+                let deleted = |rows: Vec<Vec<Option<String>>>| {
+                    !rows
+                        .iter()
+                        .flatten()
+                        .flatten()
+                        .any(|found| *found == id.to_string())
+                };
+                let in_old = deleted(shop.stores.old.rows(&rows("public")).await);
+                let in_new = deleted(shop.stores.new.rows(&rows("public")).await);
+                let in_olds = deleted(shop.stores.old.rows(&rows("olds")).await);
+                let in_news = deleted(shop.stores.new.rows(&rows("news")).await);
+                let is_mapped = means == "public";
+                assert_eq!(
+                    (in_new, in_olds, in_news),
+                    (is_mapped, means == "olds", false),
+                    "{what}"
+                );
+                assert_eq!(in_old, is_mapped && phase == "new-primary", "{what}");
+                assert_eq!(said[0].contains("0A000"), means == "refused", "{what}");
+            }
+        }
     }
 }

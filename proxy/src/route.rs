@@ -155,6 +155,11 @@ impl Plan {
         )
     }
 
+    /// Whether it is DISCARD ALL, which stands alone in its Query and in no block.
+    pub(crate) fn discards_all(&self) -> bool {
+        self.session_state && matches!(self.deallocates, Some(Deallocated::All))
+    }
+
     /// Columns appended to its answer.
     pub(crate) fn appended(&self) -> usize {
         if let Some(Bulk::Merge(merge)) = self.bulk.as_deref() {

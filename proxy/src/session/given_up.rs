@@ -19,7 +19,7 @@ impl Managed {
     pub(super) fn note_given_up(&mut self, side: Side, tag: &[u8]) {
         let there = self.backends.get(side).map(|backend| backend.status);
         match tag {
-            // It stands alone, and nothing goes on in the other store: what comes next there is sent when this has been answered.
+            // Nothing goes on in the other store: what comes next there is sent when this has been answered.
             b"DISCARD ALL\0" => {
                 let other = self.backends.get(side.other());
                 if other.is_some_and(Backend::is_idle) {

@@ -236,6 +236,11 @@ impl Managed {
                 break;
             }
             side = piece.plan.side;
+            if piece.plan.discards_all() && pieces.len() > 1 {
+                // By the extended protocol the server would run it.
+                self.refuse(&in_a_block())?;
+                break;
+            }
             if piece.plan.may_end && self.ends_unseen(side).await? {
                 break;
             }
@@ -374,6 +379,14 @@ impl Managed {
             _ => BytesMut::new(),
         }
     }
+}
+
+/// What PostgreSQL says itself to one of several statements of a Query.
+fn in_a_block() -> ClientError {
+    ClientError::new(
+        "25001",
+        "DISCARD ALL cannot run inside a transaction block",
+    )
 }
 
 /// A Query, or a function call, ends the implicit transaction of the messages before it, which has to go into both stores then.

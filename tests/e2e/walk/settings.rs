@@ -399,6 +399,9 @@ async fn trap_32_discard_all_is_of_both_stores() {
         done(&mut wire, "BEGIN").await;
         assert_eq!(sqlstates(&wire.query("DISCARD ALL").await), ["25001"]);
         done(&mut wire, "ROLLBACK").await;
+        for several in ["DISCARD ALL; SELECT 1", "SELECT 1; DISCARD ALL"] {
+            assert_eq!(sqlstates(&wire.query(several).await), ["25001"]);
+        }
         assert_eq!(transcript(&wire.query("SELECT * FROM pool").await), "TDCZ");
         let look = "SELECT * FROM pool";
         let told = if at_once {

@@ -383,10 +383,7 @@ impl Managed {
 
 /// What PostgreSQL says itself to one of several statements of a Query.
 fn in_a_block() -> ClientError {
-    ClientError::new(
-        "25001",
-        "DISCARD ALL cannot run inside a transaction block",
-    )
+    ClientError::new("25001", "DISCARD ALL cannot run inside a transaction block")
 }
 
 /// A Query, or a function call, ends the implicit transaction of the messages before it, which has to go into both stores then.

@@ -285,3 +285,42 @@ async fn the_last_phase_needs_no_old_store_and_no_memory_of_the_process() {
         "after the restart"
     );
 }
+
+/// Documents know no schemas but those of the mapping; clients speak the old store's.
+#[tokio::test]
+async fn trap_13_a_name_means_what_it_means_in_the_old_store() {
+    let mut documents = Documents::of(
+        crossfade_tests::Mongod::start().await,
+        "CREATE TABLE notes (id int PRIMARY KEY, a text); INSERT INTO notes SELECT n, 'public' FROM generate_series(1, 9) n;
+         CREATE SCHEMA archive; CREATE TABLE archive.notes AS SELECT * FROM notes",
+        "[toggle.shop.table.notes]\n",
+    )
+    .await;
+    documents.complete();
+    documents.walk(&["dual-read", "new-primary"]).await;
+    for (id, (path, means)) in [
+        ("archive, public", "archive"),
+        ("public, archive", "public"),
+        ("\"$user\", public", "public"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = documents.client().await;
+        let set = format!("SET search_path = {path}");
+        client.batch_execute(&set).await.unwrap();
+        let delete = format!("DELETE FROM notes WHERE id = {}", id + 1);
+        client.batch_execute(&delete).await.unwrap();
+        documents.proxy.drained().await;
+        for schema in ["archive", "public"] {
+            let left = format!("SELECT count(*) FROM {schema}.notes WHERE id = {}", id + 1);
+            let expected = if schema == means { "0" } else { "1" };
+            assert_eq!(
+                documents.old().value(&left).await,
+                expected,
+                "{path}: {schema}"
+            );
+        }
+    }
+    documents.verify();
+}

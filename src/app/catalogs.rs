@@ -317,6 +317,7 @@ mod tests {
                 version_text: "15.0".into(),
                 settings: [("TimeZone".to_owned(), "Europe/Berlin".to_owned())].into(),
                 encoding: "UTF8".into(),
+                custom_settings: ["app.tenant".to_owned()].into(),
                 default_sorts_by_bytes: true,
                 default_ctype: "icu:de".into(),
             },

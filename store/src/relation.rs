@@ -103,6 +103,8 @@ pub struct ServerFacts {
     pub encoding: String,
     /// Texts of the database's own collation sort by their bytes; `false` also where it was not asked.
     pub default_sorts_by_bytes: bool,
+    /// Settings with a dot in their names that functions, policies, views and defaults of users speak of. No server lists those that a session has set.
+    pub custom_settings: std::collections::BTreeSet<String>,
     /// What `lower` and `upper` go by in the database's own collation: see [`Column::ctype`]. Empty where it was not asked.
     pub default_ctype: String,
 }

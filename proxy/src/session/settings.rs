@@ -3,6 +3,8 @@
 //! They are made in one store, as a rule the one where statements go that name no table, and are carried to the other one when that is about to be used: behind
 //! the SET, behind a SET that came in the same pipeline, and to a connection that was made (again) since (trap 32).
 
+use std::collections::BTreeSet;
+
 use crossfade_config::StoreKind;
 use crossfade_phase::Side;
 use crossfade_store::postgres::sql::quote_literal;
@@ -173,7 +175,12 @@ impl Managed {
         if self.has_an_authorization(side) {
             question.push_str(&format!(" UNION ALL {SESSION_USER}"));
         }
-        for name in &self.custom_settings {
+        let tables = self.mapping.tables.iter();
+        let spoken_of = tables
+            .flat_map(|table| [&table.old, &table.new])
+            .flat_map(|relation| &relation.server.custom_settings);
+        let names: BTreeSet<&String> = self.custom_settings.iter().chain(spoken_of).collect();
+        for name in names {
             let name = quote_literal(name);
             question.push_str(&format!(
                 " UNION ALL SELECT {name}, pg_catalog.current_setting({name}, true)"

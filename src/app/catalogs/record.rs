@@ -66,6 +66,7 @@ struct Details {
     row_security: bool,
     server_version: String,
     settings: std::collections::BTreeMap<String, String>,
+    custom_settings: std::collections::BTreeSet<String>,
     sorts_by_bytes: bool,
     ctype: String,
 }
@@ -115,6 +116,7 @@ impl From<&Relation> for Details {
             row_security: relation.row_security,
             server_version: relation.server.version_text.clone(),
             settings: relation.server.settings.clone(),
+            custom_settings: relation.server.custom_settings.clone(),
             sorts_by_bytes: relation.server.default_sorts_by_bytes,
             ctype: relation.server.default_ctype.clone(),
         }
@@ -152,6 +154,7 @@ impl RelationRecord {
                 version,
                 version_text: details.server_version.clone(),
                 settings: details.settings.clone(),
+                custom_settings: details.custom_settings.clone(),
                 encoding,
                 default_sorts_by_bytes: details.sorts_by_bytes,
                 default_ctype: details.ctype.clone(),

@@ -173,6 +173,47 @@ async fn trap_32_settings_that_are_made_beside_home_hold_at_home() {
     }
 }
 
+/// No list of a server names them; the definitions that speak of them do.
+#[tokio::test]
+async fn trap_32_settings_that_functions_and_policies_speak_of() {
+    const SCHEMA: &str = "CREATE TABLE notes (id int PRIMARY KEY, tenant text); CREATE TABLE unmapped (id int PRIMARY KEY);
+        CREATE FUNCTION become(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config ( 'app.Tenant', t, false); SET app.plan = 'small'; END $$;
+        ALTER TABLE notes ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON notes USING (current_setting('app.person', true) = 'ann')";
+    let seed = "INSERT INTO notes VALUES (1, 'a'), (2, 'b'); INSERT INTO unmapped VALUES (1)";
+    let mut shop = Shop::of("use-old", SCHEMA, "[toggle.shop.table.notes]\n", seed).await;
+    let mut wire = shop.proxy.wire(&shop.stores.old).await;
+    // In a relay, where nobody looks.
+    for sql in ["SELECT become('a')", "SET app.person = 'ann'"] {
+        done(&mut wire, sql).await;
+    }
+    shop.proxy.flip("dual-write").await;
+    shop.complete();
+    shop.proxy.walk(&["dual-read", "new-primary"]).await;
+    for (tenant, stores) in [
+        ("a", ["", " FROM unmapped"]),
+        ("b", [" FROM unmapped", ""]),
+        ("c", ["", " FROM unmapped"]),
+    ] {
+        let call = format!("SELECT become('{tenant}')");
+        // In the one store or the other.
+        match tenant {
+            "a" => {}
+            "b" => done(&mut wire, &call).await,
+            _ => done(&mut wire, &format!("{call} FROM unmapped")).await,
+        }
+        for from in stores {
+            let told = ["tenant", "plan", "person"]
+                .map(|name| format!("current_setting('app.{name}', true)"));
+            let told = format!("SELECT concat_ws(' ', {}){from}", told.join(", "));
+            let frames = wire.query(&told).await;
+            assert!(
+                rows(&frames)[0].ends_with(&format!("{tenant} small ann")),
+                "{tenant}{from}: {frames:?}"
+            );
+        }
+    }
+}
+
 /// Nothing runs without them.
 #[tokio::test]
 async fn trap_32_settings_that_the_other_store_does_not_know_are_an_error_there() {

@@ -77,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) defines: bool,
     /// It does so by making or dropping relations: only names that it holds itself are concerned.
     pub(crate) makes_relations: bool,
+    /// It may leave something on its server that lives as long as the connection: a temporary table, an advisory lock, a cursor.
+    pub(crate) holds: bool,
     /// It only reads.
     pub(crate) reads: bool,
     /// Prepared statements that it takes away.
@@ -137,6 +139,7 @@ impl Plan {
             unseen: false,
             defines: false,
             makes_relations: false,
+            holds: false,
             reads: false,
             deallocates: None,
             copies: false,
@@ -153,6 +156,11 @@ impl Plan {
             self.effect,
             Some(Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_))
         )
+    }
+
+    /// Whether it may have done what has to be taken back, should its implicit transaction fail.
+    pub(crate) fn writes(&self) -> bool {
+        !self.reads || self.unseen
     }
 
     /// Whether it is DISCARD ALL, which stands alone in its Query and in no block.

@@ -58,7 +58,7 @@ impl Managed {
         }
         if plan.unseen {
             // What it calls, it calls from here on.
-            self.forget_names();
+            self.note_unseen(side);
         }
         match &**bulk {
             Bulk::Copy(copy) => {

@@ -226,6 +226,10 @@ impl Managed {
     }
 
     pub(super) fn push_sync(&mut self, side: Side) -> Result<(), End> {
+        if self.names_moved && (!self.transaction.in_block || self.effect_pending(side)) {
+            // What has changed them may yet be rolled back with all that this ends.
+            self.path = None;
+        }
         let backend = self.backend(side)?;
         frontend::sync(&mut backend.out);
         backend.batch = false;

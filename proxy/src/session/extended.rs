@@ -59,7 +59,7 @@ impl Managed {
     pub(super) async fn activate(&mut self, side: Side) -> Result<bool, End> {
         let before = self.active;
         if before == side {
-            return self.carry_unseen(side).await;
+            return Ok(true);
         }
         self.settle_batch(before).await?;
         if self.skips() {
@@ -412,7 +412,7 @@ impl Managed {
         if portal.ran || portal.portioned {
             let ran = portal.ran;
             if plan.unseen {
-                self.forget_names();
+                self.note_unseen(side);
             }
             return self.execute_again(side, &name, rows, ran).await;
         }
@@ -423,7 +423,7 @@ impl Managed {
             return Ok(());
         }
         self.note_run(side, &name, &plan, rows)?;
-        self.batch_wrote |= !plan.reads;
+        self.batch_wrote |= plan.writes();
         if let Some(compare) = compare {
             self.compares.push(compare);
         }

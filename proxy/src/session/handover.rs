@@ -106,6 +106,7 @@ impl Managed {
             }
         }
         (self.settings_at, self.set_unseen) = (None, None);
+        self.holds_beside = false;
         self.home = to;
         for (name, value) in self.backend(to)?.reported.clone() {
             self.tell_parameter(&name, &value);

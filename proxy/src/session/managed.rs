@@ -139,6 +139,8 @@ pub(crate) struct Managed {
     pub(super) settings_at: Option<Side>,
     /// In this store alone a function may have set something that nobody has seen.
     pub(super) set_unseen: Option<Side>,
+    /// Something may be in the store that is not home that ends with the connection: another one would not do.
+    pub(super) holds_beside: bool,
     /// Something was set until the end of a transaction that may not have ended yet.
     pub(super) set_locally: bool,
     /// What is still to be given up in the store that is not home.
@@ -218,6 +220,7 @@ impl Managed {
             quiet: false,
             settings_at: None,
             set_unseen: None,
+            holds_beside: false,
             set_locally: false,
             given_up: GivenUp::default(),
             compares: Vec::new(),
@@ -340,7 +343,8 @@ impl Managed {
     async fn lost(&mut self, side: Side) -> Result<(), End> {
         self.flush_client().await?;
         let at_home = side == self.home;
-        let settled = ![self.settings_at, self.set_unseen].contains(&Some(side));
+        let settled =
+            ![self.settings_at, self.set_unseen].contains(&Some(side)) && !self.holds_beside;
         let backend = self.backend(side)?;
         if !at_home && backend.is_idle() && settled {
             tracing::debug!(%side, "a store ended a connection that its session did not use");
@@ -364,6 +368,7 @@ impl Managed {
         if self.set_unseen == Some(side) {
             self.set_unseen = None;
         }
+        self.holds_beside &= side == self.home;
         if let Some(cancel) = &self.cancel {
             cancel.set(side, None);
         }
@@ -380,7 +385,8 @@ impl Managed {
         if !copies && frame.kind != b'X' && self.copying.is_none() {
             // What was asked of the other server before is answered before.
             self.settle_or_copy(self.active.other()).await?;
-            if self.settings_at == Some(self.home.other()) {
+            let beside = Some(self.home.other());
+            if self.settings_at == beside || self.set_unseen == beside {
                 self.bring_settings_home().await?;
             }
         }
@@ -417,6 +423,8 @@ impl Managed {
         if let Err(refused) = self.check_function(self.home, &frame.body()) {
             return self.refuse_query(&refused).await;
         }
+        // Any function may be called so.
+        self.note_unseen(self.home);
         self.push(self.home, &frame.whole, Expect::Function)
     }
 

@@ -79,7 +79,7 @@ impl Managed {
             // Nothing runs before a Sync or a ROLLBACK, and then it is asked anew.
             return Ok(Some(glance));
         }
-        if !self.carry_unseen(home).await? {
+        if self.set_unseen == Some(home.other()) && !self.activate(home).await? {
             return Ok(None);
         }
         match self.ask_names(home).await? {
@@ -120,6 +120,9 @@ impl Managed {
             return Ok(true);
         };
         self.settle_batch(plan.side).await?;
+        if self.skips() {
+            return Ok(false);
+        }
         if !self.would_answer(plan.side)? {
             return Ok(true);
         }
@@ -153,6 +156,9 @@ impl Managed {
             return self.is_unmapped_beside(plan).await;
         }
         self.settle_batch(plan.side).await?;
+        if self.skips() {
+            return Ok(false);
+        }
         Ok(!self.would_answer(plan.side)? || self.still_means(plan.side, plan.path).await?)
     }
 
@@ -309,9 +315,10 @@ impl Names {
             parts.filter(|part| !part.is_empty()).map(str::to_owned)
         };
         let (schemas, hidden) = (list().collect(), list());
-        let hidden = hidden
+        let mut hidden: Vec<TableId> = hidden
             .filter_map(|id| id.parse().ok().map(TableId))
             .collect();
+        hidden.sort_unstable();
         Names {
             schemas,
             hidden,

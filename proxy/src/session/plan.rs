@@ -61,12 +61,13 @@ impl Managed {
             self.settings_at = Some(plan.side);
         }
         self.set_locally |= plan.local_state;
+        self.holds_beside |= plan.holds && plan.side != self.home;
         self.custom_settings
             .extend(plan.custom_settings.iter().cloned());
         if plan.unseen {
-            self.set_unseen = Some(plan.side);
+            self.note_unseen(plan.side);
         }
-        if plan.moves_names || plan.unseen || (plan.undoes() && self.names_moved) {
+        if plan.moves_names || (plan.undoes() && self.names_moved) {
             self.forget_names();
         }
         if plan.defines {
@@ -80,6 +81,12 @@ impl Managed {
                 self.deallocate(|name| name[..] == *named.as_bytes())
             }
         }
+    }
+
+    /// What is called in the store of `side` may set anything there.
+    pub(super) fn note_unseen(&mut self, side: Side) {
+        self.set_unseen = Some(side);
+        self.forget_names();
     }
 
     /// What names mean, and how texts are read, is not known from here on, nor behind the end of the transaction.
@@ -167,7 +174,7 @@ impl Managed {
         self.check_text(sql)?;
         let Some(facts) = self.look(sql, glance) else {
             if glance.calls {
-                self.forget_names();
+                self.note_unseen(self.home);
             }
             return Ok(Vec::new());
         };
@@ -251,6 +258,9 @@ impl Managed {
             unseen: self.may_call(&statement.kind, sql),
             defines: decision.makes_relations && !statement.traits.temporary,
             makes_relations: decision.makes_relations,
+            holds: statement.traits.temporary
+                || statement.traits.advisory
+                || matches!(statement.kind, Kind::Declare { .. }),
             reads: decision.reads,
             deallocates: decision.deallocates,
             copies: matches!(statement.kind, Kind::Copy(_)),

@@ -44,8 +44,8 @@ impl Managed {
         let resting = self.backends.get(from).is_none_or(Backend::is_idle);
         // What a function may have set comes on top of what is there: no list holds all that it may have set there.
         let unseen = self.set_unseen == Some(from);
-        // What was set until the end of a transaction is gone with it.
-        let whole = self.settings_at == Some(from) || !resting && self.set_locally;
+        // What was set until the end of a transaction is gone with it, and so may be what a function has set in it.
+        let whole = self.settings_at == Some(from) || !resting && (self.set_locally || unseen);
         if whole {
             self.settings_at = Some(from);
         } else if !unseen {
@@ -85,20 +85,6 @@ impl Managed {
         Ok(true)
     }
 
-    /// Carries to the store of `to`, if it is at rest, what a function may have set in the other one. `false` as for [`Managed::carry_settings`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub(super) async fn carry_unseen(&mut self, to: Side) -> Result<bool, End> {
-        let from = to.other();
-        let there = self.backends.get(from).is_some();
-        let rests = self.backends.get(to).is_some_and(Backend::is_idle);
-        if self.set_unseen != Some(from) || !there || !rests {
-            return Ok(true);
-        }
-        self.carry_settings(to).await
-    }
-
     /// What the store has that is not home was set there by the statement just before: whatever comes next, at home, is to see it.
     ///
     /// # Errors
@@ -110,25 +96,32 @@ impl Managed {
         if rest != [true; 2] {
             return Ok(());
         }
-        let within = self.shared.config.load().writes.secondary_timeout;
-        let copied = tokio::time::timeout(within, self.copy_settings(home.other(), home)).await;
-        let copied = copied.map_err(|_| End::Fatal(given_up(home.other(), home)))??;
+        let (from, whole) = (home.other(), self.settings_at == Some(home.other()));
+        let config = self.shared.config.load();
+        let (soon, late) = (config.writes.secondary_timeout, config.flips.drain_timeout);
+        drop(config);
+        // Most functions set nothing, and no session ends early on their account.
+        let within = if whole { soon } else { soon.max(late) };
+        let copied = tokio::time::timeout(within, self.copy_settings(from, home, whole)).await;
+        let copied = copied.map_err(|_| End::Fatal(given_up(from, home)))??;
         copied.map_err(|refused| End::Fatal(not_carried(home, refused)))?;
-        self.settings_at = None;
+        (self.settings_at, self.set_unseen) = (None, None);
         Ok(())
     }
 
-    /// Gives the server of `to` the settings of the other. Nothing goes on over either connection.
+    /// Gives the server of `to` the settings of the other: these alone if `whole`, or on top of its own. Nothing goes on over either connection.
     ///
     /// # Errors
     /// When the session is over.
-    pub(super) async fn copy_settings(
+    async fn copy_settings(
         &mut self,
         from: Side,
         to: Side,
+        whole: bool,
     ) -> Result<Result<(), Refused>, End> {
         match self.settings_of(from).await? {
-            Ok(rows) => self.set_settings(to, &rows).await,
+            Ok(rows) if whole => self.set_settings(to, &rows).await,
+            Ok(rows) => self.add_settings(to, &rows).await,
             Err(refused) => Ok(Err(refused)),
         }
     }

@@ -75,10 +75,7 @@ impl Managed {
                     || !many.iter().any(|piece| piece.plan.asks_anew))
                 && !self.captures_pending(self.home) =>
             {
-                match self.activate(self.home).await? {
-                    true => self.pass(frame, many),
-                    false => self.push_sync(self.active),
-                }
+                self.pass(frame, many)
             }
             _ => self.take_apart(&pieces).await,
         }
@@ -297,6 +294,7 @@ impl Managed {
             self.stand_in(plan)?;
         }
         self.note_statement(plan)?;
+        self.batch_wrote |= plan.writes();
         let backend = self.backend(side)?;
         let sql = plan.sql.as_ref().unwrap_or(&piece.sql);
         backend.push_functions(&plan.functions);

@@ -4,7 +4,7 @@ use crossfade_tests::{
     Stores, Wire,
     wire::{
         Frame,
-        messages::{bind, execute, parse, query, sync},
+        messages::{bind, close_statement, execute, function_call, parse, query, sync},
     },
 };
 
@@ -541,5 +541,238 @@ async fn trap_13_a_name_means_what_it_means_in_the_old_store() {
                 assert_eq!(said[0].contains("0A000"), means == "refused", "{what}");
             }
         }
+    }
+}
+
+/// A function that ran in the old store may have set what holds at home as well, whatever message comes next, and never more than was there then.
+#[tokio::test]
+async fn trap_32_what_a_function_sets_beside_home() {
+    let only_old = "CREATE TABLE one AS SELECT 1 AS n; CREATE TABLE others AS SELECT 'public' AS a; CREATE TABLE tenant.others AS SELECT 'tenant' AS a;
+        CREATE FUNCTION nothing() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;";
+    let shop = Shop::with(
+        "new-primary",
+        &format!("{SCHEMA}{only_old}"),
+        SCHEMA,
+        TABLES,
+        SEED,
+        |config| config,
+    )
+    .await;
+    let alone = Stores::create_with(&format!("{SCHEMA}{only_old}"), "").await;
+    alone.old.run(SEED).await;
+    let world = World { shop, alone };
+    let batch = |sql| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)];
+    let turns = "SELECT public.become('tenant') FROM public.one";
+    let calls = "SELECT public.nothing() FROM public.one";
+    let set = |sql| {
+        [
+            vec![close_statement("x")],
+            batch(sql).to_vec(),
+            vec![sync()],
+        ]
+        .concat()
+    };
+    let write = || query("DELETE FROM notes WHERE id = 1");
+    let look = || query("SELECT a FROM others");
+    let put_back = "INSERT INTO notes VALUES (1, 'public') ON CONFLICT DO NOTHING";
+    for (what, steps) in [
+        (
+            "a SET behind a Close",
+            vec![
+                vec![query("SET search_path = tenant")],
+                vec![query(calls)],
+                set("SET search_path = public"),
+                vec![look()],
+                vec![write()],
+            ],
+        ),
+        (
+            "a RESET behind a Close",
+            vec![
+                vec![query("SET search_path = tenant")],
+                vec![query(calls)],
+                set("RESET search_path"),
+                vec![look()],
+                vec![write()],
+            ],
+        ),
+        (
+            "a write behind a Close",
+            vec![
+                vec![query(turns)],
+                set("DELETE FROM notes WHERE id = 1"),
+                vec![look()],
+            ],
+        ),
+        (
+            "a Query that is refused",
+            vec![
+                vec![query(turns)],
+                vec![query(
+                    "SELECT public.become('public') FROM public.one; SELECT count(*) FROM public.notes",
+                )],
+                vec![query("SET search_path = public")],
+                vec![write()],
+                vec![look()],
+            ],
+        ),
+        (
+            "a batch that fails",
+            vec![
+                [
+                    &batch("SELECT public.become('tenant')")[..],
+                    &batch("SELECT 1/0"),
+                    &[sync()],
+                ]
+                .concat(),
+                vec![look()],
+                vec![write()],
+            ],
+        ),
+        (
+            "a Query whose first statement fails",
+            vec![
+                vec![query("SET search_path = tenant")],
+                vec![query(
+                    "SELECT 1/0 FROM others; DELETE FROM notes WHERE id = 1",
+                )],
+                vec![look()],
+            ],
+        ),
+        (
+            "a batch whose first statement fails",
+            vec![
+                vec![query("SET search_path = tenant")],
+                [
+                    &batch("SELECT 1/0 FROM others")[..],
+                    &batch("SELECT count(*) FROM notes"),
+                    &[sync()],
+                ]
+                .concat(),
+                vec![look()],
+            ],
+        ),
+    ] {
+        let mut answers = Vec::new();
+        for mut client in world.clients().await {
+            let mut said = Vec::new();
+            for step in &steps {
+                said.push(told(&client.ask(step).await));
+            }
+            answers.push(said);
+        }
+        let [proxied, alone] = &answers[..] else {
+            unreachable!()
+        };
+        // What is refused is refused whole; what comes behind it is as it would have been.
+        for (step, (proxied, alone)) in std::iter::zip(proxied, alone).enumerate() {
+            let refused = proxied.iter().any(|said| said.contains("crossfade"));
+            assert!(
+                refused || proxied == alone,
+                "{what}, {step}: {proxied:?}, and alone {alone:?}"
+            );
+        }
+        world.assert_alike(what).await;
+        for mut client in world.clients().await {
+            client.query(put_back).await;
+            client
+                .query("INSERT INTO tenant.notes VALUES (1, 'tenant') ON CONFLICT DO NOTHING")
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn trap_13_a_function_call_turns_names() {
+    for phase in ["dual-write", "new-primary"] {
+        let world = World::in_phase(phase).await;
+        for mut client in world.clients().await {
+            client.query(LOOK).await;
+            let oid = client.query("SELECT 'public.become'::regproc::oid").await;
+            let oid = String::from_utf8_lossy(&oid[1].body[6..]).parse().unwrap();
+            client.ask(&[function_call(oid, &[Some("tenant")])]).await;
+            client.query("DELETE FROM notes WHERE id = 1").await;
+        }
+        world.assert_alike(phase).await;
+    }
+}
+
+/// As a transaction of several batches may still fail when the next one is looked at.
+#[tokio::test]
+async fn trap_13_names_of_a_batch_that_is_rolled_back() {
+    for phase in ["dual-write", "new-primary"] {
+        let world = World::in_phase(phase).await;
+        for mut client in world.clients().await {
+            client.query("SET search_path = tenant, public").await;
+            client.query(LOOK).await;
+            let batch = |sql| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)];
+            client
+                .send(
+                    &[
+                        &batch("SELECT set_config('search_path', 'public', false)")[..],
+                        &batch("SELECT a FROM notes WHERE id = 1"),
+                        &batch("SELECT 1/0"),
+                        &[sync()],
+                        &batch("DELETE FROM notes WHERE id = 2"),
+                        &[sync()],
+                    ]
+                    .concat(),
+                )
+                .await;
+            client.ready().await;
+            client.ready().await;
+        }
+        world.assert_alike(phase).await;
+    }
+}
+
+/// A connection that holds what ends with it is not made again in silence.
+#[tokio::test]
+async fn trap_32_a_temporary_table_of_the_old_store_ends_with_its_session() {
+    let shop = Shop::with(
+        "new-primary",
+        &format!("{SCHEMA} CREATE TABLE others (id int); INSERT INTO others VALUES (1)"),
+        SCHEMA,
+        TABLES,
+        SEED,
+        |config| config,
+    )
+    .await;
+    let mut client = shop.proxy.wire(&shop.stores.old).await;
+    let made = told(
+        &client
+            .query("CREATE TEMP TABLE others AS SELECT 2 AS id")
+            .await,
+    );
+    assert!(made[0].contains("SELECT 1"), "{made:?}");
+    shop.stores
+        .old
+        .run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'CREATE TEMP%'")
+        .await;
+    client.send(&[query("TRUNCATE others")]).await;
+    client.rest().await;
+    assert_eq!(
+        shop.stores
+            .old
+            .value("SELECT count(*) FROM public.others")
+            .await,
+        "1"
+    );
+}
+
+/// What is not mapped is in the old store alone, also for statements that take it away.
+#[tokio::test]
+async fn what_is_not_mapped_is_dropped_where_it_is() {
+    let shop = Shop::of("new-primary", SCHEMA, TABLES, SEED).await;
+    let mut client = shop.proxy.wire(&shop.stores.old).await;
+    for (sql, left) in [
+        ("CREATE TABLE made (id int)", "1"),
+        ("COMMENT ON TABLE made IS 'here'", "1"),
+        ("DROP TABLE IF EXISTS made", "0"),
+    ] {
+        let said = told(&client.query(sql).await);
+        assert!(said[0].starts_with('C'), "{sql}: {said:?}");
+        let there = "SELECT count(*) FROM pg_tables WHERE tablename = 'made'";
+        assert_eq!(shop.stores.old.value(there).await, left, "{sql}");
     }
 }

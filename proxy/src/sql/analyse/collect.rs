@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crossfade_store::TableId;
+use pg_query::protobuf::ObjectType;
 
 use super::{Context, resolve::Found};
 use crate::sql::{
@@ -11,6 +12,17 @@ use crate::sql::{
 };
 
 const SEQUENCE_FUNCTIONS: [&str; 4] = ["nextval", "currval", "lastval", "setval"];
+
+/// What DROP and COMMENT may name that is where tables are.
+const RELATIONS: [ObjectType; 7] = [
+    ObjectType::ObjectTable,
+    ObjectType::ObjectColumn,
+    ObjectType::ObjectView,
+    ObjectType::ObjectMatview,
+    ObjectType::ObjectForeignTable,
+    ObjectType::ObjectSequence,
+    ObjectType::ObjectIndex,
+];
 
 /// Prefixes of the advisory lock functions.
 const LOCK_FUNCTIONS: [&str; 2] = ["pg_advisory_", "pg_try_advisory_"];
@@ -202,6 +214,14 @@ impl Walk<'_, '_> {
             .map(|object| object.names("items"))
             .collect();
         lists.extend(node.node("object").map(|object| object.names("items")));
+        let of_relations = [node.int("remove_type"), node.int("objtype")]
+            .iter()
+            .any(|kind| {
+                RELATIONS
+                    .iter()
+                    .any(|known| i64::from(*known as i32) == *kind)
+            });
+        let mut all_mapped = true;
         for names in lists {
             let candidates: Vec<(&str, &str)> = match names[..] {
                 [name] => vec![("", name)],
@@ -209,15 +229,19 @@ impl Walk<'_, '_> {
                 [first, second, _] => vec![(first, second)],
                 _ => vec![],
             };
+            let mut mapped = false;
             for (schema, name) in candidates {
                 if !matches!(
                     self.context.names.relation(schema, name),
                     Found::Other | Found::Catalog
                 ) {
                     self.relation(schema, name, Role::Write, None);
+                    mapped = true;
                 }
             }
+            all_mapped &= mapped;
         }
+        self.uses.other_tables |= of_relations && !all_mapped;
     }
 
     fn note(&mut self, node: &Node) {

@@ -96,7 +96,7 @@ fn tables_are_found_wherever_they_are_named() {
         ("CREATE VIEW v AS SELECT * FROM orders", "r0 other"),
         ("ALTER TABLE orders ADD c int", "w0"),
         ("ALTER TABLE orders RENAME TO o", "w0"),
-        ("DROP TABLE IF EXISTS public.orders, x", "w0"),
+        ("DROP TABLE IF EXISTS public.orders, x", "w0 other"),
         ("CREATE INDEX ON orders (total)", "w0"),
         ("CREATE TABLE c (o int REFERENCES orders)", "r0 other"),
         (

@@ -273,17 +273,13 @@ pub(crate) fn change_tables(
 /// Rows that only a forgotten proxy knew to be missing in a store. Once that is the secondary they can be brought over, and the tables are not trusted before. A move to where
 /// the store that has them is written no more is an operator's word to go on without them: its guard names them.
 fn lost_rows(record: &mut Record, tables: &[TableMap], step: Move) {
-    let of = |side: Side| match side {
-        Side::New => Direction::Forward,
-        Side::Old => Direction::Reverse,
-    };
     let is_written = |phase: Phase, side: Side| match side {
         Side::Old => phase <= Phase::NewPrimary,
         Side::New => phase >= Phase::DualWrite,
     };
     for table in tables {
         for side in [Side::Old, Side::New] {
-            let name = standing::record_of(table, of(side));
+            let name = standing::record_of(table, Direction::into_store(side));
             let has_them = side.other();
             if is_written(step.from(), has_them) && !is_written(step.to(), has_them) {
                 record.lost.remove(&name);

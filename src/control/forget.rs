@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crossfade_phase::{DirtyKeys, Phase, Side};
+use crossfade_config::QualifiedName;
+use crossfade_phase::{DirtyKeys, Phase};
+use crossfade_reconcile::{Direction, standing::record_named};
 use crossfade_toggle::Reason;
 
 use super::{
@@ -52,11 +54,8 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
     tokio::time::sleep(LEASE + MARGIN).await;
     for (seat, other) in &meant {
         nothing_left_behind(app, seat).await?;
-        let tables = app.tables_of(&seat.toggle);
-        let names: Vec<String> = tables
-            .iter()
-            .map(|table| table.old.name.to_string())
-            .collect();
+        let tables = app.tables_of(&seat.toggle).into_iter();
+        let names: Vec<QualifiedName> = tables.map(|table| table.old.name).collect();
         // The transactions of its last moments have ended: whatever it knew stands there.
         let known = app.journal.is_in_primary();
         let left = if known {
@@ -133,7 +132,7 @@ fn mark(record: &mut Record, id: &str) {
 /// A journal that nobody will read.
 struct Left<'a> {
     /// The tables that it may have had keys of.
-    tables: &'a [String],
+    tables: &'a [QualifiedName],
     /// Dirty keys that were in it for certain.
     stale: DirtyKeys,
 }
@@ -177,24 +176,17 @@ fn take_out(
     for table in left.tables {
         let state = record
             .tables
-            .entry(record_of(table, primary.other()))
+            .entry(record_named(table, Direction::into_store(primary.other())))
             .or_default();
         state.bypass(format!(
             "proxy \"{name}\" was forgotten with its journal{known}: {reason}"
         ));
         if newer > 0 {
-            record.lost.insert(record_of(table, primary), newer);
+            let name = record_named(table, Direction::into_store(primary));
+            record.lost.insert(name, newer);
         }
     }
     true
-}
-
-/// The record of a table that says how its rows stand in the store of `side`.
-fn record_of(table: &str, side: Side) -> String {
-    match side {
-        Side::New => table.to_owned(),
-        Side::Old => format!("{table} (reverse)"),
-    }
 }
 
 #[cfg(test)]
@@ -207,7 +199,7 @@ mod tests {
     #[test]
     fn trap_38_the_tables_of_a_forgotten_journal_are_not_trusted() {
         let reason = Reason::new("its disk burnt").unwrap();
-        let tables = ["public.orders".to_owned()];
+        let tables = [QualifiedName::parse("orders", "public").unwrap()];
         let left = Left {
             tables: &tables,
             stale: DirtyKeys::default(),
@@ -253,7 +245,7 @@ mod tests {
     #[test]
     fn trap_38_rows_that_only_a_forgotten_journal_knew_to_be_newer_are_not_taken_for_old() {
         let reason = Reason::new("its disk burnt").unwrap();
-        let tables = ["public.orders".to_owned()];
+        let tables = [QualifiedName::parse("orders", "public").unwrap()];
         for (phase, lost) in [
             (Phase::DualRead, "public.orders (reverse)"),
             (Phase::NewPrimary, "public.orders"),

@@ -401,12 +401,9 @@ fn compares_all(direction: Direction, phase: Phase) -> bool {
 
 /// Nobody knows any more which keys a forgotten proxy had that the store of `from` is stale for.
 fn nothing_is_lost(seat: &Seat, table: &TableMap, from: Side) -> LedgerResult {
-    let into = match from {
-        Side::Old => Direction::Reverse,
-        Side::New => Direction::Forward,
-    };
     let record = seat.record();
-    let Some(keys) = record.lost.get(&standing::record_of(table, into)) else {
+    let stale = standing::record_of(table, Direction::into_store(from));
+    let Some(keys) = record.lost.get(&stale) else {
         return Ok(());
     };
     let (there, way) = match from {

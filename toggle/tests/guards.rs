@@ -264,6 +264,20 @@ fn a_store_in_which_a_verify_has_left_differences_does_not_become_what_counts() 
 }
 
 #[test]
+fn a_table_that_was_bypassed_and_is_known_to_differ_asks_for_the_repair() {
+    let spoil = |e: &mut Evidence| {
+        e.tables[0].new_bypassed = true;
+        e.tables[0].differences = None;
+        e.tables[0].left = 2;
+    };
+    for step in [step(3, 4), step(4, 5), step(4, 6), step(7, 8)] {
+        let unmet = refused(step, spoil);
+        let (table, count) = (orders(), 2);
+        assert_eq!(unmet, [Unmet::Differences { table, count }], "{step}");
+    }
+}
+
+#[test]
 fn trap_38_from_5_back_to_4_only_with_nothing_dirty_in_the_old_store() {
     let unmet = refused(step(5, 4), |e| e.tables[0].old_bypassed = true);
     assert_eq!(unmet, [Unmet::OldBypassed(orders())]);

@@ -105,6 +105,27 @@ async fn trap_10_triggers_and_cascades_are_named_until_they_are_acknowledged() {
 }
 
 #[tokio::test]
+async fn what_a_verify_has_left_in_a_table_that_was_bypassed_is_repaired_by_the_command_that_is_named()
+ {
+    let mut shop = Shop::in_phase("dual-write").await;
+    shop.proxy.flip("use-old").await;
+    shop.run("DELETE FROM orders WHERE id = 1; UPDATE orders SET total = 12 WHERE id = 2")
+        .await;
+    shop.proxy.flip("dual-write").await;
+    let said = shop.proxy.cli(&["verify"]).expect(1).stdout;
+    assert!(said.contains("2 differ"), "{said}");
+    let refusal = shop.proxy.flip_refused("dual-read").await;
+    let command = "`crossfade verify --repair --table public.orders`";
+    assert!(refusal.contains(command), "{refusal}");
+    shop.proxy
+        .cli(&["verify", "--repair", "--table", "public.orders"])
+        .expect(0);
+    shop.proxy.ask("shop", "dual-write");
+    shop.proxy.flip("dual-read").await;
+    shop.assert_equal().await;
+}
+
+#[tokio::test]
 async fn a_refused_move_can_be_forced_with_a_reason_that_is_kept() {
     let stores = Stores::shop().await;
     stores.old.run(crate::shop::SEED).await;

@@ -243,16 +243,22 @@ impl Ledger for SharedLedger {
         table: &'a TableMap,
         direction: Direction,
         found: Verified,
-    ) -> BoxFuture<'a, LedgerResult> {
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         let names = [Direction::Forward, Direction::Reverse]
             .map(|direction| standing::record_of(table, direction));
         let name = standing::record_of(table, direction);
-        self.change_record(table, move |record| {
-            standing::verified(record.tables.entry(name.clone()).or_default(), found);
-            if found.differences == 0 && compares_all(direction, found.snapshot.phase) {
-                // Whatever a forgotten journal knew of is the same on both sides now.
-                record.lost.retain(|name, _| !names.contains(name));
-            }
+        Box::pin(async move {
+            let written = self.change_record(table, |record| {
+                standing::verified(record.tables.entry(name.clone()).or_default(), found);
+                if found.differences == 0 && compares_all(direction, found.snapshot.phase) {
+                    // Whatever a forgotten journal knew of is the same on both sides now.
+                    record.lost.retain(|name, _| !names.contains(name));
+                }
+            });
+            written.await?;
+            let record = self.seat(table)?.record();
+            let known = record.tables.get(&name);
+            Ok(known.and_then(|known| known.bypassed.clone()))
         })
     }
 

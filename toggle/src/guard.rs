@@ -2,7 +2,7 @@
 
 mod unmet;
 
-pub use unmet::Unmet;
+pub use unmet::{Unmet, shell_word};
 
 use crossfade_phase::{Phase, Side};
 

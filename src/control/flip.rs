@@ -202,7 +202,7 @@ fn missing(seat: &Seat, has: &impl Fn(&Row) -> bool) -> Vec<String> {
             let heard = view
                 .rows
                 .get(id)
-                .filter(|heard| heard.row.life == member.life);
+                .filter(|heard| view.record.is_said_now(member, &heard.row));
             match heard {
                 Some(heard) if heard.row.ended || has(&heard.row) => None,
                 Some(heard) => Some(match &heard.row.trouble {

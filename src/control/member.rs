@@ -143,9 +143,12 @@ pub(super) async fn leave(app: &App, seat: &Seat) {
             keys = left,
             "this proxy ends with keys in its journal: it still counts, and the moves that need an empty journal wait until it is back"
         );
+        let current = app.toggles[&seat.toggle].gate().current();
         let row = Row {
             ended: true,
             life: seat.me.life,
+            epoch: current.epoch.number(),
+            phase: current.phase.number(),
             ..Row::default()
         };
         seat.say(&row.with(&backlog)).await

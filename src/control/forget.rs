@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crossfade_config::QualifiedName;
-use crossfade_phase::{DirtyKeys, Phase};
+use crossfade_phase::{DirtyKeys, Phase, Side};
 use crossfade_reconcile::{Direction, standing::record_named};
 use crossfade_toggle::Reason;
 
 use super::{
+    member::mirror,
     record::Record,
     seat::{LEASE, MARGIN, Other, Seat, Trouble},
 };
@@ -33,11 +34,17 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
     };
     let mut meant = Vec::new();
     for seat in shared.seats() {
-        let is_meant = |other: &Other| other.name == name || other.id == name;
-        if let Some(other) = seat.others().into_iter().find(is_meant) {
-            is_gone(&other)?;
-            meant.push((seat, other));
+        // Whom this proxy has not heard of, as it was itself out of touch, is not silent for that.
+        seat.read().await.map_err(again)?;
+        let mut named = seat.others();
+        named.retain(|other| other.name == name || other.id == name);
+        // One that has lost its disk is another one when it is started again, and has the same name.
+        let (gone, here): (Vec<Other>, Vec<Other>) =
+            named.into_iter().partition(|other| is_gone(other).is_ok());
+        if let (true, Some(other)) = (gone.is_empty(), here.first()) {
+            is_gone(other)?;
         }
+        meant.extend(gone.into_iter().map(|other| (seat, other)));
     }
     if meant.is_empty() {
         return Err(Failure::usage(format!(
@@ -73,6 +80,8 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
                 "proxy \"{name}\" is back, and counts again"
             )));
         }
+        // Before anybody here is told that the proxy is gone: it has not left the tables as they were.
+        mirror(app, &seat.toggle, &seat.record());
         seat.silence(&other.id).await.map_err(again)?;
         tracing::warn!(
             toggle = seat.toggle,
@@ -81,10 +90,12 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             "an operator has a proxy forgotten"
         );
     }
-    Ok(meant
+    let mut toggles: Vec<String> = meant
         .into_iter()
         .map(|(seat, _)| seat.toggle.clone())
-        .collect())
+        .collect();
+    toggles.dedup();
+    Ok(toggles)
 }
 
 fn again(error: Trouble) -> Failure {
@@ -181,6 +192,13 @@ fn take_out(
         state.bypass(format!(
             "proxy \"{name}\" was forgotten with its journal{known}: {reason}"
         ));
+        if primary == Side::New {
+            // Trap 27: what only the old store has it may have deleted, and nobody else knows.
+            let forward = record_named(table, Direction::Forward);
+            if let Some(forward) = record.tables.get_mut(&forward) {
+                forward.deleted_unseen |= forward.is_complete();
+            }
+        }
         if newer > 0 {
             let name = record_named(table, Direction::into_store(primary));
             record.lost.insert(name, newer);
@@ -193,6 +211,8 @@ fn take_out(
 mod tests {
     use super::*;
     use crossfade_journal::TableState;
+    use crossfade_reconcile::{Verified, standing};
+    use crossfade_toggle::{Epoch, Snapshot};
 
     use crate::control::record::{Member, tests::record};
 
@@ -238,6 +258,55 @@ mod tests {
             assert!(
                 record.tables.values().all(meanwhile),
                 "a verify that runs does not take it back"
+            );
+        }
+    }
+
+    #[test]
+    fn trap_27_what_only_the_old_store_has_a_forgotten_proxy_may_have_deleted() {
+        let reason = Reason::new("its disk burnt").unwrap();
+        let tables = ["orders", "items"].map(|name| QualifiedName::parse(name, "public").unwrap());
+        let left = Left {
+            tables: &tables,
+            stale: DirtyKeys::default(),
+        };
+        for phase in [Phase::DualRead, Phase::NewPrimary] {
+            let mut record = record(phase, 4);
+            let member = Member {
+                name: "b".into(),
+                life: 1,
+                forgotten: true,
+            };
+            record.join("2", member);
+            let mut complete = TableState {
+                backfilled_at_epoch: Some(2),
+                ..TableState::default()
+            };
+            standing::verified(
+                &mut complete,
+                Verified {
+                    rows: 3,
+                    differences: 0,
+                    pending: 0,
+                    snapshot: Snapshot {
+                        epoch: Epoch::new(2),
+                        phase: Phase::DualWrite,
+                    },
+                    bypasses: 0,
+                },
+            );
+            record.tables.insert("public.orders".into(), complete);
+            assert!(take_out(&mut record, "2", "b", &reason, Some(&left)));
+            let unseen = |name: &str| {
+                record
+                    .tables
+                    .get(name)
+                    .is_some_and(|known| known.deleted_unseen)
+            };
+            assert_eq!(unseen("public.orders"), phase == Phase::NewPrimary);
+            assert!(
+                !unseen("public.items"),
+                "nobody can delete before it is complete"
             );
         }
     }

@@ -316,7 +316,7 @@ impl Ledger for SharedLedger {
     ) -> BoxFuture<'a, LedgerResult> {
         Box::pin(async move {
             let seat = self.seat(table)?;
-            if self.others.is_some() || seat.others().is_empty() {
+            if self.others.is_some() {
                 return Ok(());
             }
             let until = Instant::now() + LEASE + MARGIN;
@@ -325,7 +325,8 @@ impl Ledger for SharedLedger {
                 heard.map_err(|error| LedgerError(format!("{error}; run the command again")))?;
                 match others_are_done(seat, from) {
                     Err(_) if Instant::now() < until => tokio::time::sleep(LOOK).await,
-                    done => return done,
+                    Err(error) => return Err(error),
+                    Ok(()) => return nobody_was_forgotten(seat, table),
                 }
             }
         })
@@ -385,6 +386,18 @@ fn others_hide_nothing(seat: &Seat, from: Side) -> LedgerResult {
 fn others_are_done(seat: &Seat, from: Side) -> LedgerResult {
     let hides = |row: &Row| row.stale().stale(from) > 0 || row.open > 0 || row.unsettled;
     none_hides(seat, from, |other| other.row().is_none_or(hides))
+}
+
+/// Who asks began when every row that only the old store has had to be in the new one. Since then a proxy was forgotten that may have deleted some.
+fn nobody_was_forgotten(seat: &Seat, table: &TableMap) -> LedgerResult {
+    let record = seat.record();
+    let forward = standing::record_of(table, Direction::Forward);
+    match record.tables.get(&forward) {
+        Some(known) if known.deleted_unseen => Err(LedgerError(
+            "a proxy was forgotten meanwhile, and nobody knows any more which rows it has deleted; run the command again".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn none_hides(seat: &Seat, from: Side, hides: impl Fn(&Other) -> bool) -> LedgerResult {

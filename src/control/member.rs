@@ -3,6 +3,8 @@
 mod barrier;
 mod follow;
 
+pub(super) use follow::mirror;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -255,7 +257,7 @@ impl Member {
                 "this proxy is in touch with the others again"
             );
         }
-        self.mirror(&record);
+        mirror(&self.app, self.toggle.name(), &record);
         self.apply(&record).await
     }
 

@@ -96,7 +96,11 @@ async fn call(step: &Step<'_>) -> Result<i64, Called> {
     let seat = step.seat;
     if step.step.changes_primary() {
         let side = step.step.to().primary();
-        seat.prepare(side).await.map_err(|trouble| Called::Refused {
+        let ready = async {
+            seat.prepare(side).await?;
+            seat.carry_last_words(side).await
+        };
+        ready.await.map_err(|trouble| Called::Refused {
             why: format!("{} is refused: the proxies cannot share it in the {side} store: {trouble}; the account needs the right to create the schema crossfade there", step.step),
             passing: false,
         })?;

@@ -8,6 +8,7 @@ use crossfade_reconcile::{Direction, standing::record_named};
 use crossfade_toggle::Reason;
 
 use super::{
+    Shared,
     member::mirror,
     record::Record,
     seat::{LEASE, MARGIN, Other, Seat, Trouble},
@@ -32,25 +33,7 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             "this proxy is the only one of its migration: control = \"state_dir\" in the file",
         ));
     };
-    let mut meant = Vec::new();
-    for seat in shared.seats() {
-        // Whom this proxy has not heard of, as it was itself out of touch, is not silent for that.
-        seat.read().await.map_err(again)?;
-        let mut named = seat.others();
-        named.retain(|other| other.name == name || other.id == name);
-        // One that has lost its disk is another one when it is started again, and has the same name.
-        let (gone, here): (Vec<Other>, Vec<Other>) =
-            named.into_iter().partition(|other| is_gone(other).is_ok());
-        if let (true, Some(other)) = (gone.is_empty(), here.first()) {
-            is_gone(other)?;
-        }
-        meant.extend(gone.into_iter().map(|other| (seat, other)));
-    }
-    if meant.is_empty() {
-        return Err(Failure::usage(format!(
-            "there is no other proxy \"{name}\" (`crossfade status` lists them)"
-        )));
-    }
+    let meant = gone(shared, name).await?;
     for (seat, other) in &meant {
         let mark = |record: &mut Record| {
             mark(record, &other.id);
@@ -60,42 +43,68 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
     }
     tokio::time::sleep(LEASE + MARGIN).await;
     for (seat, other) in &meant {
-        nothing_left_behind(app, seat).await?;
-        let tables = app.tables_of(&seat.toggle).into_iter();
-        let names: Vec<QualifiedName> = tables.map(|table| table.old.name).collect();
-        // The transactions of its last moments have ended: whatever it knew stands there.
-        let known = app.journal.is_in_primary();
-        let left = if known {
-            None
-        } else {
-            Some(Left {
-                tables: &names,
-                stale: last_said(seat, &other.id).await?,
-            })
-        };
-        let taken =
-            seat.change(|record| Ok(take_out(record, &other.id, name, reason, left.as_ref())));
-        if !taken.await.map_err(again)? {
-            return Err(Failure::no(format!(
-                "proxy \"{name}\" is back, and counts again"
-            )));
-        }
-        // Before anybody here is told that the proxy is gone: it has not left the tables as they were.
-        mirror(app, &seat.toggle, &seat.record());
-        seat.silence(&other.id).await.map_err(again)?;
-        tracing::warn!(
-            toggle = seat.toggle,
-            proxy = name,
-            because = reason.as_str(),
-            "an operator has a proxy forgotten"
-        );
+        count_out(app, seat, other, reason).await?;
     }
-    let mut toggles: Vec<String> = meant
-        .into_iter()
-        .map(|(seat, _)| seat.toggle.clone())
-        .collect();
+    let toggles = meant.iter().map(|(seat, _)| seat.toggle.clone());
+    let mut toggles: Vec<String> = toggles.collect();
     toggles.dedup();
     Ok(toggles)
+}
+
+/// The silent proxies of this name, at every toggle: one that has lost its disk is another one when it is started again.
+async fn gone<'a>(shared: &'a Shared, name: &str) -> Result<Vec<(&'a Seat, Other)>, Failure> {
+    let mut meant = Vec::new();
+    for seat in shared.seats() {
+        // Whom this proxy has not heard of, as it was itself out of touch, is not silent for that.
+        seat.read().await.map_err(again)?;
+        let mut named = seat.others();
+        named.retain(|other| other.name == name || other.id == name);
+        let (gone, here): (Vec<Other>, Vec<Other>) =
+            named.into_iter().partition(|other| is_gone(other).is_ok());
+        if let (true, Some(other)) = (gone.is_empty(), here.first()) {
+            is_gone(other)?;
+        }
+        meant.extend(gone.into_iter().map(|other| (&**seat, other)));
+    }
+    if meant.is_empty() {
+        return Err(Failure::usage(format!(
+            "there is no other proxy \"{name}\" (`crossfade status` lists them)"
+        )));
+    }
+    Ok(meant)
+}
+
+async fn count_out(app: &App, seat: &Seat, other: &Other, reason: &Reason) -> Result<(), Failure> {
+    let name = &other.name;
+    nothing_left_behind(app, seat).await?;
+    let tables = app.tables_of(&seat.toggle).into_iter();
+    let names: Vec<QualifiedName> = tables.map(|table| table.old.name).collect();
+    // The transactions of its last moments have ended: whatever it knew stands there.
+    let known = app.journal.is_in_primary();
+    let left = if known {
+        None
+    } else {
+        Some(Left {
+            tables: &names,
+            stale: last_said(seat, &other.id).await?,
+        })
+    };
+    let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, left.as_ref())));
+    if !taken.await.map_err(again)? {
+        return Err(Failure::no(format!(
+            "proxy \"{name}\" is back, and counts again"
+        )));
+    }
+    // Before anybody here is told that the proxy is gone: it has not left the tables as they were.
+    mirror(app, &seat.toggle, &seat.record());
+    seat.silence(&other.id).await.map_err(again)?;
+    tracing::warn!(
+        toggle = seat.toggle,
+        proxy = name,
+        because = reason.as_str(),
+        "an operator has a proxy forgotten"
+    );
+    Ok(())
 }
 
 fn again(error: Trouble) -> Failure {

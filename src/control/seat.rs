@@ -218,6 +218,23 @@ impl Seat {
             .await?)
     }
 
+    /// Takes along to the store of `side`, where the record goes, what proxies have said that have ended: they say it nowhere else.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn carry_last_words(&self, side: Side) -> Result<(), Trouble> {
+        for other in self.others() {
+            let Some(row) = other.row().filter(|row| row.ended) else {
+                continue;
+            };
+            let body = json(serde_json::to_string(row))?;
+            let name = format!("{ROW}{}", other.id);
+            let there = self.controls.on(side);
+            there.put(&self.toggle, &name, &body).await?;
+        }
+        Ok(())
+    }
+
     /// The numbers of what the proxies have said last, as it is in the store now.
     ///
     /// # Errors

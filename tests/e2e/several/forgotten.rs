@@ -177,19 +177,12 @@ async fn trap_38_what_a_proxy_has_taken_along_is_asked_for_before_its_rows_are_l
         let refusal = pair.a.flip_refused(to).await;
         assert!(refusal.contains("2 dirty keys"), "{refusal}");
         pair.a.ask("shop", from);
-        pair.a
-            .cli(&["phase", "shop", to, "--because", "nobody sleeps tonight"])
-            .expect(0);
-        // Not effective before that one is back: it may have had transactions open.
-        eventually("it is published", SOON, async || {
-            pair.a.toggle("shop").await["published"] == to
-        })
-        .await;
-        pair.a.config().set_phase("shop", to);
+        pair.a.force(to, "nobody sleeps tonight").await;
         let refusal = pair.a.flip_refused(on).await;
         assert!(
-            refusal.contains("proxy \"b\" has not been heard of")
-                && refusal.contains("start it again"),
+            refusal.contains("2 dirty keys")
+                && refusal.contains("which this move leaves beside")
+                && refusal.contains("proxy \"b\", which has ended: start it again"),
             "{refusal}"
         );
         given_up(&mut pair, to).await;
@@ -231,15 +224,7 @@ async fn trap_38_the_last_word_of_a_forgotten_proxy_may_be_in_the_other_store() 
     let refusal = pair.a.flip_refused("dual-read").await;
     assert!(refusal.contains("2 dirty keys"), "{refusal}");
     given_up(&mut pair, "new-primary").await;
-    pair.a
-        .cli(&["phase", "shop", "dual-read", "--because", "nobody sleeps"])
-        .expect(0);
-    eventually("it is published", SOON, async || {
-        pair.a.toggle("shop").await["published"] == "dual-read"
-    })
-    .await;
-    pair.a.config().set_phase("shop", "dual-read");
-    tokio::time::sleep(SILENT).await;
+    pair.a.force("dual-read", "nobody sleeps").await;
     pair.a
         .cli(&["forget", "b", "--because", "its machine is gone"])
         .expect(0);
@@ -304,5 +289,33 @@ async fn one_that_has_lost_its_disk_is_forgotten_beside_its_namesake() {
     .await;
     pair.a.flip("dual-read").await;
     pair.both_in("dual-read").await;
+    pair.assert_equal().await;
+}
+
+/// To one that is out of touch everybody is silent.
+#[tokio::test]
+async fn who_is_out_of_touch_has_nobody_forgotten_that_lives() {
+    let pair = Pair::in_phase("dual-write").await;
+    let locker = pair.stores.old.own().connect().await;
+    locker
+        .batch_execute("BEGIN; LOCK TABLE crossfade.control")
+        .await
+        .unwrap();
+    tokio::time::sleep(SILENT).await;
+    let said = pair.a.cli(&["forget", "b", "--because", "it seems dead"]);
+    assert!(
+        said.status == 3 && said.stderr.contains("run the command again"),
+        "{said:?}"
+    );
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    let said = pair.a.cli(&["forget", "b", "--because", "it seems dead"]);
+    assert!(
+        said.status != 0 && said.stderr.contains("was heard of"),
+        "{said:?}"
+    );
+    pair.both_in("dual-write").await;
+    let change = "UPDATE orders SET total = 3 WHERE id = 3";
+    write(&pair.b, &pair.stores, change).await.unwrap();
+    pair.drained().await;
     pair.assert_equal().await;
 }

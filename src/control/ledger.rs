@@ -425,13 +425,18 @@ fn nothing_is_lost(seat: &Seat, table: &TableMap, from: Side) -> LedgerResult {
     let Some(keys) = record.lost.get(&stale) else {
         return Ok(());
     };
-    let (there, way) = match from {
-        Side::Old => (Phase::NewPrimary, " --reverse"),
-        Side::New => (Phase::DualRead, ""),
+    let (there, way, gone) = match from {
+        // There a row that only the old store has may not be copied yet as well: nothing is deleted.
+        Side::Old => (
+            Phase::NewPrimary,
+            " --reverse",
+            ", and `crossfade verify` for rows that only the old store has: that proxy may have deleted some",
+        ),
+        Side::New => (Phase::DualRead, "", ""),
     };
     Err(LedgerError(format!(
         "a proxy was forgotten with {keys} keys in its journal that the {from} store is stale for, and whose newer rows the {} store has: this would overwrite them. Go to {there} with a reason \
-         (`crossfade phase {} {there} --because \"…\"`) and `crossfade verify{way} --repair` there; or move on to where the {} store is not written, which gives those rows up",
+         (`crossfade phase {} {there} --because \"…\"`) and `crossfade verify{way} --repair` there{gone}; or move on to where the {} store is not written, which gives those rows up",
         from.other(),
         seat.toggle,
         from.other()

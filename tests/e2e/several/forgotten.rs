@@ -215,37 +215,40 @@ async fn trap_38_the_last_word_of_a_forgotten_proxy_may_be_in_the_other_store() 
     for change in [
         "UPDATE orders SET total = 13 WHERE id = 1",
         "UPDATE orders SET total = 14 WHERE id = 2",
+        "DELETE FROM orders WHERE id = 3",
     ] {
         write(&pair.b, &pair.stores, change).await.unwrap();
     }
-    pair.b.dirty(2).await;
+    pair.b.dirty(3).await;
     assert_eq!(pair.b.stop(), Some(0));
     pair.stores.old.run(TAKE).await;
     let refusal = pair.a.flip_refused("dual-read").await;
-    assert!(refusal.contains("2 dirty keys"), "{refusal}");
+    assert!(refusal.contains("3 dirty keys"), "{refusal}");
     given_up(&mut pair, "new-primary").await;
     pair.a.force("dual-read", "nobody sleeps").await;
     pair.a
         .cli(&["forget", "b", "--because", "its machine is gone"])
         .expect(0);
     let status = pair.a.cli(&["status"]).expect(0).stdout;
-    let said = "which had 2 keys that the old store is stale for";
+    let said = "which had 3 keys that the old store is stale for";
     assert!(status.contains(said), "{status}");
     let said = pair.a.cli(&["verify", "--repair"]);
     let text = format!("{}{}", said.stdout, said.stderr);
     assert!(
-        said.status != 0 && text.contains("forgotten with 2 keys"),
+        said.status != 0 && text.contains("forgotten with 3 keys"),
         "{said:?}"
     );
     let seen = "SELECT string_agg(total::text, ' ' ORDER BY id) FROM orders WHERE id < 3";
     assert_eq!(pair.stores.new.value(seen).await, "13.00 14.00");
     pair.a.force("new-primary", "the new store has them").await;
     pair.a.cli(&["verify", "--reverse", "--repair"]).expect(0);
-    pair.assert_equal().await;
     assert_eq!(pair.stores.old.value(seen).await, "13.00 14.00");
-    pair.a.flip("dual-read").await;
-    pair.a.cli(&["verify", "--repair"]).expect(0);
-    pair.a.flip("new-primary").await;
+    // Deleted through that one, or not copied yet: nobody knows.
+    let said = pair.a.cli(&["verify", "--table", "public.orders"]);
+    assert!(
+        said.status == 1 && said.stdout.contains("3: missing in the new store"),
+        "{said:?}"
+    );
 }
 
 /// Its disk was lost, and it was started again with an empty one under the same name.

@@ -16,6 +16,7 @@ use std::{
 
 use crossfade_reconcile::{Direction, Engine};
 use crossfade_store::{TableId, TableMap};
+use crossfade_toggle::shell_word;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -79,6 +80,17 @@ impl Request {
         } else {
             Direction::Forward
         }
+    }
+
+    /// What to type for the same of one table.
+    fn command(&self, table: &str) -> String {
+        let mut command = format!("crossfade {}", self.kind.name());
+        for (set, flag) in [(self.reverse, " --reverse"), (self.repair, " --repair")] {
+            if set {
+                command.push_str(flag);
+            }
+        }
+        command + " --table " + &shell_word(table)
     }
 }
 

@@ -28,6 +28,15 @@ impl Direction {
     pub fn to(self) -> Side {
         self.from().other()
     }
+
+    /// The direction that writes to the store of `side`.
+    #[must_use]
+    pub fn into_store(side: Side) -> Direction {
+        match side {
+            Side::New => Direction::Forward,
+            Side::Old => Direction::Reverse,
+        }
+    }
 }
 
 impl fmt::Display for Direction {

@@ -26,7 +26,7 @@ pub enum Error {
     Ledger(#[from] LedgerError),
     /// The toggle moved.
     #[error(
-        "the toggle went from phase {} (epoch {}) to {} (epoch {}) meanwhile; what was done so far is kept, start the job again if it still makes sense",
+        "the toggle went from phase {} (epoch {}) to {} (epoch {}) meanwhile; what was done so far is kept",
         .0.bound.phase, .0.bound.epoch, .0.now.phase, .0.now.epoch
     )]
     EpochChanged(EpochChanged),

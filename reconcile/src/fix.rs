@@ -69,10 +69,7 @@ impl Engine {
 
     /// What hangs on rows of `table` (see [`hanging`]), and what the secondary's own foreign keys have done on account of them.
     async fn doubt_what_follows(&self, table: &TableMap, secondary: Side) -> LedgerResult {
-        let direction = match secondary {
-            Side::New => Direction::Forward,
-            Side::Old => Direction::Reverse,
-        };
+        let direction = Direction::into_store(secondary);
         for below in hanging::below(self.mapping(), table, secondary) {
             self.ledger.doubt(below, direction, hanging::WHY).await?;
         }

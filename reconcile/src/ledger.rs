@@ -250,13 +250,14 @@ pub trait Ledger: Send + Sync + 'static {
         at: Snapshot,
     ) -> BoxFuture<'a, LedgerResult>;
 
-    /// Notes what a verify found; durable when it resolves.
+    /// Notes what a verify found; durable when it resolves. Answers why the target is in doubt all the same, if it is: where the verify found nothing, on account of
+    /// what came about while it ran.
     fn verified<'a>(
         &'a self,
         table: &'a TableMap,
         direction: Direction,
         found: Verified,
-    ) -> BoxFuture<'a, LedgerResult>;
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
 
     /// A verify over the whole table begins: what is doubted from now on is in doubt when it has ended, too; durable when it resolves. Answers how often the target was
     /// bypassed until now: what bypasses it from now on the verify may not see.

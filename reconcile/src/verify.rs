@@ -67,6 +67,8 @@ pub struct VerifyReport {
     pub listed: Vec<Difference>,
     /// What is on record now: whether the table is complete.
     pub complete: bool,
+    /// Why it does not count although it found nothing: what came about while it ran, and what it may have missed. The same has to be asked for once more.
+    pub overtaken: Option<String>,
     /// Whether it was held against the old store what the new one has as the primary: a repair only copies what is missing there.
     pub into_primary: bool,
 }
@@ -162,7 +164,7 @@ impl Engine {
         run.repair_waiting().await?;
         let (pending, stale) = run.again().await?;
         let pin = run.job.pin().await?;
-        let report = run.report(pending, stale);
+        let mut report = run.report(pending, stale);
         if scope.is_recorded() {
             let counted = if scope.counts_pending() { pending } else { 0 };
             let found = Verified {
@@ -172,7 +174,8 @@ impl Engine {
                 snapshot: pin.snapshot(),
                 bypasses,
             };
-            self.ledger.verified(map, direction, found).await?;
+            let doubt = self.ledger.verified(map, direction, found).await?;
+            report.overtaken = doubt.filter(|_| found.differences == 0);
         }
         Ok(VerifyReport {
             complete: self.ledger.standing(map, direction).is_complete(),
@@ -340,6 +343,7 @@ impl Run {
             stale,
             listed: std::mem::take(&mut *lock(&self.found.listed)),
             complete: false,
+            overtaken: None,
             into_primary: self.scope.repairs_from().is_none(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the state files say of a table, in both directions.
 
 use crossfade_journal::{Journal, TableState};
+use crossfade_reconcile::{Direction, standing};
 use crossfade_store::TableMap;
 
 /// What is on record of a table from old to new.
@@ -10,7 +11,7 @@ pub(crate) fn table_record(journal: &Journal, table: &TableMap) -> TableState {
 
 /// The name under which the reconciler keeps the reverse direction of a table.
 pub(crate) fn reverse_name(table: &TableMap) -> String {
-    format!("{} (reverse)", table.old.name)
+    standing::record_of(table, Direction::Reverse)
 }
 
 /// What is on record of a table from new to old.

@@ -96,7 +96,11 @@ async fn call(step: &Step<'_>) -> Result<i64, Called> {
     let seat = step.seat;
     if step.step.changes_primary() {
         let side = step.step.to().primary();
-        seat.prepare(side).await.map_err(|trouble| Called::Refused {
+        let ready = async {
+            seat.prepare(side).await?;
+            seat.carry_last_words(side).await
+        };
+        ready.await.map_err(|trouble| Called::Refused {
             why: format!("{} is refused: the proxies cannot share it in the {side} store: {trouble}; the account needs the right to create the schema crossfade there", step.step),
             passing: false,
         })?;
@@ -202,7 +206,7 @@ fn missing(seat: &Seat, has: &impl Fn(&Row) -> bool) -> Vec<String> {
             let heard = view
                 .rows
                 .get(id)
-                .filter(|heard| heard.row.life == member.life);
+                .filter(|heard| view.record.is_said_now(member, &heard.row));
             match heard {
                 Some(heard) if heard.row.ended || has(&heard.row) => None,
                 Some(heard) => Some(match &heard.row.trouble {
@@ -273,17 +277,13 @@ pub(crate) fn change_tables(
 /// Rows that only a forgotten proxy knew to be missing in a store. Once that is the secondary they can be brought over, and the tables are not trusted before. A move to where
 /// the store that has them is written no more is an operator's word to go on without them: its guard names them.
 fn lost_rows(record: &mut Record, tables: &[TableMap], step: Move) {
-    let of = |side: Side| match side {
-        Side::New => Direction::Forward,
-        Side::Old => Direction::Reverse,
-    };
     let is_written = |phase: Phase, side: Side| match side {
         Side::Old => phase <= Phase::NewPrimary,
         Side::New => phase >= Phase::DualWrite,
     };
     for table in tables {
         for side in [Side::Old, Side::New] {
-            let name = standing::record_of(table, of(side));
+            let name = standing::record_of(table, Direction::into_store(side));
             let has_them = side.other();
             if is_written(step.from(), has_them) && !is_written(step.to(), has_them) {
                 record.lost.remove(&name);

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crossfade_config::QualifiedName;
 use crossfade_phase::{DirtyKeys, Phase, Side};
+use crossfade_reconcile::{Direction, standing::record_named};
 use crossfade_toggle::Reason;
 
 use super::{
+    Shared,
+    member::mirror,
     record::Record,
     seat::{LEASE, MARGIN, Other, Seat, Trouble},
 };
@@ -29,19 +33,7 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
             "this proxy is the only one of its migration: control = \"state_dir\" in the file",
         ));
     };
-    let mut meant = Vec::new();
-    for seat in shared.seats() {
-        let is_meant = |other: &Other| other.name == name || other.id == name;
-        if let Some(other) = seat.others().into_iter().find(is_meant) {
-            is_gone(&other)?;
-            meant.push((seat, other));
-        }
-    }
-    if meant.is_empty() {
-        return Err(Failure::usage(format!(
-            "there is no other proxy \"{name}\" (`crossfade status` lists them)"
-        )));
-    }
+    let meant = gone(shared, name).await?;
     for (seat, other) in &meant {
         let mark = |record: &mut Record| {
             mark(record, &other.id);
@@ -51,41 +43,68 @@ pub(crate) async fn forget(app: &App, name: &str, reason: &Reason) -> Result<Vec
     }
     tokio::time::sleep(LEASE + MARGIN).await;
     for (seat, other) in &meant {
-        nothing_left_behind(app, seat).await?;
-        let tables = app.tables_of(&seat.toggle);
-        let names: Vec<String> = tables
-            .iter()
-            .map(|table| table.old.name.to_string())
-            .collect();
-        // The transactions of its last moments have ended: whatever it knew stands there.
-        let known = app.journal.is_in_primary();
-        let left = if known {
-            None
-        } else {
-            Some(Left {
-                tables: &names,
-                stale: last_said(seat, &other.id).await?,
-            })
-        };
-        let taken =
-            seat.change(|record| Ok(take_out(record, &other.id, name, reason, left.as_ref())));
-        if !taken.await.map_err(again)? {
-            return Err(Failure::no(format!(
-                "proxy \"{name}\" is back, and counts again"
-            )));
-        }
-        seat.silence(&other.id).await.map_err(again)?;
-        tracing::warn!(
-            toggle = seat.toggle,
-            proxy = name,
-            because = reason.as_str(),
-            "an operator has a proxy forgotten"
-        );
+        count_out(app, seat, other, reason).await?;
     }
-    Ok(meant
-        .into_iter()
-        .map(|(seat, _)| seat.toggle.clone())
-        .collect())
+    let toggles = meant.iter().map(|(seat, _)| seat.toggle.clone());
+    let mut toggles: Vec<String> = toggles.collect();
+    toggles.dedup();
+    Ok(toggles)
+}
+
+/// The silent proxies of this name, at every toggle: one that has lost its disk is another one when it is started again.
+async fn gone<'a>(shared: &'a Shared, name: &str) -> Result<Vec<(&'a Seat, Other)>, Failure> {
+    let mut meant = Vec::new();
+    for seat in shared.seats() {
+        // Whom this proxy has not heard of, as it was itself out of touch, is not silent for that.
+        seat.read().await.map_err(again)?;
+        let mut named = seat.others();
+        named.retain(|other| other.name == name || other.id == name);
+        let (gone, here): (Vec<Other>, Vec<Other>) =
+            named.into_iter().partition(|other| is_gone(other).is_ok());
+        if let (true, Some(other)) = (gone.is_empty(), here.first()) {
+            is_gone(other)?;
+        }
+        meant.extend(gone.into_iter().map(|other| (&**seat, other)));
+    }
+    if meant.is_empty() {
+        return Err(Failure::usage(format!(
+            "there is no other proxy \"{name}\" (`crossfade status` lists them)"
+        )));
+    }
+    Ok(meant)
+}
+
+async fn count_out(app: &App, seat: &Seat, other: &Other, reason: &Reason) -> Result<(), Failure> {
+    let name = &other.name;
+    nothing_left_behind(app, seat).await?;
+    let tables = app.tables_of(&seat.toggle).into_iter();
+    let names: Vec<QualifiedName> = tables.map(|table| table.old.name).collect();
+    // The transactions of its last moments have ended: whatever it knew stands there.
+    let known = app.journal.is_in_primary();
+    let left = if known {
+        None
+    } else {
+        Some(Left {
+            tables: &names,
+            stale: last_said(seat, &other.id).await?,
+        })
+    };
+    let taken = seat.change(|record| Ok(take_out(record, &other.id, name, reason, left.as_ref())));
+    if !taken.await.map_err(again)? {
+        return Err(Failure::no(format!(
+            "proxy \"{name}\" is back, and counts again"
+        )));
+    }
+    // Before anybody here is told that the proxy is gone: it has not left the tables as they were.
+    mirror(app, &seat.toggle, &seat.record());
+    seat.silence(&other.id).await.map_err(again)?;
+    tracing::warn!(
+        toggle = seat.toggle,
+        proxy = name,
+        because = reason.as_str(),
+        "an operator has a proxy forgotten"
+    );
+    Ok(())
 }
 
 fn again(error: Trouble) -> Failure {
@@ -133,7 +152,7 @@ fn mark(record: &mut Record, id: &str) {
 /// A journal that nobody will read.
 struct Left<'a> {
     /// The tables that it may have had keys of.
-    tables: &'a [String],
+    tables: &'a [QualifiedName],
     /// Dirty keys that were in it for certain.
     stale: DirtyKeys,
 }
@@ -177,37 +196,39 @@ fn take_out(
     for table in left.tables {
         let state = record
             .tables
-            .entry(record_of(table, primary.other()))
+            .entry(record_named(table, Direction::into_store(primary.other())))
             .or_default();
         state.bypass(format!(
             "proxy \"{name}\" was forgotten with its journal{known}: {reason}"
         ));
+        if primary == Side::New {
+            // Trap 27: what only the old store has it may have deleted, and nobody else knows.
+            let forward = record_named(table, Direction::Forward);
+            if let Some(forward) = record.tables.get_mut(&forward) {
+                forward.deleted_unseen |= forward.is_complete();
+            }
+        }
         if newer > 0 {
-            record.lost.insert(record_of(table, primary), newer);
+            let name = record_named(table, Direction::into_store(primary));
+            record.lost.insert(name, newer);
         }
     }
     true
-}
-
-/// The record of a table that says how its rows stand in the store of `side`.
-fn record_of(table: &str, side: Side) -> String {
-    match side {
-        Side::New => table.to_owned(),
-        Side::Old => format!("{table} (reverse)"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crossfade_journal::TableState;
+    use crossfade_reconcile::{Verified, standing};
+    use crossfade_toggle::{Epoch, Snapshot};
 
     use crate::control::record::{Member, tests::record};
 
     #[test]
     fn trap_38_the_tables_of_a_forgotten_journal_are_not_trusted() {
         let reason = Reason::new("its disk burnt").unwrap();
-        let tables = ["public.orders".to_owned()];
+        let tables = [QualifiedName::parse("orders", "public").unwrap()];
         let left = Left {
             tables: &tables,
             stale: DirtyKeys::default(),
@@ -251,9 +272,58 @@ mod tests {
     }
 
     #[test]
+    fn trap_27_what_only_the_old_store_has_a_forgotten_proxy_may_have_deleted() {
+        let reason = Reason::new("its disk burnt").unwrap();
+        let tables = ["orders", "items"].map(|name| QualifiedName::parse(name, "public").unwrap());
+        let left = Left {
+            tables: &tables,
+            stale: DirtyKeys::default(),
+        };
+        for phase in [Phase::DualRead, Phase::NewPrimary] {
+            let mut record = record(phase, 4);
+            let member = Member {
+                name: "b".into(),
+                life: 1,
+                forgotten: true,
+            };
+            record.join("2", member);
+            let mut complete = TableState {
+                backfilled_at_epoch: Some(2),
+                ..TableState::default()
+            };
+            standing::verified(
+                &mut complete,
+                Verified {
+                    rows: 3,
+                    differences: 0,
+                    pending: 0,
+                    snapshot: Snapshot {
+                        epoch: Epoch::new(2),
+                        phase: Phase::DualWrite,
+                    },
+                    bypasses: 0,
+                },
+            );
+            record.tables.insert("public.orders".into(), complete);
+            assert!(take_out(&mut record, "2", "b", &reason, Some(&left)));
+            let unseen = |name: &str| {
+                record
+                    .tables
+                    .get(name)
+                    .is_some_and(|known| known.deleted_unseen)
+            };
+            assert_eq!(unseen("public.orders"), phase == Phase::NewPrimary);
+            assert!(
+                !unseen("public.items"),
+                "nobody can delete before it is complete"
+            );
+        }
+    }
+
+    #[test]
     fn trap_38_rows_that_only_a_forgotten_journal_knew_to_be_newer_are_not_taken_for_old() {
         let reason = Reason::new("its disk burnt").unwrap();
-        let tables = ["public.orders".to_owned()];
+        let tables = [QualifiedName::parse("orders", "public").unwrap()];
         for (phase, lost) in [
             (Phase::DualRead, "public.orders (reverse)"),
             (Phase::NewPrimary, "public.orders"),

@@ -243,16 +243,22 @@ impl Ledger for SharedLedger {
         table: &'a TableMap,
         direction: Direction,
         found: Verified,
-    ) -> BoxFuture<'a, LedgerResult> {
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         let names = [Direction::Forward, Direction::Reverse]
             .map(|direction| standing::record_of(table, direction));
         let name = standing::record_of(table, direction);
-        self.change_record(table, move |record| {
-            standing::verified(record.tables.entry(name.clone()).or_default(), found);
-            if found.differences == 0 && compares_all(direction, found.snapshot.phase) {
-                // Whatever a forgotten journal knew of is the same on both sides now.
-                record.lost.retain(|name, _| !names.contains(name));
-            }
+        Box::pin(async move {
+            let written = self.change_record(table, |record| {
+                standing::verified(record.tables.entry(name.clone()).or_default(), found);
+                if found.differences == 0 && compares_all(direction, found.snapshot.phase) {
+                    // Whatever a forgotten journal knew of is the same on both sides now.
+                    record.lost.retain(|name, _| !names.contains(name));
+                }
+            });
+            written.await?;
+            let record = self.seat(table)?.record();
+            let known = record.tables.get(&name);
+            Ok(known.and_then(|known| known.bypassed.clone()))
         })
     }
 
@@ -310,7 +316,7 @@ impl Ledger for SharedLedger {
     ) -> BoxFuture<'a, LedgerResult> {
         Box::pin(async move {
             let seat = self.seat(table)?;
-            if self.others.is_some() || seat.others().is_empty() {
+            if self.others.is_some() {
                 return Ok(());
             }
             let until = Instant::now() + LEASE + MARGIN;
@@ -319,7 +325,8 @@ impl Ledger for SharedLedger {
                 heard.map_err(|error| LedgerError(format!("{error}; run the command again")))?;
                 match others_are_done(seat, from) {
                     Err(_) if Instant::now() < until => tokio::time::sleep(LOOK).await,
-                    done => return done,
+                    Err(error) => return Err(error),
+                    Ok(()) => return nobody_was_forgotten(seat, table),
                 }
             }
         })
@@ -381,6 +388,18 @@ fn others_are_done(seat: &Seat, from: Side) -> LedgerResult {
     none_hides(seat, from, |other| other.row().is_none_or(hides))
 }
 
+/// Who asks began when every row that only the old store has had to be in the new one. Since then a proxy was forgotten that may have deleted some.
+fn nobody_was_forgotten(seat: &Seat, table: &TableMap) -> LedgerResult {
+    let record = seat.record();
+    let forward = standing::record_of(table, Direction::Forward);
+    match record.tables.get(&forward) {
+        Some(known) if known.deleted_unseen => Err(LedgerError(
+            "a proxy was forgotten meanwhile, and nobody knows any more which rows it has deleted; run the command again".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn none_hides(seat: &Seat, from: Side, hides: impl Fn(&Other) -> bool) -> LedgerResult {
     match seat.others().into_iter().find(hides) {
         None => Ok(()),
@@ -401,21 +420,23 @@ fn compares_all(direction: Direction, phase: Phase) -> bool {
 
 /// Nobody knows any more which keys a forgotten proxy had that the store of `from` is stale for.
 fn nothing_is_lost(seat: &Seat, table: &TableMap, from: Side) -> LedgerResult {
-    let into = match from {
-        Side::Old => Direction::Reverse,
-        Side::New => Direction::Forward,
-    };
     let record = seat.record();
-    let Some(keys) = record.lost.get(&standing::record_of(table, into)) else {
+    let stale = standing::record_of(table, Direction::into_store(from));
+    let Some(keys) = record.lost.get(&stale) else {
         return Ok(());
     };
-    let (there, way) = match from {
-        Side::Old => (Phase::NewPrimary, " --reverse"),
-        Side::New => (Phase::DualRead, ""),
+    let (there, way, gone) = match from {
+        // There a row that only the old store has may not be copied yet as well: nothing is deleted.
+        Side::Old => (
+            Phase::NewPrimary,
+            " --reverse",
+            ", and `crossfade verify` for rows that only the old store has: that proxy may have deleted some",
+        ),
+        Side::New => (Phase::DualRead, "", ""),
     };
     Err(LedgerError(format!(
         "a proxy was forgotten with {keys} keys in its journal that the {from} store is stale for, and whose newer rows the {} store has: this would overwrite them. Go to {there} with a reason \
-         (`crossfade phase {} {there} --because \"…\"`) and `crossfade verify{way} --repair` there; or move on to where the {} store is not written, which gives those rows up",
+         (`crossfade phase {} {there} --because \"…\"`) and `crossfade verify{way} --repair` there{gone}; or move on to where the {} store is not written, which gives those rows up",
         from.other(),
         seat.toggle,
         from.other()

@@ -3,6 +3,8 @@
 mod barrier;
 mod follow;
 
+pub(super) use follow::mirror;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -143,9 +145,12 @@ pub(super) async fn leave(app: &App, seat: &Seat) {
             keys = left,
             "this proxy ends with keys in its journal: it still counts, and the moves that need an empty journal wait until it is back"
         );
+        let current = app.toggles[&seat.toggle].gate().current();
         let row = Row {
             ended: true,
             life: seat.me.life,
+            epoch: current.epoch.number(),
+            phase: current.phase.number(),
             ..Row::default()
         };
         seat.say(&row.with(&backlog)).await
@@ -252,7 +257,7 @@ impl Member {
                 "this proxy is in touch with the others again"
             );
         }
-        self.mirror(&record);
+        mirror(&self.app, self.toggle.name(), &record);
         self.apply(&record).await
     }
 

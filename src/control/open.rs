@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use crossfade_config::{Config, JournalPlace, TableConfig};
 use crossfade_journal::{Journal, TableState};
 use crossfade_phase::{Phase, Side};
+use crossfade_reconcile::{Direction, standing};
 use crossfade_store::Control;
 
 use super::{
@@ -222,9 +223,10 @@ async fn put_first(
 
 /// The names under which the state files keep tables, in both directions.
 fn names(tables: &[TableConfig]) -> impl Iterator<Item = String> + '_ {
-    tables
-        .iter()
-        .flat_map(|table| [table.old.to_string(), format!("{} (reverse)", table.old)])
+    tables.iter().flat_map(|table| {
+        [Direction::Forward, Direction::Reverse]
+            .map(|direction| standing::record_named(&table.old, direction))
+    })
 }
 
 /// What every proxy has to say of the tables of a toggle, a line each, and where journals are kept. Their files may differ in everything else.

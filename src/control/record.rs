@@ -9,6 +9,8 @@ use crossfade_store::Entry;
 use crossfade_toggle::{Epoch, Snapshot};
 use serde::{Deserialize, Serialize};
 
+use super::row::Row;
+
 /// Name of the entry that holds the record.
 pub(super) const RECORD: &str = "record";
 /// Changes of phase kept: every change writes them all.
@@ -132,6 +134,23 @@ impl Record {
             epoch: Epoch::new(self.state.epoch),
             phase: self.state.phase,
         }
+    }
+
+    /// The epoch in which the record came to the store that it is in: that of the last move of the primary.
+    fn arrived(&self) -> u64 {
+        let came = |change: &&PhaseChange| {
+            let from = change.from.unwrap_or(change.to);
+            from.primary() != change.to.primary()
+        };
+        let last = self.state.history.iter().rev().find(came);
+        last.map_or(0, |change| change.epoch)
+    }
+
+    /// Whether a row in the store of the record is what a proxy says now. What it said there before the record went away and came back is not: it knew of no epoch but
+    /// earlier ones. One that has ended has nothing to add.
+    pub(super) fn is_said_now(&self, member: &Member, row: &Row) -> bool {
+        // The first that it says behind a move may be of the epoch before.
+        row.life == member.life && (row.ended || row.epoch + 1 >= self.arrived())
     }
 
     /// Whether this is where the record is.
@@ -308,6 +327,32 @@ pub(super) mod tests {
         record.call_off(number);
         assert!(record.publish_flip(number, &to(Phase::NewPrimary)).is_err());
         assert_eq!(record.snapshot().phase, Phase::DualRead);
+    }
+
+    #[test]
+    fn what_was_said_before_the_record_went_away_and_came_back_is_of_long_ago() {
+        let mut record = record(Phase::DualRead, 4);
+        let member = Member {
+            name: "b".into(),
+            life: 1,
+            forgotten: false,
+        };
+        let says = |epoch, ended| Row {
+            life: 1,
+            epoch,
+            ended,
+            ..Row::default()
+        };
+        assert!(record.is_said_now(&member, &says(3, false)), "never away");
+        record.moved(&to(Phase::NewPrimary));
+        record.moved(&to(Phase::DualRead));
+        record.moved(&to(Phase::DualWrite));
+        for (epoch, now) in [(4, false), (5, true), (6, true), (7, true)] {
+            assert_eq!(record.is_said_now(&member, &says(epoch, false)), now);
+        }
+        assert!(record.is_said_now(&member, &says(4, true)), "its last word");
+        let again = Member { life: 2, ..member };
+        assert!(!record.is_said_now(&again, &says(7, true)), "another run");
     }
 
     #[test]

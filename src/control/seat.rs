@@ -177,7 +177,7 @@ impl Seat {
                 heard: view
                     .rows
                     .get(id)
-                    .filter(|heard| heard.row.life == member.life)
+                    .filter(|heard| view.record.is_said_now(member, &heard.row))
                     .cloned(),
             })
             .collect()
@@ -218,6 +218,23 @@ impl Seat {
             .await?)
     }
 
+    /// Takes along to the store of `side`, where the record goes, what proxies have said that have ended: they say it nowhere else.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn carry_last_words(&self, side: Side) -> Result<(), Trouble> {
+        for other in self.others() {
+            let Some(row) = other.row().filter(|row| row.ended) else {
+                continue;
+            };
+            let body = json(serde_json::to_string(row))?;
+            let name = format!("{ROW}{}", other.id);
+            let there = self.controls.on(side);
+            there.put(&self.toggle, &name, &body).await?;
+        }
+        Ok(())
+    }
+
     /// The numbers of what the proxies have said last, as it is in the store now.
     ///
     /// # Errors
@@ -244,20 +261,25 @@ impl Seat {
         Ok(view.rows.get(&self.me.id).map(|heard| heard.serial))
     }
 
-    /// What a proxy has said last, in whichever store that was: it may have ended while the record moved.
+    /// What a proxy has said last, in whichever store that was: it may have ended while the record moved, or before the record came back.
     ///
     /// # Errors
     /// The stores'.
     pub(super) async fn last_row(&self, id: &str) -> Result<Option<Row>, Trouble> {
         let name = format!("{ROW}{id}");
         let home = self.read().await?.home;
+        let mut last: Option<Row> = None;
         for side in [home, home.other()] {
             let entries = self.controls.on(side).entries(&self.toggle).await?;
             if let Some(entry) = entries.iter().find(|entry| entry.name == name) {
-                return json(serde_json::from_str(&entry.body).map(Some));
+                let row: Row = json(serde_json::from_str(&entry.body))?;
+                last = match last {
+                    Some(known) if known.epoch >= row.epoch => Some(known),
+                    Some(_) | None => Some(row),
+                };
             }
         }
-        Ok(None)
+        Ok(last)
     }
 
     /// Takes what a proxy said away.

@@ -1,7 +1,7 @@
 //! Gathers the facts that a guard weighs.
 
-use crossfade_journal::Verified;
-use crossfade_phase::{DirtyKeys, Phase, Side};
+use crossfade_journal::{TableState, Verified};
+use crossfade_phase::{Phase, Side};
 use crossfade_reconcile::{Direction, standing};
 use crossfade_store::{StoreError, StoreResult, TableMap};
 use crossfade_toggle::{
@@ -11,7 +11,7 @@ use tokio::time::{Duration, timeout};
 
 use super::{preflight, sequences};
 use crate::{
-    app::{App, Need, reverse_record, table_record},
+    app::{App, Need},
     control::{Other, Seat},
 };
 
@@ -65,11 +65,11 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
     if let Some(seat) = app.seat(toggle) {
         let others = seat.others();
         with_others(evidence, &others);
-        gathered.details.extend(keys_of_others(&others));
+        gathered.details.extend(keys_of_others(&others, step));
         let evidence = &mut gathered.evidence;
-        if let (Some(lost), Some(journal)) = (lost(seat, &tables, step), &mut evidence.journal) {
-            journal.dirty_keys += lost;
-            gathered.details.push("a proxy was forgotten that knew of such keys, and nobody knows any more which they are: the rows can be brought over by a verify once the other store is the primary; this move, with a reason, gives them up".to_owned());
+        evidence.lost_keys = lost(seat, &tables, step);
+        if evidence.lost_keys > 0 {
+            gathered.details.push("a proxy was forgotten that knew of such keys, and nobody knows any more which they are: the rows can be brought over by a verify where the store that has them is the primary; this move, with a reason, gives them up".to_owned());
         }
         // Where that cannot be asked, nobody knows.
         let left = left_behind(app, step).await.unwrap_or(true);
@@ -78,7 +78,13 @@ pub(crate) async fn gather(app: &App, toggle: &Toggle, step: Move) -> Gathered {
         }
     }
     let evidence = &mut gathered.evidence;
-    evidence.tables = tables.iter().map(|table| facts(app, table)).collect();
+    // Of several proxies the record says it, as it says which of them count: a proxy that is forgotten leaves both at once.
+    let record = app.seat(toggle).map(|seat| seat.record());
+    let known = |name: String| match &record {
+        Some(record) => record.tables.get(&name).cloned().unwrap_or_default(),
+        None => app.journal.state().table(&name),
+    };
+    evidence.tables = tables.iter().map(|table| facts(table, known)).collect();
     if (step.from(), step.to()) == (Phase::DualWrite, Phase::DualRead) {
         // A verify of a table that was never copied only finds everything missing.
         let never = evidence
@@ -107,6 +113,8 @@ pub(super) fn inside_barrier(app: &App, toggle: &Toggle, before: Evidence) -> Ev
 fn with_others(evidence: &mut Evidence, others: &[Other]) {
     let silent = others.iter().filter(|other| other.is_silent());
     evidence.silent_proxies = silent.map(|other| other.name.clone()).collect();
+    let unheard = others.iter().filter(|other| other.heard.is_none());
+    evidence.unheard_proxies = unheard.map(|other| other.name.clone()).collect();
     for row in others.iter().filter_map(Other::row) {
         if let Some(journal) = &mut evidence.journal {
             journal.dirty_keys += row.stale();
@@ -127,39 +135,42 @@ fn with_others(evidence: &mut Evidence, others: &[Other]) {
     }
 }
 
-/// Whose keys they are: each proxy repairs its own.
-fn keys_of_others(others: &[Other]) -> Vec<String> {
+/// Whose keys they are: each proxy repairs its own, as far as they are stale in the secondary.
+fn keys_of_others(others: &[Other], step: Move) -> Vec<String> {
     let named = others.iter().filter_map(|other| {
         let row = other.row().filter(|row| row.dirty > 0)?;
-        let (dirty, name) = (row.dirty, &other.name);
-        Some(if row.ended {
-            format!("{dirty} dirty keys are in the journal of proxy \"{name}\", which has ended: start it again")
+        let secondary = step.from().secondary();
+        let hint = if row.ended {
+            ", which has ended: start it again"
+        } else if secondary.is_some_and(|side| row.stale().stale(side) > 0) {
+            ": `crossfade repair` through that one"
         } else {
-            format!("{dirty} dirty keys are in the journal of proxy \"{name}\": `crossfade repair` through that one")
-        })
+            ""
+        };
+        Some(format!(
+            "{} dirty keys are in the journal of proxy \"{}\"{hint}",
+            row.dirty, other.name
+        ))
     });
     named.collect()
 }
 
 /// Keys of forgotten proxies whose newer rows this move leaves behind.
-fn lost(seat: &Seat, tables: &[TableMap], step: Move) -> Option<DirtyKeys> {
-    let mut dirty = DirtyKeys::default();
-    let (count, direction) = match (step.from(), step.to()) {
-        (Phase::NewPrimary, Phase::NewWrites) | (Phase::Backfill, Phase::NewOnly) => {
-            (&mut dirty.new, Direction::Forward)
-        }
+fn lost(seat: &Seat, tables: &[TableMap], step: Move) -> u64 {
+    let direction = match (step.from(), step.to()) {
+        (Phase::DualRead | Phase::NewPrimary, Phase::NewWrites)
+        | (Phase::Backfill, Phase::NewOnly) => Direction::Forward,
         (Phase::DualWrite | Phase::DualRead, Phase::DeployNew | Phase::UseOld) => {
-            (&mut dirty.old, Direction::Reverse)
+            Direction::Reverse
         }
-        _nothing_is_left_behind => return None,
+        _nothing_is_left_behind => return 0,
     };
     let record = seat.record();
     let known = tables
         .iter()
         .filter_map(|table| record.lost.get(&standing::record_of(table, direction)));
     // Counted once for the toggle, and kept with each of its tables.
-    *count = *known.max()?;
-    Some(dirty)
+    known.max().copied().unwrap_or(0)
 }
 
 /// The same facts inside the barrier of all proxies: each has counted its journal behind its own.
@@ -168,6 +179,7 @@ pub(super) fn inside_all(app: &App, toggle: &Toggle, seat: &Seat, before: Eviden
     // Everybody has answered the barrier, or has ended.
     now.effective = true;
     now.silent_proxies.clear();
+    now.unheard_proxies.clear();
     if let Some(journal) = &mut now.journal {
         for row in seat.others().iter().filter_map(Other::row) {
             journal.dirty_keys += row.stale();
@@ -259,9 +271,9 @@ fn comparison(app: &App, toggle: &Toggle) -> Option<Comparison> {
     app.facts(toggle).comparison(current.epoch, window)
 }
 
-fn facts(app: &App, table: &TableMap) -> TableFacts {
-    let forward = table_record(&app.journal, table);
-    let reverse = reverse_record(&app.journal, table);
+fn facts(table: &TableMap, known: impl Fn(String) -> TableState) -> TableFacts {
+    let [forward, reverse] = [Direction::Forward, Direction::Reverse]
+        .map(|direction| known(standing::record_of(table, direction)));
     let since_backfill = forward.verified.as_ref().filter(|verified| {
         forward
             .backfilled_at_epoch

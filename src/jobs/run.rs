@@ -153,7 +153,7 @@ fn backfilled(batch: &Batch, index: usize, outcome: Result<BackfillReport, Error
     let mut view = lock(&batch.parts[index].view);
     match outcome {
         Ok(report) if report.already_complete => {
-            view.ended(Stage::Done, "the table is complete already".to_owned())
+            view.ended(Stage::Done, "nothing to copy: the table is complete, or has been, and what only the old store has was deleted since".to_owned())
         }
         Ok(report) => {
             (view.rows, view.changed) = (report.rows_seen, report.rows_copied);
@@ -180,15 +180,15 @@ fn backfilled(batch: &Batch, index: usize, outcome: Result<BackfillReport, Error
             };
             view.ended(stage, text);
         }
-        Err(error) => view.ended(stage_of(&error), error.to_string()),
+        Err(error) => view.broken_off(stage_of(&error), &error, &batch.request),
     }
 }
 
 fn verified(batch: &Batch, index: usize, outcome: Result<VerifyReport, Error>) {
     let mut view = lock(&batch.parts[index].view);
     match outcome {
-        Ok(report) => view.verified(&report, batch.request.direction()),
-        Err(error) => view.ended(stage_of(&error), error.to_string()),
+        Ok(report) => view.verified(&report, &batch.request),
+        Err(error) => view.broken_off(stage_of(&error), &error, &batch.request),
     }
 }
 
@@ -221,7 +221,7 @@ fn repaired(batch: &Batch, index: usize, outcome: Result<RepairReport, Error>) {
             };
             view.ended(stage, text);
         }
-        Err(error) => view.ended(stage_of(&error), error.to_string()),
+        Err(error) => view.broken_off(stage_of(&error), &error, &batch.request),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is told of jobs, on the admin port and on the command line alike.
 
-use crossfade_reconcile::{Direction, Progress, VerifyReport};
+use crossfade_reconcile::{Direction, Error, Progress, VerifyReport};
 use crossfade_store::TableMap;
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, Request};
 use crate::failure::Status;
 
 /// One request.
@@ -131,7 +131,19 @@ impl PartView {
         (self.stage, self.outcome, self.eta_s, self.braked) = (stage, Some(outcome), None, false);
     }
 
-    pub(super) fn verified(&mut self, report: &VerifyReport, direction: Direction) {
+    /// It did not get to its end.
+    pub(super) fn broken_off(&mut self, stage: Stage, error: &Error, request: &Request) {
+        let mut outcome = error.to_string();
+        if let Error::EpochChanged(_) = error {
+            outcome.push_str(&format!(
+                "; once more, if it still makes sense: `{}`",
+                request.command(&self.table)
+            ));
+        }
+        self.ended(stage, outcome);
+    }
+
+    pub(super) fn verified(&mut self, report: &VerifyReport, request: &Request) {
         let VerifyReport {
             rows,
             differences,
@@ -140,6 +152,7 @@ impl PartView {
             stale,
             listed,
             complete,
+            overtaken,
             into_primary,
         } = report;
         self.listed = listed.iter().map(ToString::to_string).collect();
@@ -159,9 +172,16 @@ impl PartView {
         if *complete {
             outcome.push_str("; the table is complete");
         }
-        let clean = report.left() == 0 && *pending == 0 && *stale == 0;
+        if let Some(why) = overtaken {
+            outcome.push_str(&format!(
+                "; it does not count, as this came about while it ran: {why}; once more: `{}`",
+                request.command(&self.table)
+            ));
+        }
+        let alike = report.left() == 0 && *pending == 0 && *stale == 0;
+        let clean = alike && overtaken.is_none();
         if report.left() > 0 {
-            outcome.push_str(match direction {
+            outcome.push_str(match request.direction() {
                 Direction::Reverse => "; `crossfade verify --reverse --repair` repairs them",
                 Direction::Forward if *into_primary => {
                     "; the new store's rows count: `crossfade verify --repair` copies what it has lost, `crossfade verify --reverse --repair` makes the old store like it"
@@ -200,6 +220,17 @@ mod tests {
         }
     }
 
+    fn verify(direction: Direction) -> Request {
+        Request {
+            kind: Kind::Verify,
+            table: None,
+            toggle: None,
+            reverse: direction == Direction::Reverse,
+            repair: true,
+            values: false,
+        }
+    }
+
     #[test]
     fn the_worst_table_decides_the_exit_status() {
         assert_eq!(view(&[Stage::Done, Stage::Done]).status(), None);
@@ -221,11 +252,12 @@ mod tests {
             stale: 0,
             listed: Vec::new(),
             complete: false,
+            overtaken: None,
             into_primary: false,
         };
         let outcome = |report: &VerifyReport, direction| {
             let mut part = view(&[Stage::Running]).tables.remove(0);
-            part.verified(report, direction);
+            part.verified(report, &verify(direction));
             assert_eq!(part.stage, Stage::No);
             part.outcome.unwrap()
         };
@@ -249,6 +281,20 @@ mod tests {
             choice.contains("`crossfade verify --repair` copies")
                 && choice.contains("`crossfade verify --reverse --repair`"),
             "{choice}"
+        );
+        let report = VerifyReport {
+            differences: 0,
+            repaired: 0,
+            overtaken: Some("phase new-writes does not write the old store".into()),
+            ..report
+        };
+        let overtaken = outcome(&report, Direction::Reverse);
+        assert!(
+            overtaken.contains("0 differ; it does not count")
+                && overtaken.contains("phase new-writes does not write the old store")
+                && overtaken
+                    .contains("`crossfade verify --reverse --repair --table public.orders`"),
+            "{overtaken}"
         );
     }
 }

@@ -4,6 +4,7 @@ mod around;
 mod diskless;
 mod entries;
 pub(crate) mod flips;
+mod forgotten;
 pub(crate) mod gone;
 mod strangers;
 pub(crate) mod touch;

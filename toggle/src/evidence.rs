@@ -33,6 +33,10 @@ pub struct Evidence {
     pub journal: Option<JournalFacts>,
     /// Proxies of the same migration, by name, whose journals are not known: they have not been heard of for a while, or not yet.
     pub silent_proxies: Vec<String>,
+    /// Those of them that have said nothing in their present run, where this is looked at: not even what their journals held at the last move of the primary is known.
+    pub unheard_proxies: Vec<String>,
+    /// Keys that a forgotten proxy had in its journal, and whose newer rows are in a store that the move leaves behind. Nobody knows any more which they are.
+    pub lost_keys: u64,
     /// What the comparison of reads in phase 4 found; `None` when nothing was compared or counted.
     pub comparison: Option<Comparison>,
     /// Sequences and identities behind mapped columns, in the store that becomes the primary, that could not be moved past the
@@ -60,6 +64,8 @@ impl Evidence {
             blocking_findings: None,
             journal: None,
             silent_proxies: Vec::new(),
+            unheard_proxies: Vec::new(),
+            lost_keys: 0,
             comparison: None,
             immovable_sequences: None,
             running_jobs: None,

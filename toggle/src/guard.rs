@@ -2,11 +2,11 @@
 
 mod unmet;
 
-pub use unmet::Unmet;
+pub use unmet::{Unmet, shell_word};
 
 use crossfade_phase::{Phase, Side};
 
-use crate::{Evidence, Move, Proof, Refusal, StoreAnswer, TableFacts};
+use crate::{Evidence, JournalFacts, Move, Proof, Refusal, StoreAnswer, TableFacts};
 
 /// Whether `step` may be made, given what is known. Pure: the same facts give the same answer.
 ///
@@ -36,6 +36,9 @@ pub(crate) fn unmet(step: Move, evidence: &Evidence) -> Vec<Unmet> {
         (Phase::DualWrite, Phase::DualRead) => new_is_in_step(evidence, &mut unmet),
         (Phase::DualRead, Phase::NewPrimary | Phase::NewWrites) => {
             new_is_in_step(evidence, &mut unmet);
+            if step.to() == Phase::NewWrites {
+                nothing_newer_beside(Side::Old, evidence, &mut unmet);
+            }
             reads_agree(evidence, &mut unmet);
             sequences_move(evidence, &mut unmet);
             jobs_ended(evidence, &mut unmet);
@@ -47,6 +50,7 @@ pub(crate) fn unmet(step: Move, evidence: &Evidence) -> Vec<Unmet> {
         }
         (Phase::Backfill, Phase::NewOnly) => {
             tables(evidence, &mut unmet, complete);
+            all_are_heard(evidence, &mut unmet);
             nothing_newer_in_old(evidence, &mut unmet);
         }
         (Phase::NewWrites, Phase::NewPrimary) | (Phase::Backfill, Phase::NewWrites) => {
@@ -59,9 +63,11 @@ pub(crate) fn unmet(step: Move, evidence: &Evidence) -> Vec<Unmet> {
         }
         // Dirty keys go on as 'the old is stale for this key', and as nothing else.
         (Phase::NewPrimary, Phase::NewWrites) => {
-            nothing_newer_beside(Side::Old, evidence, &mut unmet)
+            all_are_heard(evidence, &mut unmet);
+            nothing_newer_beside(Side::Old, evidence, &mut unmet);
         }
         (Phase::DualWrite | Phase::DualRead, Phase::DeployNew | Phase::UseOld) => {
+            all_are_heard(evidence, &mut unmet);
             nothing_newer_beside(Side::New, evidence, &mut unmet);
         }
         // DESIGN 2 sets no guard: 1 → 2; 6 → 7; and the free ways back.
@@ -106,8 +112,9 @@ fn new_is_in_step(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     nothing_stale_in(Side::New, evidence, unmet);
     tables(evidence, unmet, |table, unmet| {
         let name = table.name.clone();
+        // First what is known to differ: a verify that repairs resolves both.
         match table.left {
-            _ if table.new_bypassed => unmet.push(Unmet::NewBypassed(name)),
+            0 if table.new_bypassed => unmet.push(Unmet::NewBypassed(name)),
             0 => {}
             count => unmet.push(Unmet::Differences { table: name, count }),
         }
@@ -149,26 +156,32 @@ fn nothing_stale_in(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
     }
 }
 
-/// Rows that a forced move left behind in the store of `side`, which is written no more behind the move: a write of one of them there is on no record, and the row that was
-/// left behind would take its place once the store of `side` is the primary again. What is not known is no obstacle: without such a forced move there are none.
+/// Only a move of the primary makes keys that it is stale for, and every proxy counts its own in the barrier: what one has said in this run, or when it ended, holds however
+/// long ago that was. Of one that has said nothing nobody knows.
+fn all_are_heard(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
+    let unheard = evidence.unheard_proxies.iter().cloned();
+    unmet.extend(unheard.map(Unmet::SilentProxy));
+}
+
+/// Newer rows in the store of `side`, which is written no more behind the move: a write of one of them in the other is on no record, and the row that was left behind would
+/// take its place once the store of `side` is the primary again. A journal that could not be read is no obstacle: without a forced move there are no such rows.
 fn nothing_newer_beside(side: Side, evidence: &Evidence, unmet: &mut Vec<Unmet>) {
-    let newer = evidence
-        .journal
-        .map(|journal| journal.dirty_keys.only(side.other()));
-    if let Some(count @ 1..) = newer {
+    let stale = |journal: JournalFacts| journal.dirty_keys.only(side.other());
+    let count = evidence.journal.map_or(0, stale) + evidence.lost_keys;
+    if count > 0 {
         unmet.push(Unmet::NewerBeside { side, count });
     }
 }
 
 /// Rows that a forced move left behind in the old store: nobody can get at them any more from 8 on.
 fn nothing_newer_in_old(evidence: &Evidence, unmet: &mut Vec<Unmet>) {
-    match evidence
-        .journal
-        .map(|journal| journal.dirty_keys.stale(Side::New))
-    {
-        None => unmet.push(Unmet::JournalUnread),
-        Some(0) => {}
-        Some(count) => unmet.push(Unmet::NewerInOld(count)),
+    let Some(journal) = evidence.journal else {
+        unmet.push(Unmet::JournalUnread);
+        return;
+    };
+    let count = journal.dirty_keys.stale(Side::New) + evidence.lost_keys;
+    if count > 0 {
+        unmet.push(Unmet::NewerInOld(count));
     }
 }
 
@@ -217,7 +230,8 @@ fn complete(table: &TableFacts, unmet: &mut Vec<Unmet>) {
     if !table.backfilled {
         unmet.push(Unmet::NotBackfilled(name.clone()));
     }
-    match table.differences {
+    // What a bypassed table is known to differ in, another verify would only find again.
+    match table.differences.or((table.left > 0).then_some(table.left)) {
         None => unmet.push(Unmet::NotVerified(name)),
         Some(0) => {}
         Some(count) => unmet.push(Unmet::Differences { table: name, count }),

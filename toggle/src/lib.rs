@@ -25,7 +25,7 @@ pub use gate::{
     Closed, Entry, FlipError, Flipped, Follower, Gate, Hold, Holder, Outdated, Permit, Ready, Slot,
     StandIn,
 };
-pub use guard::{Unmet, guard};
+pub use guard::{Unmet, guard, shell_word};
 pub use lease::Lease;
 pub use moves::{IllegalMove, Move};
 pub use proof::{Basis, EmptyReason, Proof, Reason, Refusal};

@@ -31,6 +31,8 @@ fn good(phase: Phase) -> Evidence {
         blocking_findings: Some(0),
         journal: Some(JournalFacts::default()),
         silent_proxies: Vec::new(),
+        unheard_proxies: Vec::new(),
+        lost_keys: 0,
         comparison: Some(Comparison {
             mismatches: 0,
             window: Duration::from_secs(60),
@@ -159,6 +161,21 @@ fn a_journal_that_nobody_has_heard_of_is_not_empty() {
     }
 }
 
+/// Only a move of the primary makes keys that it is stale for: what a proxy has said in this run still holds.
+#[test]
+fn trap_38_one_that_has_said_nothing_in_this_run_may_know_of_newer_rows() {
+    for (from, to) in [(5, 6), (4, 2), (3, 2), (4, 1), (3, 1), (7, 8)] {
+        let step = step(from, to);
+        let unheard = |e: &mut Evidence| e.unheard_proxies = vec!["b".to_owned()];
+        let unmet = refused(step, unheard);
+        assert_eq!(unmet, [Unmet::SilentProxy("b".to_owned())], "{step}");
+        assert_eq!(unmet[0].command(), "crossfade forget b --because …");
+        let mut evidence = good(step.from());
+        evidence.silent_proxies = vec!["b".to_owned()];
+        assert!(guard(step, &evidence).is_ok(), "{step}");
+    }
+}
+
 /// What a journal holds: keys that are stale in the old store only, in the new one only, in both.
 fn dirty(old: u64, new: u64, both: u64) -> JournalFacts {
     JournalFacts {
@@ -174,14 +191,16 @@ fn dual_reads_need_an_empty_journal() {
         ..dirty(2, 2, 1)
     };
     for step in [step(3, 4), step(4, 5), step(4, 6), step(5, 4)] {
-        assert_eq!(
-            refused(step, |e| e.journal = Some(dirty)),
-            [
-                Unmet::DirtyKeys(2),
-                Unmet::StaleInBoth(1),
-                Unmet::UnresolvedIntents(1)
-            ]
-        );
+        let mut unmet = vec![
+            Unmet::DirtyKeys(2),
+            Unmet::StaleInBoth(1),
+            Unmet::UnresolvedIntents(1),
+        ];
+        if step == self::step(4, 6) {
+            let (side, count) = (Side::Old, 2);
+            unmet.push(Unmet::NewerBeside { side, count });
+        }
+        assert_eq!(refused(step, |e| e.journal = Some(dirty)), unmet);
         assert_eq!(refused(step, |e| e.journal = None), [Unmet::JournalUnread]);
     }
     let mut evidence = good(Phase::NewPrimary);
@@ -212,6 +231,9 @@ fn trap_38_newer_rows_in_the_store_that_is_written_no_more_come_over_first() {
         let mut evidence = good(step.from());
         evidence.journal = Some(other);
         assert!(guard(step, &evidence).is_ok(), "{step}");
+        // And those of which only a forgotten proxy knew.
+        let unmet = refused(step, |e| e.lost_keys = 2);
+        assert_eq!(unmet, [Unmet::NewerBeside { side, count: 2 }], "{step}");
     }
 }
 
@@ -261,6 +283,20 @@ fn a_store_in_which_a_verify_has_left_differences_does_not_become_what_counts() 
     let mut evidence = good(Phase::NewPrimary);
     evidence.tables[0].reverse_differences = None;
     assert!(guard(step(5, 4), &evidence).is_ok());
+}
+
+#[test]
+fn a_table_that_was_bypassed_and_is_known_to_differ_asks_for_the_repair() {
+    let spoil = |e: &mut Evidence| {
+        e.tables[0].new_bypassed = true;
+        e.tables[0].differences = None;
+        e.tables[0].left = 2;
+    };
+    for step in [step(3, 4), step(4, 5), step(4, 6), step(7, 8)] {
+        let unmet = refused(step, spoil);
+        let (table, count) = (orders(), 2);
+        assert_eq!(unmet, [Unmet::Differences { table, count }], "{step}");
+    }
 }
 
 #[test]
@@ -459,22 +495,31 @@ fn design_allows(step: Move, e: &Evidence) -> bool {
     let sequences = e.immovable_sequences.as_ref().is_some_and(Vec::is_empty);
     let no_jobs = e.running_jobs.as_ref().is_some_and(Vec::is_empty);
     let reversed = every(|t| t.reverse_differences == Some(0));
+    let nothing_newer = |stale| {
+        let known = e.unheard_proxies.is_empty() && e.lost_keys == 0;
+        known && e.journal.is_none_or(|j| j.dirty_keys.only(stale) == 0)
+    };
     let here = e.current.phase == step.from();
     here && match (step.from().number(), step.to().number()) {
         (2, 1) | (4, 3) => true,
-        (3 | 4, 1 | 2) => e.journal.is_none_or(|j| j.dirty_keys.only(Side::Old) == 0),
+        (3 | 4, 1 | 2) => nothing_newer(Side::Old),
         (1, 2) | (6, 7) => e.effective,
-        (5, 6) => e.effective && e.journal.is_none_or(|j| j.dirty_keys.only(Side::New) == 0),
+        (5, 6) => e.effective && nothing_newer(Side::New),
         (2, 3) => {
             e.effective && e.new_store == StoreAnswer::Answers && e.blocking_findings == Some(0)
         }
         (3, 4) => e.effective && new_trusted,
-        (4, 5 | 6) => e.effective && new_trusted && no_mismatch && sequences && no_jobs,
+        (4, 5) => e.effective && new_trusted && no_mismatch && sequences && no_jobs,
+        (4, 6) => {
+            let in_step = new_trusted && no_mismatch && e.lost_keys == 0;
+            e.effective && in_step && sequences && no_jobs
+        }
         (5, 4) => e.effective && old_trusted && sequences && no_jobs,
         (6, 5) | (7, 6) => e.effective && reversed,
         (7, 8) => {
             let newer_in_old = e.journal.is_none_or(|j| j.dirty_keys.stale(Side::New) > 0);
-            e.effective && every(TableFacts::is_complete) && !newer_in_old
+            let known = e.unheard_proxies.is_empty() && e.lost_keys == 0 && !newer_in_old;
+            e.effective && every(TableFacts::is_complete) && known
         }
         (8, 7) => {
             e.effective
@@ -527,6 +572,7 @@ prop_compose! {
         comparison in prop::option::weighted(0.9, (prop_oneof![6 => Just(0u64), 1 => 1u64..4], 0u64..4, 2u64..8)),
         lists in (names(), names(), prop_oneof![8 => Just(Vec::new()), 1 => Just(vec!["b".to_owned()])]),
         writes_since_reverse_verify in facts_count(),
+        lost_keys in prop_oneof![4 => Just(0u64), 4 => Just(1u64), 1 => Just(2u64)],
         tables in prop_oneof![1 => Just(Vec::new()), 9 => prop::collection::vec(some_table(), 1..3)],
     ) -> Evidence {
         Evidence {
@@ -536,6 +582,8 @@ prop_compose! {
             old_store: stores.1,
             blocking_findings,
             journal,
+            unheard_proxies: lists.2.iter().filter(|_| lost_keys > 0).cloned().collect(),
+            lost_keys: lost_keys.saturating_sub(1),
             silent_proxies: lists.2,
             comparison: comparison.map(|(mismatches, window, watched)| Comparison {
                 mismatches,

@@ -152,11 +152,16 @@ impl Ledger for Journal {
         table: &'a TableMap,
         direction: Direction,
         found: Verified,
-    ) -> BoxFuture<'a, LedgerResult> {
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         let record = record_of(table, direction);
-        blocking(self, move |journal| {
-            let change = |table: &mut TableState| standing::verified(table, found);
-            journal.state().update_table(&record, change).map(drop)
+        Box::pin(async move {
+            let name = record.clone();
+            let written = blocking(self, move |journal| {
+                let change = |table: &mut TableState| standing::verified(table, found);
+                journal.state().update_table(&name, change).map(drop)
+            });
+            written.await?;
+            Ok(self.state().table(&record).bypassed)
         })
     }
 

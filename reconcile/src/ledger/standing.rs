@@ -1,5 +1,6 @@
 //! What a job's outcome does to what is on record of a table. Shared by all ledgers that keep it in the journal's own types.
 
+use crossfade_config::QualifiedName;
 use crossfade_journal::{BackfillCheckpoint, KeyBounds, KeyText, TableState, Verified as Record};
 use crossfade_phase::Phase;
 use crossfade_store::{Key, TableMap};
@@ -11,14 +12,20 @@ use crate::Direction;
 /// Why a table is in doubt for as long as a backfill over it has begun and not ended. Whatever else went round the store is not forgotten with it.
 const UNFINISHED: &str = "a backfill has begun and not ended";
 
-/// The name under which a table is on record. The reverse direction has a record of its own: that the old store has all rows of the new says
+/// The name under which a table is on record, by its name in the old store. The reverse direction has a record of its own: that the old store has all rows of the new says
 /// nothing about the other way round.
 #[must_use]
-pub fn record_of(table: &TableMap, direction: Direction) -> String {
+pub fn record_named(table: &QualifiedName, direction: Direction) -> String {
     match direction {
-        Direction::Forward => table.old.name.to_string(),
-        Direction::Reverse => format!("{} (reverse)", table.old.name),
+        Direction::Forward => table.to_string(),
+        Direction::Reverse => format!("{table} (reverse)"),
     }
+}
+
+/// The same of a table that is mapped.
+#[must_use]
+pub fn record_of(table: &TableMap, direction: Direction) -> String {
+    record_named(&table.old.name, direction)
 }
 
 /// A backfill from the primary begins.

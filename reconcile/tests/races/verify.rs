@@ -467,13 +467,12 @@ async fn trap_38_what_comes_into_doubt_while_a_verify_runs_stays_in_doubt() {
     doubt("before").await;
     let within = doubt("within");
     world.new.before(Op::Digest, move || within);
-    assert_eq!(
-        world.verify(Direction::Reverse).await.unwrap().differences,
-        0
-    );
+    let report = world.verify(Direction::Reverse).await.unwrap();
+    assert_eq!(report.differences, 0);
+    assert_eq!(report.overtaken.as_deref(), Some("within"));
     assert_eq!(why(&world).as_deref(), Some("within"));
-    world.verify(Direction::Reverse).await.unwrap();
-    assert_eq!(why(&world), None);
+    let report = world.verify(Direction::Reverse).await.unwrap();
+    assert_eq!((report.overtaken, why(&world)), (None, None));
 }
 
 /// A move from 6 to 5, and a proxy that is forgotten, are noted in the record of the table while a verify of it runs.
@@ -497,6 +496,7 @@ async fn trap_38_what_bypasses_a_store_while_a_verify_runs_is_not_taken_back_by_
         world.new.before(Op::Digest, move || within);
         let report = world.verify(direction).await.unwrap();
         assert_eq!((report.differences, report.complete), (0, false));
+        assert_eq!(report.overtaken.as_deref(), Some("within"));
         assert_eq!(known(&world).bypassed.as_deref(), Some("within"));
         assert_eq!(
             known(&world).backfilled_at_epoch,

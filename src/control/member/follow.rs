@@ -10,7 +10,7 @@ use super::{
     Member,
 };
 use crate::{
-    app::Need,
+    app::{App, Need},
     flip::{announce, stragglers::Stragglers},
 };
 
@@ -21,22 +21,19 @@ const ROWS: Duration = Duration::from_secs(1);
 /// Between two looks at them.
 const LOOK: Duration = Duration::from_millis(5);
 
-impl Member {
-    /// Keeps this proxy's own state the same as the record's, for everybody here who reads it there.
-    pub(super) fn mirror(&self, record: &Record) {
-        // The phase is taken over when it is published.
-        let mine = self.app.journal.state().toggle(self.toggle.name());
-        let Some(mine) = mine else { return };
-        if let Err(error) =
-            self.app
-                .journal
-                .state()
-                .follow(self.toggle.name(), &mine, &record.tables)
-        {
-            tracing::warn!(%error, "what the proxies know of tables could not be noted here");
-        }
+/// Keeps this proxy's own state of a toggle the same as the record's, for everybody here who reads it there.
+pub(in crate::control) fn mirror(app: &App, toggle: &str, record: &Record) {
+    let state = app.journal.state();
+    // The phase is taken over when it is published.
+    let Some(mine) = state.toggle(toggle) else {
+        return;
+    };
+    if let Err(error) = state.follow(toggle, &mine, &record.tables) {
+        tracing::warn!(%error, "what the proxies know of tables could not be noted here");
     }
+}
 
+impl Member {
     /// Does what another proxy has published, or this one.
     pub(super) async fn follow(&mut self, record: &Record) -> Duration {
         match self.make_ready(record).await {

@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, process::Command};
 
-use crossfade_tests::{Database, Stores, binary, eventually, journal_in_primary};
+use crossfade_tests::{
+    Database, Stores, binary, eventually,
+    history::{Broken, HISTORY, HISTORY_SEED, HISTORY_TABLES, History},
+    journal_in_primary,
+};
 
-use super::{Pair, SOON, config, copied, write};
+use super::{Pair, SOON, config, copied, in_phase, write};
 
 const GONE: &str = "DELETE FROM items WHERE order_id = 7 AND line = 1";
 const LEFT: &str = "SELECT count(*) FROM items WHERE order_id = 7 AND line = 1";
@@ -89,4 +93,86 @@ async fn waits(store: &Database) -> bool {
     let client = store.own().connect().await;
     let sql = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'items'::regclass";
     !client.query(sql, &[]).await.unwrap().is_empty()
+}
+
+/// Now and then the secondary refuses what is written, so that there is something to repair.
+const REFUSE: &str = "
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF random() < 0.3 THEN RAISE 'not now'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON registers FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE registers ENABLE ALWAYS TRIGGER refuse;";
+const TAKE: &str = "DROP TRIGGER refuse ON registers; DROP FUNCTION refuse";
+
+/// Both proxies write, and both verify and repair, whichever store is the primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_35_verifies_that_repair_beside_writes_through_both_lose_and_invent_nothing() {
+    let stores = Stores::create(HISTORY).await;
+    stores.old.run(HISTORY_SEED).await;
+    let file = |name: &str| {
+        let config = stores
+            .config("use-old", HISTORY_TABLES)
+            .line(&format!("control = \"database\"\nproxy = \"{name}\""));
+        if journal_in_primary() {
+            config.without_disk()
+        } else {
+            config
+        }
+    };
+    let [mut a, b] = copied(file).await;
+    let mut clients = Vec::new();
+    for (seed, proxy) in [(1, &a), (2, &b)] {
+        let endpoint = proxy.endpoint(&stores.old);
+        clients.push(History::start(&endpoint, seed, 2, Broken::End).await);
+    }
+    for phase in ["dual-write", "dual-read", "new-primary", "dual-read"] {
+        a.flip(phase).await;
+        in_phase(&b, phase).await;
+        let (secondary, reverse): (_, &[_]) = match phase {
+            "new-primary" => (&stores.old, &["--repair", "--reverse"]),
+            _of_the_old => (&stores.new, &["--repair"]),
+        };
+        for refuses in [true, false] {
+            if refuses {
+                secondary.run(REFUSE).await;
+            }
+            let jobs = [&a, &b].map(|proxy| tokio::spawn(repair(proxy.config_path(), reverse)));
+            for job in jobs {
+                job.await.unwrap();
+            }
+            if refuses {
+                secondary.run(TAKE).await;
+            }
+        }
+        // Forward in 5 only what is missing comes in.
+        let said = repair(a.config_path(), &["--repair"]).await;
+        assert!(!said.contains("missing in the new store"), "{said}");
+        for clients in &clients {
+            clients.progress(20).await;
+        }
+    }
+    let mut findings = Vec::new();
+    for clients in clients {
+        findings.push(clients.stop().await);
+    }
+    for proxy in [&a, &b] {
+        proxy.drained().await;
+    }
+    for findings in &findings {
+        findings.check(&stores.old).await;
+        assert!(findings.refused.is_empty(), "{:?}", findings.refused);
+    }
+    stores
+        .assert_equal(&["registers", "lists", "accounts"])
+        .await;
+}
+
+/// What a verify of all tables says.
+async fn repair(file: PathBuf, how: &'static [&'static str]) -> String {
+    let run = move || {
+        let mut command = Command::new(binary());
+        command.arg("verify").args(how).arg("-c").arg(file);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
 }

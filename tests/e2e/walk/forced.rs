@@ -156,6 +156,20 @@ pub(crate) async fn trap_38_what_the_new_primary_lacks_keeps_the_old_store_and_c
 }
 
 #[tokio::test]
+pub(crate) async fn trap_38_what_a_step_from_4_to_6_gives_up_is_said_first() {
+    let mut shop = Shop::in_phase("dual-read").await;
+    shop.stores.new.run(REFUSE).await;
+    for write in WRITES {
+        shop.run(write).await;
+    }
+    shop.proxy.dirty(3).await;
+    refused_as_newer_beside(&mut shop, "new-writes", "old").await;
+    shop.stores.new.run(TAKE).await;
+    shop.proxy.drained().await;
+    shop.proxy.flip("new-writes").await;
+}
+
+#[tokio::test]
 pub(crate) async fn trap_38_what_the_old_primary_lacks_comes_on_the_way_forward_to_5() {
     let mut shop = forced("new-primary", "dual-read").await;
     nothing_undoes_it(&shop, "dual-read", "new-primary").await;

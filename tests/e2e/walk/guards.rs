@@ -105,6 +105,63 @@ async fn trap_10_triggers_and_cascades_are_named_until_they_are_acknowledged() {
 }
 
 #[tokio::test]
+async fn what_a_verify_has_left_in_a_table_that_was_bypassed_is_repaired_by_the_command_that_is_named()
+ {
+    let mut shop = Shop::in_phase("dual-write").await;
+    shop.proxy.flip("use-old").await;
+    shop.run("DELETE FROM orders WHERE id = 1; UPDATE orders SET total = 12 WHERE id = 2")
+        .await;
+    shop.proxy.flip("dual-write").await;
+    let said = shop.proxy.cli(&["verify"]).expect(1).stdout;
+    assert!(said.contains("2 differ"), "{said}");
+    let refusal = shop.proxy.flip_refused("dual-read").await;
+    let command = "`crossfade verify --repair --table public.orders`";
+    assert!(refusal.contains(command), "{refusal}");
+    shop.proxy
+        .cli(&["verify", "--repair", "--table", "public.orders"])
+        .expect(0);
+    shop.proxy.ask("shop", "dual-write");
+    shop.proxy.flip("dual-read").await;
+    shop.assert_equal().await;
+}
+
+#[tokio::test]
+async fn trap_38_a_verify_that_a_move_overtakes_says_that_it_does_not_count() {
+    let mut shop = Shop::in_phase("new-primary").await;
+    let locker = shop.stores.old.own().connect().await;
+    locker
+        .batch_execute("BEGIN; LOCK TABLE items")
+        .await
+        .unwrap();
+    let (file, binary) = (shop.proxy.config_path(), crossfade_tests::binary());
+    let report = tokio::task::spawn_blocking(move || {
+        let mut command = std::process::Command::new(binary);
+        command.args(["verify", "--reverse", "--table", "public.items", "-c"]);
+        command.arg(file).output().unwrap()
+    });
+    let waits =
+        "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'items'::regclass";
+    shop.stores.old.becomes(waits, "t").await;
+    shop.proxy.flip("new-writes").await;
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    let report = report.await.unwrap();
+    let said = String::from_utf8_lossy(&report.stdout).into_owned();
+    assert_eq!(report.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("it does not count")
+            && said.contains("phase new-writes does not write the old store"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`crossfade verify --reverse --table public.items`"),
+        "{said}"
+    );
+    shop.proxy
+        .cli(&["verify", "--reverse", "--table", "public.items"])
+        .expect(0);
+}
+
+#[tokio::test]
 async fn a_refused_move_can_be_forced_with_a_reason_that_is_kept() {
     let stores = Stores::shop().await;
     stores.old.run(crate::shop::SEED).await;

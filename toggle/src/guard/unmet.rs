@@ -198,8 +198,8 @@ impl fmt::Display for Unmet {
                 );
                 write!(
                     f,
-                    "the journal holds {count} dirty {keys} stale in the {} store, after a move that was forced: the newer rows may be in the {side} one, and come over in {there}; \
-                     what is written to them in a phase that does not write the {side} store would be overwritten then",
+                    "the journal holds {count} dirty {keys} stale in the {} store: the newer rows may be in the {side} one, which this move leaves beside, and come over in {there}; \
+                     until then clients miss them, and what they write to them in a phase that does not write the {side} store would be overwritten then",
                     side.other()
                 )
             }
@@ -305,7 +305,8 @@ fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
 }
 
 /// `text` as one word of a shell's command line: table names may hold anything.
-fn shell_word(text: &str) -> String {
+#[must_use]
+pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

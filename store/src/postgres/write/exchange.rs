@@ -1,5 +1,7 @@
 //! Rows that get each other's unique values.
 
+use crossfade_crash::{self as crash, Point};
+
 use super::{begin, bind_row, put};
 use crate::{
     Aside, Change, Exchanged, LetGo, Row, StoreError, StoreResult, TableMap,
@@ -42,6 +44,7 @@ pub(in crate::postgres) async fn exchange(
         return Ok(Exchanged::Refused(why));
     }
     put(&lease, store, table, &deletes).await?;
+    crash::at(Point::ValuesFree);
     put(&lease, store, table, changes).await?;
     lease.batch("COMMIT", CHUNK).await?;
     own.over();

@@ -9,6 +9,7 @@ use crossfade_toggle::Snapshot;
 
 use crate::{
     Direction, Error, Standing,
+    at_work::AtWork,
     error::During as _,
     flush::Flushing,
     gates::Gates,
@@ -98,6 +99,7 @@ pub struct Engine {
     pub(crate) settling: Settling,
     pub(crate) flushing: Flushing,
     pub(crate) turns: Turns,
+    pub(crate) at_work: AtWork,
 }
 
 impl Engine {
@@ -118,14 +120,16 @@ impl Engine {
             settling: Settling::default(),
             flushing: Flushing::default(),
             turns: Turns::default(),
+            at_work: AtWork::default(),
         }
     }
 
-    /// The same engine in the place of an earlier one: it waits for jobs of that one that are at work still.
+    /// The same engine in the place of an earlier one: it waits for jobs and repairs of that one that are at work still.
     #[must_use]
     pub fn after(self, earlier: &Engine) -> Engine {
         Engine {
             turns: earlier.turns.clone(),
+            at_work: earlier.at_work.clone(),
             ..self
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every job is bound to the epoch it was started in ([`Gates`], trap 28), may be dropped or killed at any point, and goes on where it ended.
 
+mod at_work;
 mod backfill;
 mod compare;
 mod direction;

@@ -5,10 +5,13 @@ mod exchange;
 use std::time::Duration;
 
 use crossfade_crash::{self as crash, Point};
-use crossfade_store::{Change, Form, Key, Row, Store, StoreError, StoreResult, TableMap};
+use crossfade_store::{
+    Change, Exchanged, Form, Key, LetGo, Row, Store, StoreError, StoreResult, TableMap,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::{ledger::Ledger, lineage};
+pub(crate) use exchange::{Group, clashing, explain};
 
 /// What a repair did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,22 +153,37 @@ fn same_types(table: &TableMap) -> bool {
 }
 
 /// How a sweep writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+#[derive(Debug, Clone, Copy)]
+enum Manner<'a> {
     /// Row by row.
     InPlace,
     /// After all the rows have been deleted.
     Anew,
-    /// After all the rows have got values that are in nobody's way.
-    Aside,
+    /// Row by row as the group has them, after some of them have got values that are in nobody's way.
+    Aside(&'a Group),
     /// Row by row as they were given: see [`lineage`]. Should it meet a batch of a client's in the other order, one of the two is ended, and this one goes
     /// on key by key.
     Lineage,
 }
 
+/// Why a sweep has written nothing.
+#[derive(Debug)]
+enum Unswept {
+    Store(StoreError),
+    /// What would have to be done first is not.
+    Refused(String),
+}
+
+impl From<StoreError> for Unswept {
+    fn from(error: StoreError) -> Unswept {
+        Unswept::Store(error)
+    }
+}
+
 impl Repair<'_> {
     /// Repairs many keys: all of them in one write where nobody writes them meanwhile, the others one by one. The keys must be dirty in
-    /// the journal until the outcome is known: after a crash between the write and the second look an older row may stand in the secondary.
+    /// the journal until the outcome is known: after a crash between the write and the second look an older row may stand in the secondary. So nobody else may be at work
+    /// on them (`AtWork`).
     ///
     /// Sound without locks: whatever a client commits in the secondary before this write, it has committed in the primary before
     /// the second look, which then differs from the first.
@@ -185,7 +203,7 @@ impl Repair<'_> {
         placed.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
-    async fn in_turn(&self, keys: &[Key], manner: Manner) -> Vec<StoreResult<Repaired>> {
+    async fn in_turn(&self, keys: &[Key], manner: Manner<'_>) -> Vec<StoreResult<Repaired>> {
         let swept = if keys.len() > 1 {
             self.sweep(keys, manner).await.unwrap_or_default()
         } else {
@@ -218,37 +236,40 @@ impl Repair<'_> {
                 break;
             }
         }
-        self.exchange(keys, &mut outcomes).await;
         outcomes
     }
 
     /// One write for all keys; `None` for those that changed meanwhile.
-    async fn sweep(&self, keys: &[Key], manner: Manner) -> StoreResult<Vec<Option<Repaired>>> {
+    async fn sweep(
+        &self,
+        keys: &[Key],
+        manner: Manner<'_>,
+    ) -> Result<Vec<Option<Repaired>>, Unswept> {
         let before = self.primary.fetch(self.table, keys, Form::Own).await?;
         crash::at(Point::SweepRead);
         // In the order of the clients' own batches, so that two batches never wait for each other (trap 2).
         let mut order: Vec<usize> = (0..keys.len()).collect();
-        if manner != Manner::Lineage {
+        if matches!(manner, Manner::InPlace | Manner::Anew) {
             order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
         }
         let change = |index: usize| match &before[index] {
             Some(row) => Change::Upsert(row.clone()),
             None => Change::Delete(keys[index].clone()),
         };
-        let aside = |index: usize| match &before[index] {
-            Some(row) => Change::Upsert(self.aside(row)),
-            None => Change::Delete(keys[index].clone()),
+        let changes: Vec<Change> = order.into_iter().map(change).collect();
+        let way = match manner {
+            Manner::InPlace | Manner::Lineage => None,
+            Manner::Aside(group) => Some(LetGo::Aside(self.asides(group, &before))),
+            Manner::Anew => Some(LetGo::Anew),
         };
-        let mut changes: Vec<Change> = match manner {
-            Manner::InPlace | Manner::Lineage => Vec::new(),
-            Manner::Aside => order.iter().map(|&index| aside(index)).collect(),
-            Manner::Anew => order
-                .iter()
-                .map(|&index| Change::Delete(keys[index].clone()))
-                .collect(),
-        };
-        changes.extend(order.into_iter().map(change));
-        self.secondary.apply(self.table, &changes).await?;
+        if let Some(way) = way {
+            let exchanged = self.secondary.exchange(self.table, &way, &changes).await?;
+            if let Exchanged::Refused(why) = exchanged {
+                return Err(Unswept::Refused(why));
+            }
+        } else {
+            self.secondary.apply(self.table, &changes).await?;
+        }
         crash::at(Point::SweepWritten);
         // Asked before the second look: who begins later writes behind what was written here.
         let staged = self.ledger.staged(self.secondary, self.table, keys);

@@ -195,6 +195,17 @@ pub enum Change {
     Delete(Key),
 }
 
+impl Change {
+    /// The delete of the same key. `None` where that is NULL, which a primary key does not allow.
+    #[must_use]
+    pub fn delete(&self, table: &TableMap) -> Option<Change> {
+        match self {
+            Change::Upsert(row) => table.key_of(row).map(Change::Delete),
+            Change::Delete(_) => Some(self.clone()),
+        }
+    }
+}
+
 impl TableMap {
     /// The key of `row`. `None` when a key column is NULL, which a primary key does not allow.
     #[must_use]

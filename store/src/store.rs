@@ -7,7 +7,8 @@ use crossfade_phase::{Phase, Side};
 use futures::future::BoxFuture;
 
 use crate::{
-    Change, Key, Mapping, OwnChanges, Relation, Row, RowCounters, StoreError, TableId, TableMap,
+    Change, Exchanged, Key, LetGo, Mapping, OwnChanges, Relation, Row, RowCounters, StoreError,
+    TableId, TableMap,
 };
 
 /// Outcome of a call on a store.
@@ -122,6 +123,25 @@ pub trait Store: Send + Sync + 'static {
         table: &'a TableMap,
         changes: &'a [Change],
     ) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// As [`Store::apply`], for rows that are to get unique values which others of them have, and let go of theirs in this way first.
+    fn exchange<'a>(
+        &'a self,
+        table: &'a TableMap,
+        way: &'a LetGo,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, StoreResult<Exchanged>> {
+        Box::pin(async move {
+            if let LetGo::Aside(_) = way {
+                let why = "this kind of store gives rows no other values meanwhile";
+                return Ok(Exchanged::Refused(why.to_owned()));
+            }
+            let deleted = changes.iter().filter_map(|change| change.delete(table));
+            let all: Vec<Change> = deleted.chain(changes.iter().cloned()).collect();
+            self.apply(table, &all).await?;
+            Ok(Exchanged::Written)
+        })
+    }
 
     /// Reads a row ([`Form::Own`]) and keeps it locked against writers until the guard is released or dropped.
     fn lock_row<'a>(

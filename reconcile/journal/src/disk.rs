@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 /// What a test makes fail.
@@ -20,7 +21,13 @@ pub(crate) enum Fault {
     Write = 1,
     #[cfg_attr(not(test), allow(dead_code, reason = "set by tests only"))]
     Sync = 2,
+    /// Not fail: new files take their time.
+    #[cfg_attr(not(test), allow(dead_code, reason = "set by tests only"))]
+    SlowCreate = 3,
 }
+
+/// How long a file takes under [`Fault::SlowCreate`].
+pub(crate) const SLOW: Duration = Duration::from_millis(100);
 
 /// The folder of the journal.
 #[derive(Debug, Clone)]
@@ -49,6 +56,9 @@ impl Disk {
     /// Creates an empty file, over whatever had that name.
     pub(crate) fn create(&self, name: &str) -> io::Result<File> {
         self.check(Fault::Write, io::ErrorKind::StorageFull)?;
+        if self.has(Fault::SlowCreate) {
+            std::thread::sleep(SLOW);
+        }
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -88,9 +98,13 @@ impl Disk {
     }
 
     fn check(&self, fault: Fault, kind: io::ErrorKind) -> io::Result<()> {
-        if self.fault.load(Ordering::Relaxed) == fault as u8 {
+        if self.has(fault) {
             return Err(io::Error::new(kind, "fault injected by a test"));
         }
         Ok(())
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault.load(Ordering::Relaxed) == fault as u8
     }
 }

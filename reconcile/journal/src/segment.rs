@@ -72,6 +72,7 @@ impl SegmentHeader {
             offset: 0,
             what: what.into(),
         };
+        // No crash leaves this, not even of the newest: a segment gets its name when its header is on the disk (`Log::rotate`).
         if bytes[0..8] != MAGIC {
             return Err(corrupt("this is not a journal segment"));
         }

@@ -30,7 +30,7 @@ const BACKOFF_PASSING_MAX: Duration = Duration::from_secs(2);
 /// Errors of failing keys kept for reports, per table; a secondary that refuses everything must not fill the memory with text.
 const ERRORS_KEPT: usize = 10_000;
 /// Longest error kept, in bytes.
-const ERROR_BYTES: usize = 300;
+const ERROR_BYTES: usize = 800;
 
 /// Why a repair failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

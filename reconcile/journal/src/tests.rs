@@ -1,8 +1,13 @@
 //! Tests that need the inside: a disk that fails.
 
+use std::{collections::BTreeSet, ffi::OsString, thread};
+
 use crossfade_phase::Side;
 
-use crate::{Health, Journal, JournalError, JournalKey, Options, Reason, disk::Fault};
+use crate::{
+    Health, Journal, JournalError, JournalKey, Options, Reason,
+    disk::{Fault, SLOW},
+};
 
 fn key(n: u32) -> JournalKey {
     JournalKey {
@@ -150,4 +155,24 @@ fn waiters_of_a_failing_flush_all_learn_of_it() {
         assert!(intend.wait().is_err());
     }
     assert!(journal.backlog("shop").is_drained());
+}
+
+/// Whoever opens the folder next may have a file of that name: its segment would be overwritten with zeros.
+#[test]
+fn trap_03_nobody_makes_a_spare_file_in_the_folder_of_a_closed_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    let marked = journal.mark_dirty(Side::New, &[key(1)], Reason::BreakerOpen);
+    marked.wait().unwrap();
+    journal.inject(Fault::SlowCreate);
+    // Queued for a later batch, which is the last one and passes the middle of the segment.
+    journal.assign(&"t".repeat(5 << 10), "shop");
+    drop(journal);
+    let files = || -> BTreeSet<OsString> {
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect()
+    };
+    let closed = files();
+    thread::sleep(3 * SLOW);
+    assert_eq!(files(), closed);
 }

@@ -182,6 +182,7 @@ impl Writer {
                 shared.complete(&mut shared.lock_core(), ticket, &mut self.woken);
                 self.woken.drain(..).for_each(Waker::wake);
                 self.due = Instant::now() + LAZY_FLUSH;
+                self.log.order_spare();
                 self.begin_carry();
                 self.carry_on();
             }
@@ -222,7 +223,6 @@ impl Writer {
 
     /// The last batch, then nobody may wait any more.
     fn finish(mut self) {
-        self.log.close();
         let shared = Arc::clone(&self.shared);
         let mut core = shared.lock_core();
         if core.mode == Mode::Healthy && core.has_pending() {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossfade_phase::Side;
-use crossfade_store::{Horizon, Key, KeyRange, Row, StoreError, StoreResult};
+use crossfade_store::{Change, Horizon, Key, KeyRange, Row, StoreError, StoreResult};
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex as KeyLock, OwnedMutexGuard};
 
@@ -57,6 +57,8 @@ pub(crate) struct MemStore {
     down: AtomicBool,
     /// Has no transactions: what is staged is written.
     keeps: AtomicBool,
+    /// No two rows have the same in their second column.
+    unique: AtomicBool,
     ping_ms: AtomicU64,
     pub writes: AtomicUsize,
     pub applies: AtomicUsize,
@@ -72,6 +74,7 @@ impl MemStore {
             hooks: Mutex::default(),
             down: AtomicBool::new(false),
             keeps: AtomicBool::new(false),
+            unique: AtomicBool::new(false),
             ping_ms: AtomicU64::new(0),
             writes: AtomicUsize::new(0),
             applies: AtomicUsize::new(0),
@@ -118,6 +121,11 @@ impl MemStore {
     /// From now on it is a store without transactions.
     pub(crate) fn keep_what_is_staged(&self) {
         self.keeps.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on a row whose second column another one has is refused.
+    pub(crate) fn keep_unique(&self) {
+        self.unique.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn set_ping(&self, latency: Duration) {
@@ -297,14 +305,61 @@ impl MemStore {
     fn check(&self, inner: &Rows, row: &Row) -> StoreResult<()> {
         let value = row.0[1].as_deref().unwrap_or_default();
         match inner.refuses.get(value) {
-            Some(sqlstate) => Err(StoreError::Rejected {
-                store: self.side.to_string(),
-                sqlstate: (*sqlstate).into(),
-                message: "this row is refused".into(),
-                constraint: None,
-            }),
+            Some(sqlstate) => Err(self.refusal(sqlstate)),
             None => Ok(()),
         }
+    }
+
+    fn refusal(&self, sqlstate: &str) -> StoreError {
+        StoreError::Rejected {
+            store: self.side.to_string(),
+            sqlstate: sqlstate.into(),
+            message: "this row is refused".into(),
+            constraint: None,
+        }
+    }
+
+    /// One transaction; of rows that `exchange` their values, only what is there in the end counts.
+    async fn change(&self, changes: &[Change], exchange: bool) -> StoreResult<()> {
+        self.begin(Op::Apply).await?;
+        let key = |change: &Change| match change {
+            Change::Upsert(row) => key_of(row),
+            Change::Delete(key) => key.clone(),
+        };
+        let mut held = Vec::new();
+        for change in changes {
+            held.push(self.lock(&key(change)).await);
+        }
+        {
+            let mut inner = self.inner.lock().unwrap();
+            let mut rows = inner.rows.clone();
+            let is_taken = |rows: &BTreeMap<Key, Row>, row: &Row| {
+                let others = rows.values().filter(|other| key_of(other) != key_of(row));
+                let mut values = others.map(|other| &other.0[1]);
+                self.unique.load(Ordering::SeqCst) && values.any(|value| *value == row.0[1])
+            };
+            for change in changes {
+                match change {
+                    Change::Upsert(row) => {
+                        self.check(&inner, row)?;
+                        if !exchange && is_taken(&rows, row) {
+                            return Err(self.refusal("23505"));
+                        }
+                        rows.insert(key_of(row), row.clone());
+                    }
+                    Change::Delete(key) => drop(rows.remove(key)),
+                }
+            }
+            if rows.values().any(|row| is_taken(&rows, row)) {
+                return Err(self.refusal("23505"));
+            }
+            inner.rows = rows;
+        }
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.applies.fetch_add(1, Ordering::SeqCst);
+        drop(held);
+        self.end(Op::Apply).await;
+        Ok(())
     }
 
     fn range(&self, range: &KeyRange) -> Vec<Row> {

@@ -2,11 +2,11 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use crossfade_journal::Reason;
 use crossfade_phase::{Phase, Side};
-use crossfade_reconcile::{Error, Repair, Repaired};
+use crossfade_reconcile::{Error, Repair, Repaired, Settings};
 
 use crate::{
     fake::Op,
-    world::{T, World, key, row},
+    world::{T, World, key, row, settings},
 };
 
 const HOLD: Duration = Duration::from_secs(1);
@@ -294,5 +294,43 @@ async fn a_key_is_not_clean_before_the_secondary_has_flushed() {
     world.new.crash();
     world.new.set_down(false);
     world.engine().repair(None, false).await.unwrap();
+    world.assert_equal();
+}
+
+/// Two rows that were swapped, and their keys are dirty.
+async fn swapped(settings: Settings) -> World {
+    let world = World::with(Phase::DualWrite, settings);
+    for (n, old, new) in [(1, "a", "b"), (2, "b", "a")] {
+        world.old.put(row(n, old, 2));
+        world.new.put(row(n, new, 1));
+        world.mark(Side::New, n).await;
+    }
+    world.new.keep_unique();
+    world
+}
+
+/// One takes the first key, and comes to the second by its value; the other takes the second.
+#[tokio::test(start_paused = true)]
+async fn trap_11_a_row_that_is_exchanged_and_repaired_at_the_same_time_stays_dirty() {
+    let world = swapped(Settings {
+        repair_batch: 1,
+        ..settings()
+    })
+    .await;
+    let (client, engine) = (world.client(), world.engine().clone());
+    // The values of the rows that may be in the way, and then those that are about to be written.
+    world.old.after(Op::Fetch, || async {});
+    world.old.after(Op::Fetch, move || async move {
+        client.upsert(2, "c", 3).await;
+        tokio::spawn(async move { engine.run_repairer().await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    });
+    let engine = world.engine().clone();
+    let repairer = tokio::spawn(async move { engine.run_repairer().await });
+    while world.journal().dirty_count("shop") > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    repairer.abort();
+    assert_eq!(world.old.get(&key(2)), Some(row(2, "c", 3)));
     world.assert_equal();
 }

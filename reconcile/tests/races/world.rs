@@ -14,7 +14,9 @@ use crossfade_reconcile::{
     BackfillReport, Direction, Engine, Error, Gates, OnProgress, Progress, Settings, Stores,
     VerifyOptions, VerifyReport,
 };
-use crossfade_store::{Column, ColumnMap, Key, Mapping, Relation, Row, TableId, TableMap};
+use crossfade_store::{
+    Column, ColumnMap, Key, Mapping, Relation, Row, TableId, TableMap, UniqueIndex,
+};
 use crossfade_toggle::{Epoch, Move, Proof, Reason as Because, Snapshot, Toggle};
 use tempfile::TempDir;
 use tokio::sync::OwnedMutexGuard;
@@ -270,11 +272,20 @@ fn mapping() -> Mapping {
         schema: "public".into(),
         name: "t".into(),
     };
+    // What stands in a store's way only once it keeps it (`MemStore::keep_unique`).
+    let relation = Relation {
+        unique: vec![UniqueIndex {
+            name: "t_note_key".into(),
+            columns: vec!["note".into()],
+            ..UniqueIndex::default()
+        }],
+        ..Relation::named(name)
+    };
     let table = TableMap {
         id: T,
         toggle: TOGGLE.into(),
-        old: Relation::named(name.clone()),
-        new: Relation::named(name),
+        old: relation.clone(),
+        new: relation,
         columns: vec![
             column("id", 25, "text"),
             column("note", 25, "text"),

@@ -6,4 +6,5 @@
 mod copy;
 mod differences;
 mod documents;
+mod exchange;
 mod pair;

@@ -11,8 +11,9 @@ use super::{
     lock, pool::Pool, read, secondary, sequences, write,
 };
 use crate::{
-    Alias, Backend, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow,
-    Mapping, OwnChanges, Relation, Row, RowCounters, Secondary, Store, StoreResult, TableMap,
+    Alias, Backend, Change, Digest, Exchanged, Finding, Form, Horizon, Key, KeyRange, LetGo, Life,
+    LockedRow, Mapping, OwnChanges, Relation, Row, RowCounters, Secondary, Store, StoreResult,
+    TableMap,
 };
 
 /// Longest wait for a question to the catalog, a ping, a sequence, a row.
@@ -162,6 +163,15 @@ impl Store for PostgresStore {
         changes: &'a [Change],
     ) -> BoxFuture<'a, StoreResult<()>> {
         write::apply(self, table, changes).boxed()
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        table: &'a TableMap,
+        way: &'a LetGo,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, StoreResult<Exchanged>> {
+        write::exchange(self, table, way, changes).boxed()
     }
 
     fn lock_row<'a>(

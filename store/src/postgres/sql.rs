@@ -14,10 +14,10 @@ pub use canonical::{canonical, canonical_as, comparable, convert, param, param_e
 pub(crate) use key::uses_index;
 pub use key::{equal, key_condition, key_list, key_order};
 pub use read::{digest, fetch, image_list, lock_row, nth_key, select_range};
-pub use types::{ParamKind, is_builtin};
+pub use types::{ParamKind, is_builtin, travels_as_hex};
 pub(crate) use types::{binary_oids, cast_type};
 pub use write::{
-    copy_columns, delete, delete_rows, insert_absent, stage_insert, stage_table, upsert,
+    copy_columns, delete, delete_rows, insert_absent, set_value, stage_insert, stage_table, upsert,
     upsert_rows, written,
 };
 

@@ -1,6 +1,9 @@
 //! Writes of rows in transactions of their own.
 
 mod copy;
+mod exchange;
+
+pub(super) use exchange::exchange;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::try_join_all;
@@ -169,17 +172,21 @@ pub(super) async fn apply(
     }
     let lease = store.pool.lease().await?;
     let own = store.own.of(table).begin(changes.len() as u64);
-    let (upsert, delete) = (
-        sql::upsert(table, store.side),
-        sql::delete(table, store.side),
-    );
-    let mut bound = Vec::with_capacity(changes.len());
-    for change in changes {
-        bound.push(match change {
-            Change::Upsert(row) => (&upsert, bind_row(&lease, &upsert, row)?),
-            Change::Delete(key) => (&delete, super::read::bind(&lease, &delete, key)?),
-        });
-    }
+    begin(&lease, store, table, changes).await?;
+    put(&lease, store, table, changes).await?;
+    lease.batch("COMMIT", CHUNK).await?;
+    own.over();
+    lease.done();
+    Ok(())
+}
+
+/// Begins a transaction that holds the locks of the keys.
+async fn begin(
+    lease: &Lease,
+    store: &PostgresStore,
+    table: &TableMap,
+    changes: &[Change],
+) -> StoreResult<()> {
     // Foreign keys between the rows of one batch are checked at COMMIT wherever they can be.
     lease
         .batch("BEGIN; SET CONSTRAINTS ALL DEFERRED", SHORT)
@@ -188,6 +195,27 @@ pub(super) async fn apply(
     lease
         .run(KEY_LOCKS, &locks.map(rows::Param::canonical), CHUNK)
         .await?;
+    Ok(())
+}
+
+/// Makes the changes, in their order, in the transaction that is open.
+async fn put(
+    lease: &Lease,
+    store: &PostgresStore,
+    table: &TableMap,
+    changes: &[Change],
+) -> StoreResult<()> {
+    let (upsert, delete) = (
+        sql::upsert(table, store.side),
+        sql::delete(table, store.side),
+    );
+    let mut bound = Vec::with_capacity(changes.len());
+    for change in changes {
+        bound.push(match change {
+            Change::Upsert(row) => (&upsert, bind_row(lease, &upsert, row)?),
+            Change::Delete(key) => (&delete, super::read::bind(lease, &delete, key)?),
+        });
+    }
     if changes.len() < PREPARED_FROM {
         try_join_all(
             bound
@@ -195,26 +223,23 @@ pub(super) async fn apply(
                 .map(|(statement, params)| lease.run(&statement.sql, params, CHUNK)),
         )
         .await?;
-    } else {
-        let [ready_upsert, ready_delete] = [
-            lease.ready(&upsert.sql, SHORT).await?,
-            lease.ready(&delete.sql, SHORT).await?,
-        ];
-        for part in bound.chunks(PIPELINED) {
-            try_join_all(part.iter().map(|(statement, params)| {
-                let ready = if std::ptr::eq(*statement, &raw const upsert) {
-                    &ready_upsert
-                } else {
-                    &ready_delete
-                };
-                lease.run_ready(ready, params, CHUNK)
-            }))
-            .await?;
-        }
+        return Ok(());
     }
-    lease.batch("COMMIT", CHUNK).await?;
-    own.over();
-    lease.done();
+    let [ready_upsert, ready_delete] = [
+        lease.ready(&upsert.sql, SHORT).await?,
+        lease.ready(&delete.sql, SHORT).await?,
+    ];
+    for part in bound.chunks(PIPELINED) {
+        try_join_all(part.iter().map(|(statement, params)| {
+            let ready = if std::ptr::eq(*statement, &raw const upsert) {
+                &ready_upsert
+            } else {
+                &ready_delete
+            };
+            lease.run_ready(ready, params, CHUNK)
+        }))
+        .await?;
+    }
     Ok(())
 }
 

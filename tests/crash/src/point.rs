@@ -119,6 +119,8 @@ points! {
     SweepRead = "sweep-read",
     /// The secondary has them, nobody has looked again.
     SweepWritten = "sweep-written",
+    /// Rows that exchange unique values have let go of them, in a transaction of the secondary that is open.
+    ValuesFree = "values-free",
     /// The keys are alike, and dirty in the journal.
     BeforeClean = "before-clean",
     /// They are clean, in memory.

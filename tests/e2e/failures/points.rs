@@ -4,6 +4,7 @@
 //! acknowledged write must be in the primary, and both stores must be alike. `CROSSFADE_CRASH_SEED` decides how often a point is passed before the end.
 
 mod backfill;
+mod exchange;
 mod flip;
 mod journal;
 pub(crate) mod large;
@@ -40,6 +41,7 @@ fn every_point_has_its_test() {
         lines::WRITING,
         lines::STARTING,
         repair::POINTS,
+        exchange::POINTS,
         backfill::POINTS,
         flip::POINTS,
         crate::mongo::points::PRIMARY,

@@ -79,9 +79,6 @@ impl Log {
         self.disk.sync(&active.file)?;
         crash::at(Point::JournalFlushed);
         active.offset += batch.len() as u64;
-        if active.offset > self.segment_bytes / 2 {
-            self.order_spare();
-        }
         Ok(())
     }
 
@@ -126,9 +123,10 @@ impl Log {
         prepare(&self.disk, SPARE, self.segment_bytes)
     }
 
-    /// Has the next segment's zeros written beside the work, so that no session waits for them.
-    fn order_spare(&mut self) {
-        if !matches!(self.spare, Spare::None) {
+    /// Has the next segment's zeros written beside the work once half of this one is full, so that no session waits for them.
+    pub(super) fn order_spare(&mut self) {
+        let half_full = |active: &Active| active.offset > self.segment_bytes / 2;
+        if !matches!(self.spare, Spare::None) || !self.active.as_ref().is_some_and(half_full) {
             return;
         }
         let (tell, outcome) = mpsc::channel();
@@ -185,14 +183,6 @@ impl Log {
         Some((self.disk.path(&file_name(*number)), *bytes))
     }
 
-    /// Waits for the thread that makes the spare file: the next to open the folder may use its name.
-    pub(super) fn close(&mut self) {
-        if let Spare::Coming(outcome) = std::mem::replace(&mut self.spare, Spare::None) {
-            // Whether it succeeded no longer matters.
-            let _ = outcome.recv();
-        }
-    }
-
     /// Lets go of the oldest segment, of which nothing is needed any more. Its file becomes the spare one if there is none.
     pub(super) fn drop_oldest(&mut self) -> io::Result<()> {
         let Some((number, _)) = self.sealed.pop_front() else {
@@ -206,6 +196,17 @@ impl Log {
             return Ok(());
         }
         self.disk.remove(&name)
+    }
+}
+
+impl Drop for Log {
+    /// Waits for the thread that makes the spare file. Whoever opens the folder next may have turned a file of that name into a segment by the time its zeros are
+    /// written: over what was acknowledged meanwhile.
+    fn drop(&mut self) {
+        if let Spare::Coming(outcome) = std::mem::replace(&mut self.spare, Spare::None) {
+            // Whether it succeeded no longer matters.
+            let _ = outcome.recv();
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The writer's steps one by one, without its thread.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+};
 
 use super::{carry::Carry, log::Log};
 use crate::{
     JournalKey, Options, Reason, Stale,
-    disk::Disk,
+    disk::{Disk, Fault, SLOW},
     frame::FRAME_HEADER,
     replay::Found,
-    segment::file_name,
+    segment::{SPARE, file_name},
     shared::{Mode, Shared},
 };
 
@@ -53,4 +56,34 @@ fn trap_03_a_segment_goes_only_when_what_was_carried_from_it_is_on_the_disk() {
     shared.durable.store(2, Ordering::Release);
     assert!(carry.step(&shared, &mut log).unwrap());
     assert!(!oldest.exists());
+}
+
+/// However the log ends, by a panic for one.
+#[test]
+fn trap_03_a_log_ends_after_the_thread_that_makes_its_spare_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Shared::new(Options {
+        segment_bytes: 4096,
+        max_keys: 10,
+    }));
+    let found = Found {
+        next_number: 1,
+        next_seq: 1,
+        any: false,
+    };
+    let disk = Disk::new(dir.path());
+    let mut log = Log::new(disk.clone(), 4096, &found);
+    log.append(&shared, &mut vec![0; FRAME_HEADER + 3000])
+        .unwrap();
+    disk.inject(Fault::SlowCreate);
+    log.order_spare();
+    drop(log);
+    let spare = || {
+        let file = disk.path(SPARE).metadata();
+        file.map(|file| (file.len(), file.modified().unwrap())).ok()
+    };
+    let ended = spare();
+    thread::sleep(3 * SLOW);
+    assert_eq!(spare(), ended);
+    assert_eq!(ended.map(|(bytes, _)| bytes), Some(4096));
 }

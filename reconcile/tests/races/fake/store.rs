@@ -10,8 +10,8 @@ use std::{
 use crossfade_config::QualifiedName;
 use crossfade_phase::Side;
 use crossfade_store::{
-    Alias, Change, Digest, Finding, Form, Horizon, Key, KeyRange, Life, LockedRow, Mapping,
-    Relation, Row, Secondary, Store, StoreError, StoreResult, TableMap,
+    Alias, Change, Digest, Exchanged, Finding, Form, Horizon, Key, KeyRange, LetGo, Life,
+    LockedRow, Mapping, Relation, Row, Secondary, Store, StoreError, StoreResult, TableMap,
 };
 use futures::future::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
@@ -169,35 +169,18 @@ impl Store for MemStore {
         _table: &'a TableMap,
         changes: &'a [Change],
     ) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.change(changes, false))
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        _table: &'a TableMap,
+        _way: &'a LetGo,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, StoreResult<Exchanged>> {
         Box::pin(async move {
-            self.begin(Op::Apply).await?;
-            let key = |change: &Change| match change {
-                Change::Upsert(row) => key_of(row),
-                Change::Delete(key) => key.clone(),
-            };
-            let mut held = Vec::new();
-            for change in changes {
-                held.push(self.lock(&key(change)).await);
-            }
-            {
-                let mut inner = self.inner.lock().unwrap();
-                for change in changes {
-                    if let Change::Upsert(row) = change {
-                        self.check(&inner, row)?;
-                    }
-                }
-                for change in changes {
-                    match change {
-                        Change::Upsert(row) => drop(inner.rows.insert(key_of(row), row.clone())),
-                        Change::Delete(key) => drop(inner.rows.remove(key)),
-                    }
-                }
-            }
-            self.writes.fetch_add(1, Ordering::SeqCst);
-            self.applies.fetch_add(1, Ordering::SeqCst);
-            drop(held);
-            self.end(Op::Apply).await;
-            Ok(())
+            self.change(changes, true).await?;
+            Ok(Exchanged::Written)
         })
     }
 

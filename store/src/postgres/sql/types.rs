@@ -84,6 +84,12 @@ pub fn is_builtin(column: &Column) -> bool {
     (1..FIRST_USER_OID).contains(&column.type_oid)
 }
 
+/// Whether the canonical text of the column's values is the hex of their binary form.
+#[must_use]
+pub fn travels_as_hex(column: &Column) -> bool {
+    by_binary(column.type_oid).is_some()
+}
+
 /// `text`, `varchar` or `char`: what text turns into without a cast.
 pub(super) fn is_textual(column: &Column) -> bool {
     matches!(column.type_oid, TEXT | BPCHAR | VARCHAR)

@@ -115,6 +115,24 @@ fn params(table: &TableMap, target: Side, columns: &[usize]) -> Vec<super::Param
         .collect()
 }
 
+/// Gives one column of the row with one key in `target` another value than it has, an image from the other store. Its parameters are that value and the key's.
+#[must_use]
+pub fn set_value(table: &TableMap, target: Side, column: &ColumnMap) -> Statement {
+    let (from, to) = (column.on(target.other()), column.on(target));
+    let (name, value) = (quote_ident(&to.name), param_expr(1, from, to));
+    let sql = format!(
+        "UPDATE {} AS t SET {name} = {value} WHERE {} AND (t.{name})::pg_catalog.text IS DISTINCT FROM ({value})::pg_catalog.text",
+        quote_name(&table.on(target).name),
+        key_condition(table, target, "t", 2)
+    );
+    let key = key_columns(table).map(|column| param(column.on(target)));
+    Statement {
+        sql,
+        params: std::iter::once(param(from)).chain(key).collect(),
+        sources: (0..=table.key.len()).collect(),
+    }
+}
+
 /// Deletes the row with one key from `target`.
 #[must_use]
 pub fn delete(table: &TableMap, target: Side) -> Statement {

@@ -158,9 +158,9 @@ impl Plan {
         )
     }
 
-    /// Whether it may have done what has to be taken back, should its implicit transaction fail.
+    /// Whether it may have done what its implicit transaction ends, or takes back should it fail: no part of that may end before the rest.
     pub(crate) fn writes(&self) -> bool {
-        !self.reads || self.unseen
+        !self.reads || self.unseen || self.session_state || self.holds
     }
 
     /// Whether it is DISCARD ALL, which stands alone in its Query and in no block.

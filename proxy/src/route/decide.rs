@@ -129,7 +129,8 @@ fn only_reads(statement: &StatementFacts) -> bool {
         statement.kind.running(),
         Kind::Select(SelectFacts { into: false, .. }) | Kind::Show(_)
     );
-    kind && !statement.writes_mapped() && !statement.traits.modifying_cte
+    let traits = &statement.traits;
+    kind && !statement.writes_mapped() && !traits.modifying_cte && !traits.locking
 }
 
 fn on_others(router: &Router, statement: &StatementFacts) -> Result<Decision, ClientError> {

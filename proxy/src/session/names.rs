@@ -168,24 +168,41 @@ impl Managed {
         Ok(!backend.skipping && backend.status != Status::Failed)
     }
 
-    /// What names mean on the server of `side`, in the client's transaction as it is; nothing when that has failed.
+    /// What names mean on the server of `side`, in the client's transaction as it is; nothing when that has failed. In the new store the old one has a say: clients speak its schema.
     async fn ask_names(&mut self, side: Side) -> Result<Option<Names>, End> {
-        let question = self.question();
-        let answer = self.inquire(side, &question).await?;
-        if answer.is_empty() {
+        let Some(mut names) = self.ask_server(side).await? else {
+            return Ok(None);
+        };
+        if side == Side::Old || self.mapping.old_aliases.namesakes.is_empty() {
+            return Ok(Some(names));
+        }
+        let Some(path) = self.raw_path(side).await? else {
+            return Ok(None);
+        };
+        let mut hidden = hidden_in_old(&self.mapping, &path);
+        hidden.retain(|table| !names.hidden.contains(table));
+        if hidden.is_empty() {
+            return Ok(Some(names));
+        }
+        // They may be gone since, or not for this role to use.
+        self.need(Side::Old).await?;
+        if !self.carry_settings(Side::Old).await? {
             return Ok(None);
         }
-        let mut names = Names::read(&answer);
-        if side == Side::New && !self.mapping.old_aliases.namesakes.is_empty() {
-            let Some(path) = self.raw_path(side).await? else {
-                return Ok(None);
-            };
-            let hidden = hidden_in_old(&self.mapping, &path);
-            names.hidden.extend(hidden);
-            names.hidden.sort_unstable();
-            names.hidden.dedup();
-        }
+        let Some(there) = self.ask_server(Side::Old).await? else {
+            return Ok(None);
+        };
+        hidden.retain(|table| there.hidden.contains(table));
+        names.hidden.extend(hidden);
+        names.hidden.sort_unstable();
+        names.hidden.dedup();
         Ok(Some(names))
+    }
+
+    async fn ask_server(&mut self, side: Side) -> Result<Option<Names>, End> {
+        let question = self.question();
+        let answer = self.inquire(side, &question).await?;
+        Ok((!answer.is_empty()).then(|| Names::read(&answer)))
     }
 
     /// The search path as it was set, schemas that the server does not have among them.

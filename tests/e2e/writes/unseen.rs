@@ -470,13 +470,15 @@ async fn trap_13_what_gives_nothing_back_is_asked_about_when_it_runs() {
 /// From phase 5 on tables that are not mapped are in the old store alone, and names are asked of the new one.
 #[tokio::test]
 async fn trap_13_a_name_means_what_it_means_in_the_old_store() {
-    let only_old = "CREATE SCHEMA olds; CREATE TABLE olds.notes (id int PRIMARY KEY, a text); INSERT INTO olds.notes SELECT n, 'olds' FROM generate_series(1, 20) n;
+    let only_old = "CREATE SCHEMA gone; CREATE TABLE gone.notes (id int); CREATE SCHEMA olds; CREATE TABLE olds.notes (id int PRIMARY KEY, a text); INSERT INTO olds.notes SELECT n, 'olds' FROM generate_series(1, 20) n;
         CREATE TABLE one AS SELECT 1 AS n; CREATE TABLE others AS SELECT 'public' AS a; CREATE TABLE olds.others AS SELECT 'olds' AS a;
         CREATE SCHEMA \"Odd, one\"; CREATE VIEW \"Odd, one\".notes AS SELECT * FROM olds.notes;";
     let only_new = "CREATE SCHEMA news; CREATE TABLE news.notes (id int PRIMARY KEY, a text); INSERT INTO news.notes SELECT n, 'news' FROM generate_series(1, 20) n;";
     let [old, new] = [only_old, only_new].map(|only| format!("{SCHEMA}{only}"));
     for phase in ["new-primary", "new-writes", "backfill"] {
         let shop = Shop::with(phase, &old, &new, TABLES, SEED, |config| config).await;
+        // Of a time that the proxy knows.
+        shop.stores.old.run("DROP TABLE gone.notes").await;
         let rows = |schema: &str| format!("SELECT id FROM {schema}.notes ORDER BY id");
         let mut id = 0;
         for (path, means) in [
@@ -485,6 +487,7 @@ async fn trap_13_a_name_means_what_it_means_in_the_old_store() {
             ("news, public", "refused"),
             ("public, olds", "public"),
             ("pg_temp, public, olds", "public"),
+            ("gone, public", "public"),
         ] {
             for set in [
                 format!("SET search_path = {path}"),
@@ -617,6 +620,32 @@ async fn trap_32_what_a_function_sets_beside_home() {
             ],
         ),
         (
+            "a set_config that its batch takes to the other store",
+            vec![
+                [
+                    &batch("SELECT set_config('search_path', 'tenant', true)")[..],
+                    &batch("SELECT a FROM others"),
+                    &batch("DELETE FROM notes WHERE id = 1"),
+                    &[sync()],
+                ]
+                .concat(),
+                vec![look()],
+            ],
+        ),
+        (
+            "a set_config of a batch that fails",
+            vec![
+                [
+                    &batch("SELECT set_config('search_path', 'tenant', false)")[..],
+                    &batch("SELECT a FROM others"),
+                    &batch("SELECT 1/0 FROM one"),
+                    &[sync()],
+                ]
+                .concat(),
+                vec![look()],
+            ],
+        ),
+        (
             "a batch that fails",
             vec![
                 [
@@ -665,8 +694,12 @@ async fn trap_32_what_a_function_sets_beside_home() {
             unreachable!()
         };
         // What is refused is refused whole; what comes behind it is as it would have been.
+        let tenants = "INSERT INTO tenant.notes VALUES (1, 'tenant') ON CONFLICT DO NOTHING";
         for (step, (proxied, alone)) in std::iter::zip(proxied, alone).enumerate() {
             let refused = proxied.iter().any(|said| said.contains("crossfade"));
+            if refused {
+                world.alone.old.run(tenants).await;
+            }
             assert!(
                 refused || proxied == alone,
                 "{what}, {step}: {proxied:?}, and alone {alone:?}"
@@ -675,9 +708,7 @@ async fn trap_32_what_a_function_sets_beside_home() {
         world.assert_alike(what).await;
         for mut client in world.clients().await {
             client.query(put_back).await;
-            client
-                .query("INSERT INTO tenant.notes VALUES (1, 'tenant') ON CONFLICT DO NOTHING")
-                .await;
+            client.query(tenants).await;
         }
     }
 }

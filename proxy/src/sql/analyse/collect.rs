@@ -13,15 +13,13 @@ use crate::sql::{
 
 const SEQUENCE_FUNCTIONS: [&str; 4] = ["nextval", "currval", "lastval", "setval"];
 
-/// What DROP and COMMENT may name that is where tables are.
-const RELATIONS: [ObjectType; 7] = [
+/// What DROP and COMMENT may name that is where tables are. Indexes and sequences may be of mapped ones.
+const RELATIONS: [ObjectType; 5] = [
     ObjectType::ObjectTable,
     ObjectType::ObjectColumn,
     ObjectType::ObjectView,
     ObjectType::ObjectMatview,
     ObjectType::ObjectForeignTable,
-    ObjectType::ObjectSequence,
-    ObjectType::ObjectIndex,
 ];
 
 /// Prefixes of the advisory lock functions.

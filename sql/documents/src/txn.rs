@@ -2,9 +2,13 @@
 //!
 //! MongoDB makes nobody wait: whoever writes a document that another transaction has written since its own snapshot is ended, with all that it wrote. PostgreSQL's READ
 //! COMMITTED waits, looks again, and goes on. So every write is kept here as well, with the document as it was found: a transaction that was ended is begun anew, on a newer
-//! snapshot, and its writes are made again *where each of those documents is still as it was found*. To everybody else it is as if its locks had been held all the time;
-//! where one of them has changed, it is a failure of serialisation (40001), as PostgreSQL has them in its stricter levels. The same takes back what came after a savepoint,
-//! which MongoDB cannot.
+//! snapshot, and its writes are made again *where nobody else has had any of those documents since*, which the marks tell that everybody leaves in them. To everybody else it
+//! is as if its locks had been held all the time; where one of them was not, it is a failure of serialisation (40001), as PostgreSQL has them in its stricter levels. The same takes
+//! back what came after a savepoint, which MongoDB cannot.
+
+mod held;
+
+pub(crate) use held::Hold;
 
 use std::{
     collections::BTreeMap,
@@ -35,8 +39,6 @@ use crate::fail::{Fail, store_error};
 const PATIENCE: Duration = Duration::from_secs(50);
 /// Longest wait for the answer to a commit.
 const COMMIT: Duration = Duration::from_secs(20);
-/// A field that is never committed.
-const MARK: &str = "crossfade_lock";
 /// Documents of one command.
 const BATCH: usize = 1000;
 /// Bytes of one command, which is a document of 16 MB at the most itself.
@@ -51,6 +53,8 @@ pub(crate) struct Entry {
     pub(crate) id: Bson,
     pub(crate) before: Option<RawDocumentBuf>,
     pub(crate) after: Option<RawDocumentBuf>,
+    /// How much of a document that was there before.
+    pub(crate) hold: Hold,
 }
 
 impl Entry {
@@ -155,6 +159,7 @@ impl Txn {
                     id,
                     before: Some(before),
                     after: Some(raw(&after)?),
+                    hold: Hold::Whole,
                 });
             }
         }
@@ -303,16 +308,21 @@ impl Txn {
         for entry in &self.log {
             let name = (entry.collection.clone(), format!("{:?}", entry.id));
             match all.get_mut(&name) {
-                Some(known) => known.after.clone_from(&entry.after),
+                Some(known) => {
+                    known.after.clone_from(&entry.after);
+                    known.hold = known.hold.max(entry.hold);
+                    // In one go with what came of it later, it is to be seen that it was held.
+                    if known.before.is_none() {
+                        known.after = known.after.as_ref().map(held::marked).transpose()?;
+                    }
+                }
                 None => drop(all.insert(name, entry.clone())),
             }
         }
         let entries: Vec<Entry> = all.into_values().collect();
         for entry in &entries {
             let found = self.find_whole(&entry.collection, &entry.id).await?;
-            if found.as_ref().map(|raw| raw.as_bytes())
-                != entry.before.as_ref().map(|raw| raw.as_bytes())
-            {
+            if !(entry.hold).is_kept(entry.before.as_ref(), found.as_ref())? {
                 return Err(conflict());
             }
         }
@@ -386,15 +396,13 @@ impl Txn {
             for entry in of() {
                 match (&entry.before, &entry.after) {
                     (Some(before), Some(after)) if before.as_bytes() == after.as_bytes() => {
+                        let mark = doc! { entry.hold.mark(): ObjectId::new() };
                         let query = doc! { "_id": entry.id.clone() };
-                        updates.push(raw(
-                            &doc! { "q": query.clone(), "u": { "$set": { MARK: ObjectId::new() } } },
-                        )?);
-                        updates.push(raw(&doc! { "q": query, "u": { "$unset": { MARK: "" } } })?);
+                        updates.push(raw(&doc! { "q": query, "u": { "$set": mark } })?);
                     }
                     (Some(_), Some(after)) => {
                         let mut update = raw(&doc! { "q": { "_id": entry.id.clone() } })?;
-                        update.append(cstr!("u"), after.clone());
+                        update.append(cstr!("u"), held::marked(after)?);
                         updates.push(update);
                     }
                     _ => {}
@@ -493,6 +501,7 @@ impl Txn {
             id: Bson::Document(id),
             before: None,
             after: Some(RawDocumentBuf::try_from(&document).map_err(|error| odd(&error))?),
+            hold: Hold::Whole,
         };
         self.statement(true).await?;
         let (mark, mut attempt) = (self.mark(), 0);
@@ -563,6 +572,7 @@ impl Txn {
             id,
             before: Some(before),
             after: Some(raw(&after)?),
+            hold: Hold::Whole,
         };
         self.put(vec![entry]).await?;
         Ok(Some(value))

@@ -161,7 +161,7 @@ impl MongoStore {
     /// only the flip to phase 5 makes.
     ///
     /// `written_next`: what follows is a write with majority write concern. A set keeps its writes in one order, so that a majority which has that one has
-    /// this one as well, and this one need not be waited for.
+    /// this one as well, and this one need not be waited for. Where the server crashes in between and that one is tried again, the values are handed out once more.
     ///
     /// # Errors
     /// When the store does not answer.

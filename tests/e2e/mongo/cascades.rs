@@ -1,6 +1,9 @@
 //! Rows that foreign keys change in PostgreSQL, with documents as the secondary: those have no constraints at all.
 
+use std::time::Duration;
+
 use crossfade_tests::Mongod;
+use tokio_postgres::error::SqlState;
 
 use super::Documents;
 
@@ -98,4 +101,43 @@ async fn trap_10_a_parent_put_in_again_has_its_children_verified_before_the_step
     documents.verify();
     let left = "SELECT count(*) FROM children WHERE parent = 2";
     assert_eq!(documents.stores.old.value(left).await, "0");
+}
+
+/// A DELETE of a parent waits for another row, and MongoDB has ended what held the parent. A child that comes meanwhile would be left in documents alone, were the DELETE made again.
+#[tokio::test]
+async fn trap_10_a_child_that_comes_while_its_parents_delete_waits_is_in_both_stores() {
+    let mut documents = Documents::of(Mongod::start().await, SCHEMA, TABLES).await;
+    documents.complete();
+    documents.walk(&["dual-read", "new-primary"]).await;
+    documents.run("DELETE FROM guests").await;
+    let (deleting, holding) = (documents.client().await, documents.client().await);
+    deleting
+        .batch_execute("BEGIN; DELETE FROM parents WHERE id = 1")
+        .await
+        .unwrap();
+    holding
+        .batch_execute("BEGIN; UPDATE parents SET name = 'held' WHERE id = 9")
+        .await
+        .unwrap();
+    let (waited, ()) = tokio::join!(
+        deleting.batch_execute("UPDATE parents SET name = name || '!' WHERE id = 9"),
+        async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            documents.run("INSERT INTO children VALUES (100, 1)").await;
+            holding.batch_execute("COMMIT").await.unwrap();
+        }
+    );
+    let failed = waited.unwrap_err();
+    assert_eq!(failed.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE));
+    deleting.batch_execute("ROLLBACK").await.unwrap();
+    // Tried again, it takes the child along.
+    documents.proxy.drained().await;
+    documents.proxy.cli(&["verify", "--reverse"]).expect(0);
+    let children = "SELECT count(*) FROM children WHERE id = 100";
+    assert_eq!(documents.stores.old.value(children).await, "1");
+    documents.run("DELETE FROM parents WHERE id = 1").await;
+    documents.proxy.drained().await;
+    assert_eq!(documents.stores.old.value(children).await, "0");
+    documents.proxy.flip("dual-read").await;
+    documents.verify();
 }

@@ -19,7 +19,7 @@ use crate::{
     catalog::Table,
     codec,
     fail::Fail,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 impl Exec<'_> {
@@ -69,6 +69,15 @@ impl Exec<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How a change holds its row: others may come to point to it, as long as it keeps what they can point to.
+    pub(super) fn hold_of(&self, table: &Table, before: &Row, after: &Row) -> Hold {
+        let mut pointed = (table.map.old.referenced_by.iter()).flat_map(|key| &key.parent_columns);
+        let moves = pointed.any(|name| {
+            (table.column(name)).is_some_and(|column| self.differs(table, column, before, after))
+        });
+        if moves { Hold::Whole } else { Hold::Columns }
     }
 
     fn differs(&self, table: &Table, column: usize, old: &Row, new: &Row) -> bool {
@@ -144,6 +153,7 @@ impl Exec<'_> {
                 id: id_of(&found),
                 before: Some(found.clone()),
                 after: Some(found),
+                hold: Hold::Pointed,
             };
             return self.txn.put(vec![entry]).await;
         }
@@ -323,6 +333,7 @@ impl Exec<'_> {
                 id: id_of(&before),
                 before: Some(before),
                 after: None,
+                hold: Hold::Whole,
             });
         }
         if entries.is_empty() {

@@ -16,7 +16,7 @@ use crate::{
     eval::{Answers, Env},
     fail::Fail,
     plan::{Distinct, From, Locking, Select, SetKind, SetOperation, Values, Wait},
-    txn::{Entry, conflict, id_of},
+    txn::{Entry, Hold, conflict, id_of},
 };
 
 /// Where finished rows go.
@@ -369,6 +369,7 @@ impl Exec<'_> {
                     id: id_of(&raw),
                     before: Some(raw.clone()),
                     after: Some(raw),
+                    hold: Hold::Whole,
                 });
             }
         }

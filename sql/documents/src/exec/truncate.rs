@@ -11,7 +11,7 @@ use crate::{
     bind::{Images, Truncate},
     expr::Expr,
     fail::Fail,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 /// Documents that are deleted at once.
@@ -118,6 +118,7 @@ impl Exec<'_> {
                     id: id_of(&before),
                     before: Some(before),
                     after: None,
+                    hold: Hold::Whole,
                 });
             }
             if entries.is_empty() {

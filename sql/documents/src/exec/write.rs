@@ -14,7 +14,13 @@ use crossfade_values::Error;
 use mongodb::bson::{Bson, Document, RawDocumentBuf};
 
 use super::{Exec, Row, Subs, select::Out};
-use crate::{catalog::Table, codec, expr::Expr, fail::Fail, txn::Entry};
+use crate::{
+    catalog::Table,
+    codec,
+    expr::Expr,
+    fail::Fail,
+    txn::{Entry, Hold},
+};
 
 impl Exec<'_> {
     /// The document of a new row.
@@ -25,6 +31,7 @@ impl Exec<'_> {
             id,
             before: None,
             after: Some(document),
+            hold: Hold::Whole,
         })
     }
 

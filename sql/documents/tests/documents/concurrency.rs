@@ -378,7 +378,7 @@ async fn isolation_is_what_was_asked_for() {
 }
 
 /// Ends all transactions, as the server itself does with those that last too long.
-async fn end_transactions(mongod: &Mongod) {
+pub(crate) async fn end_transactions(mongod: &Mongod) {
     let admin = mongod.database("admin").await;
     let pipeline = [
         doc! { "$currentOp": { "allUsers": true, "idleSessions": true } },

@@ -5,6 +5,7 @@
 
 mod concurrency;
 mod extended;
+mod held;
 mod opaque;
 mod peer;
 mod profile;

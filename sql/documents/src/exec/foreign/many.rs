@@ -13,7 +13,7 @@ use super::{super::finish::append, Exec, Row, places};
 use crate::{
     catalog::Table,
     fail::Fail,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 /// Parents that are remembered as locked. Locking one again does no harm.
@@ -220,6 +220,7 @@ impl<'a> Exec<'a> {
                     id: id_of(&found),
                     before: Some(found.clone()),
                     after: Some(found),
+                    hold: Hold::Pointed,
                 });
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     bind::{Conflict, ConflictUpdate, Insert},
     catalog::Table,
     fail::Fail,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 impl Exec<'_> {
@@ -134,6 +134,7 @@ impl Exec<'_> {
                     id,
                     before: Some(before.clone()),
                     after: Some(before),
+                    hold: Hold::Whole,
                 }])
                 .await?;
             return Ok(None);
@@ -152,6 +153,7 @@ impl Exec<'_> {
                 id,
                 before: Some(before),
                 after: Some(after),
+                hold: self.hold_of(table, &old, &new),
             }]
         } else {
             vec![
@@ -160,12 +162,14 @@ impl Exec<'_> {
                     id: old_id,
                     before: Some(before),
                     after: None,
+                    hold: Hold::Whole,
                 },
                 Entry {
                     collection,
                     id,
                     before: None,
                     after: Some(after),
+                    hold: Hold::Whole,
                 },
             ]
         };

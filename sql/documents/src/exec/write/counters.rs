@@ -15,17 +15,21 @@ use crate::{
 };
 
 impl Exec<'_> {
-    /// Takes from the counters what the rows will use, in one trip each.
+    /// Takes from the counters what the rows will use, in one trip each. `alone`: they are one document, which is inserted outside of any transaction.
     pub(super) async fn take_counters<'q>(
         &mut self,
         insert: &Insert,
         rows: impl Iterator<Item = &'q [Option<Expr>]>,
+        alone: bool,
     ) -> Result<(), Fail> {
         let mut wanted: HashMap<Sequence, i64> = HashMap::new();
-        let mut count = |expr: &Expr| {
+        let mut written_next = alone;
+        let mut count = |expr: &Expr, column: Option<usize>| {
             expr.walk(&mut |expr| {
                 if let Expr::NextVal(sequence) = expr {
                     *wanted.entry(*sequence).or_default() += 1;
+                    let only = |column| self.is_only_once(*sequence, insert.table, column);
+                    written_next &= column.is_some_and(only);
                 }
             });
         };
@@ -34,17 +38,29 @@ impl Exec<'_> {
                 let place = insert.columns.iter().position(|known| *known == column);
                 place.is_some_and(|place| row.get(place).is_some_and(Option::is_some))
             };
-            row.iter().flatten().for_each(&mut count);
+            row.iter().flatten().for_each(|expr| count(expr, None));
             for (column, default) in insert.defaults.iter().enumerate() {
                 if !given(column) {
-                    count(default);
+                    count(default, Some(column));
                 }
             }
         }
         for (sequence, count) in wanted {
-            self.take_from(sequence, count, true).await?;
+            self.take_from(sequence, count, written_next).await?;
         }
         Ok(())
+    }
+
+    /// Whether a value that was handed out twice would be refused where it is written the second time: the sequence is for this column alone, which is unique.
+    fn is_only_once(&self, sequence: Sequence, table: usize, column: usize) -> bool {
+        let tables = &self.catalog.tables;
+        let name = &tables[sequence.table].map.columns[sequence.column]
+            .old
+            .sequence;
+        let columns = tables.iter().flat_map(|table| &table.map.columns);
+        let fed = columns.filter(|column| column.old.sequence == *name);
+        let mut uniques = tables[table].uniques.iter();
+        fed.count() == 1 && uniques.any(|unique| unique.columns == [column])
     }
 
     /// Takes from the counters what expressions use that are computed for so many rows.
@@ -64,13 +80,14 @@ impl Exec<'_> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         for (sequence, count) in wanted {
             if rows > 0 {
-                self.take_from(sequence, count * rows, true).await?;
+                self.take_from(sequence, count * rows, false).await?;
             }
         }
         Ok(())
     }
 
-    /// Takes `count` values of a counter.
+    /// Takes `count` values of a counter, which are durable before they are used: what is made again behind a crash of the server has them still. `written_next`: as there, and
+    /// none of them can be written twice.
     pub(crate) async fn take_from(
         &mut self,
         sequence: Sequence,

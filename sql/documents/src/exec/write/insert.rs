@@ -18,7 +18,8 @@ impl Exec<'_> {
         alone: bool,
         out: &mut Out<'_>,
     ) -> Result<u64, Fail> {
-        let rows = self.insert_rows(insert).await?;
+        let alone = alone && !self.txn.is_running();
+        let rows = self.insert_rows(insert, alone).await?;
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let table = &self.catalog.tables[insert.table];
         if let Some(conflict) = &insert.conflict {
@@ -28,7 +29,7 @@ impl Exec<'_> {
         for row in &rows {
             entries.push(self.insertion(table, row)?);
         }
-        if let ([entry], true) = (&entries[..], alone && !self.txn.is_running()) {
+        if let ([entry], true) = (&entries[..], alone) {
             self.note(&entries)?;
             let document = entry.after.clone().unwrap_or_default();
             let outcome = self.txn.insert_alone(&entry.collection, &document).await;
@@ -45,11 +46,11 @@ impl Exec<'_> {
     }
 
     /// Values for every column of every row.
-    async fn insert_rows(&mut self, insert: &Insert) -> Result<Vec<Row>, Fail> {
+    async fn insert_rows(&mut self, insert: &Insert, alone: bool) -> Result<Vec<Row>, Fail> {
         let table = &self.catalog.tables[insert.table];
         let given = match &insert.source {
             Source::Rows(rows) => {
-                self.take_counters(insert, rows.iter().map(Vec::as_slice))
+                self.take_counters(insert, rows.iter().map(Vec::as_slice), alone)
                     .await?;
                 return self.given_rows(insert, rows).await;
             }
@@ -75,7 +76,7 @@ impl Exec<'_> {
                     .collect::<Result<Vec<_>, Error>>()?;
                 let shape: Vec<Vec<Option<Expr>>> =
                     vec![vec![Some(Expr::null()); insert.columns.len()]; given.len()];
-                self.take_counters(insert, shape.iter().map(Vec::as_slice))
+                self.take_counters(insert, shape.iter().map(Vec::as_slice), false)
                     .await?;
                 given
             }

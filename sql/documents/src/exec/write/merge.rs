@@ -10,7 +10,7 @@ use crate::{
     bind::{Action, Merge},
     expr::Expr,
     fail::Fail,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 /// What is done with a row.
@@ -162,11 +162,16 @@ impl Exec<'_> {
             self.write_portion(merge, portion).await?;
             portion.kind = Some(kind);
         }
+        let hold = match &new {
+            Some((new, ..)) if kind == Kind::Update => self.hold_of(table, &old, new),
+            _ => Hold::Whole,
+        };
         let entry = |id, before, after| Entry {
             collection: table.documents.collection.clone(),
             id,
             before,
             after,
+            hold,
         };
         if before.is_some() {
             portion.before.push(old);

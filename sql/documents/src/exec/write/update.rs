@@ -14,7 +14,7 @@ use crate::{
     bind::{Delete, Update},
     fail::Fail,
     plan::Select,
-    txn::{Entry, id_of},
+    txn::{Entry, Hold, id_of},
 };
 
 impl Exec<'_> {
@@ -46,6 +46,7 @@ impl Exec<'_> {
             self.obey(table, &update.rules, &mut new)?;
             let (id, after) = self.document(table, &new)?;
             let (old_id, collection) = (id_of(&before), table.documents.collection.clone());
+            let hold = self.hold_of(table, &row, &new);
             if sets_key && id != old_id {
                 moved += 1;
                 entries.push(Entry {
@@ -53,12 +54,14 @@ impl Exec<'_> {
                     id: old_id,
                     before: Some(before),
                     after: None,
+                    hold: Hold::Whole,
                 });
                 entries.push(Entry {
                     collection,
                     id,
                     before: None,
                     after: Some(after),
+                    hold: Hold::Whole,
                 });
             } else {
                 entries.push(Entry {
@@ -66,6 +69,7 @@ impl Exec<'_> {
                     id: old_id,
                     before: Some(before),
                     after: Some(after),
+                    hold,
                 });
             }
             before_rows.push(row[..width].to_vec());
@@ -100,6 +104,7 @@ impl Exec<'_> {
             id: id_of(before),
             before: Some(before.clone()),
             after: None,
+            hold: Hold::Whole,
         });
         let entries: Vec<Entry> = entries.collect();
         let rows: Vec<Row> = found.iter().map(|(row, _)| row[..width].to_vec()).collect();

@@ -153,7 +153,7 @@ impl Managed {
 
     async fn take_along(&mut self, to: Side, belongings: Belongings) -> Result<(), End> {
         if let Some(settings) = &belongings.settings {
-            let set = self.set_settings(to, settings).await?;
+            let set = self.set_settings(to, settings, true).await?;
             set.map_err(|refused| not_carried(to, refused))?;
         }
         let channels = texts(belongings.channels);

@@ -69,8 +69,7 @@ impl Managed {
             Ok(rows)
         };
         let set = match rows {
-            Ok(rows) if whole => self.set_settings(to, &rows).await?,
-            Ok(rows) => self.add_settings(to, &rows).await?,
+            Ok(rows) => self.set_settings(to, &rows, whole).await?,
             Err(refused) => Err(refused),
         };
         if let Err(refused) = set {
@@ -120,8 +119,7 @@ impl Managed {
         whole: bool,
     ) -> Result<Result<(), Refused>, End> {
         match self.settings_of(from).await? {
-            Ok(rows) if whole => self.set_settings(to, &rows).await,
-            Ok(rows) => self.add_settings(to, &rows).await,
+            Ok(rows) => self.set_settings(to, &rows, whole).await,
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -190,7 +188,7 @@ impl Managed {
             && endpoint.is_ok_and(|endpoint| endpoint.config.url.kind != StoreKind::Mongo)
     }
 
-    /// Sets them in the store of `to`, over whose connection nothing goes on, and nothing else.
+    /// Sets them in the store of `to`, over whose connection nothing goes on: these alone if `whole`, or on top of its own.
     ///
     /// # Errors
     /// When the session is over.
@@ -198,31 +196,17 @@ impl Managed {
         &mut self,
         to: Side,
         rows: &[Values],
-    ) -> Result<Result<(), Refused>, End> {
-        self.set_behind(to, vec!["RESET ALL".to_owned()], rows)
-            .await
-    }
-
-    /// As [`Managed::set_settings`], beside what is set there already.
-    async fn add_settings(
-        &mut self,
-        to: Side,
-        rows: &[Values],
-    ) -> Result<Result<(), Refused>, End> {
-        self.set_behind(to, Vec::new(), rows).await
-    }
-
-    async fn set_behind(
-        &mut self,
-        to: Side,
-        mut steps: Vec<String>,
-        rows: &[Values],
+        whole: bool,
     ) -> Result<Result<(), Refused>, End> {
         let who = match self.who_works(to, rows) {
             Ok(who) => who,
             Err(error) => return Ok(Err(Refused::own(error))),
         };
         // What the client's own user may set, the role at work need not: as it was there it goes first, and as it is to be it comes behind what it may not set.
+        let mut steps = Vec::new();
+        if whole {
+            steps.push("RESET ALL".to_owned());
+        }
         if self.has_an_authorization(to) {
             steps.push("RESET SESSION AUTHORIZATION".to_owned());
         }
